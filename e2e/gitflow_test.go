@@ -30,8 +30,9 @@ import (
 const standIns = `#!/bin/bash
 verb=${1:-${0##*/}}
 n=$(ls "$RECORD" | wc -l)
-env -0 | grep -z '^INPUT_' >"$RECORD/$(printf %02d "$n")-$verb"
-if [[ -n $INPUT_VALUES ]]; then printf 'INPUT_REHEARSED=%s\0' "$(sed -n 's/^ *REHEARSED: //p' "$INPUT_VALUES")" >>"$RECORD/$(printf %02d "$n")-$verb"; fi
+file=$RECORD/$(printf %02d "$n").$$-$verb # jobs may run at once
+env -0 | grep -z '^INPUT_' >"$file"
+if [[ -n $INPUT_VALUES ]]; then printf 'INPUT_REHEARSED=%s\0' "$(sed -n 's/^ *REHEARSED: //p' "$INPUT_VALUES")" >>"$file"; fi
 echo "$verb was here"
 [[ $verb-$INPUT_ENVIRONMENT != "$FAIL" ]] || { echo "$verb: failed: on purpose" >&2; exit 1; }
 case $verb in

@@ -45,7 +45,7 @@ func NewCommand[S, R any](w Wiring[S, R]) Command {
 	return Command{
 		Verb: w.Verb,
 		Settings: func() *setting.Set {
-			set, _ := withOutput(w.Declare(new(S)))
+			set, _ := withCommon(w.Declare(new(S)))
 			return set
 		},
 		Run: func(ctx context.Context, process Process) int { return run(ctx, process, w) },
@@ -55,7 +55,7 @@ func NewCommand[S, R any](w Wiring[S, R]) Command {
 // run reads the settings, runs the verb, reports the result and returns the exit code.
 func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) (code int) {
 	settings := new(S)
-	set, output := withOutput(w.Declare(settings))
+	set, common := withCommon(w.Declare(settings))
 	process = process.ThroughSink()
 	err := readSettings(ctx, set, process, w.ResolveCommit, w.RunsGo)
 	if errors.Is(err, pflag.ErrHelp) {
@@ -63,7 +63,13 @@ func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) (code i
 		return release.ExitDone
 	}
 	collectSettings(process.Secrets, set)
-	run := newRunContext(process, w.Verb.Name, *output == "json")
+	if region := set.Inputs()["region"].Texts; len(region) == 1 {
+		process.Environ = append(slices.Clip(process.Environ), "AWS_REGION="+region[0]) // also for what takes its region from the environment
+	}
+	run := newRunContext(process, w.Verb.Name, common.output == "json")
+	if common.role != "" {
+		run.Role = &Role{ARN: common.role, Audience: common.audience}
+	}
 	defer run.recoverPanic(&code)
 	if err != nil {
 		spellSettings(set, err)
@@ -104,10 +110,26 @@ func readSettings(ctx context.Context, set *setting.Set, process Process, resolv
 	return nil
 }
 
-// withOutput adds the setting that every verb has.
-func withOutput(set *setting.Set) (*setting.Set, *string) {
-	output := new(string)
-	setting.Var(set, output, setting.Setting{Name: "output", Default: "text", Value: "text|json", Local: true,
+// common are the settings that every verb has.
+type common struct{ output, role, audience string }
+
+// withCommon adds the settings that every verb has.
+func withCommon(set *setting.Set) (*setting.Set, *common) {
+	s := new(common)
+	declareRole(set, s)
+	setting.Var(set, &s.output, setting.Setting{Name: "output", Default: "text", Value: "text|json", Local: true,
 		Help: "How to print the result; json goes to standard output and the log to standard error"}, setting.OneOf("text", "json"))
-	return set, output
+	return set, s
+}
+
+// declareRole adds the settings of the AWS role, and the region to the verbs that do not have it for a cluster.
+func declareRole(set *setting.Set, s *common) {
+	setting.Var(set, &s.role, setting.Setting{Name: "role", Value: "ARN",
+		Help: "AWS role to assume with the job's identity token, for which the job needs the permission id-token: write; its credentials are renewed and stay in the process. Without it, the AWS credentials of the environment are used"}, setting.RoleARN)
+	setting.Var(set, &s.audience, setting.Setting{Name: "audience", Default: "sts.amazonaws.com", Value: "NAME",
+		Help: "Audience of the identity token: a client ID of the account's OIDC provider"}, setting.Text)
+	if set.Lookup("region") == nil {
+		setting.Var(set, new(string), setting.Setting{Name: "region", Fallback: "AWS_REGION", Value: "REGION",
+			Help: "AWS region of the role's token service and of keys that name none"}, setting.Text)
+	}
 }

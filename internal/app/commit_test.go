@@ -62,7 +62,7 @@ func TestShortCommit(t *testing.T) {
 func TestShortCommitBesideOtherProblems(t *testing.T) {
 	t.Parallel()
 	process := Process{Args: []string{"--commit=0000", "--repository=Shop", "--unknown", "--output=json"}}
-	set, _ := withOutput(new(promote.Settings).Declare())
+	set, _ := withCommon(new(promote.Settings).Declare())
 	err := readSettings(context.Background(), set, process, noCommits, false)
 	for _, want := range []string{"--unknown: there is no such flag", "--commit: no commit begins with 0000", `repository "Shop"`} {
 		if err == nil || strings.Count(err.Error(), want) != 1 {
@@ -70,10 +70,10 @@ func TestShortCommitBesideOtherProblems(t *testing.T) {
 		}
 	}
 	broken := release.NewFault("git", "install git", errors.New("no git"), "looking for git")
-	set, output := withOutput(new(promote.Settings).Declare())
+	set, common := withCommon(new(promote.Settings).Declare())
 	err = readSettings(context.Background(), set, process,
 		func(context.Context, []string, string, string) (release.Commit, error) { return "", broken }, false)
-	if !errors.Is(err, broken) || *output != "json" {
-		t.Errorf("got %v printed as %q, want %v as json", err, *output, broken)
+	if !errors.Is(err, broken) || common.output != "json" {
+		t.Errorf("got %v printed as %q, want %v as json", err, common.output, broken)
 	}
 }

@@ -28,13 +28,17 @@ type declared struct {
 }
 
 func actions() []declared {
-	return []declared{
+	all := []declared{
 		{build.Verb, new(build.Settings).Declare()},
 		{deploy.Verb, new(deploy.Settings).Declare()},
 		{smoke.Verb, new(smoke.Settings).Declare()},
 		{promote.Verb, new(promote.Settings).Declare()},
 		{scan.Verb, new(scan.Settings).Declare()},
 	}
+	for _, d := range all {
+		declareRole(d.set, new(common))
+	}
+	return all
 }
 
 // TestReference holds action.yml, the environment keys and the reference to the settings' declarations: they are

@@ -18,12 +18,29 @@ type RunContext struct {
 	Reporter release.Reporter
 	Secrets  *text.Secrets // values that no output shows; every adapter adds those that it sees
 
+	Role *Role // that the run assumes in AWS; nil: the credentials of the environment
+
 	verb   string
 	json   bool
 	sink   *sink
 	log    *stream
 	runner *github.Runner // nil when not on GitHub
 	masked *sync.Map      // tokens that the runner was told to mask
+}
+
+// Role is the AWS role that a run assumes with its job's identity token.
+type Role struct {
+	ARN, Audience string
+
+	once    sync.Once
+	assumed any
+	err     error
+}
+
+// Once returns what assume returned when it was first called in this run.
+func (r *Role) Once(assume func() (any, error)) (any, error) {
+	r.once.Do(func() { r.assumed, r.err = assume() })
+	return r.assumed, r.err
 }
 
 func newRunContext(process Process, verb string, asJSON bool) *RunContext {

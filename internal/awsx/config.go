@@ -24,8 +24,12 @@ import (
 // attemptTimeout limits one attempt of a request.
 const attemptTimeout = 30 * time.Second
 
+// Credentials supplies credentials, and renews those that expire.
+type Credentials = aws.CredentialsProvider
+
 // Options of Load.
 type Options struct {
+	Credentials Credentials // instead of those of the environment; nil: the environment's
 	// Environ looks up the AWS variables that set endpoints, the region, the profile and static keys. The SDK's default chain
 	// (profiles, SSO, the machine's role) supplies the rest. Nil means no variables.
 	Environ     func(name string) string
@@ -117,7 +121,9 @@ func loadOptions(options Options) []func(*config.LoadOptions) error {
 	if file := environ("AWS_SHARED_CREDENTIALS_FILE"); file != "" {
 		list = append(list, config.WithSharedCredentialsFiles([]string{file}))
 	}
-	if id, secret := environ("AWS_ACCESS_KEY_ID"), environ("AWS_SECRET_ACCESS_KEY"); id != "" && secret != "" {
+	if options.Credentials != nil {
+		list = append(list, config.WithCredentialsProvider(options.Credentials))
+	} else if id, secret := environ("AWS_ACCESS_KEY_ID"), environ("AWS_SECRET_ACCESS_KEY"); id != "" && secret != "" {
 		keys := aws.Credentials{AccessKeyID: id, SecretAccessKey: secret, SessionToken: environ("AWS_SESSION_TOKEN"), Source: "environment"}
 		list = append(list, config.WithCredentialsProvider(aws.CredentialsProviderFunc(
 			func(context.Context) (aws.Credentials, error) { return keys, nil })))

@@ -68,7 +68,7 @@ func Advice(err error) string {
 	return ""
 }
 
-const credentialsAdvice = "give AWS credentials: aws-actions/configure-aws-credentials in a workflow, `aws sso login` or AWS_PROFILE on a workstation"
+const credentialsAdvice = "give AWS credentials: the setting role, with id-token: write, in a workflow; `aws sso login` or AWS_PROFILE on a workstation"
 
 // CredentialsAdvice is Advice for errors about credentials only; "" for any other error.
 func CredentialsAdvice(err error) string {

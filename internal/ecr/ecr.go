@@ -18,9 +18,10 @@ import (
 type Options struct {
 	// Environ looks up the AWS variables that set the endpoint, the region, the profile and static keys. The SDK's default chain
 	// (profiles, SSO, the machine's role) supplies the rest. Nil means no variables.
-	Environ func(name string) string
-	Region  string        // "": the environment's or profile's; an ECR host names its region itself
-	Secrets *text.Secrets // gets the credentials; may be nil
+	Environ     func(name string) string
+	Region      string           // "": the environment's or profile's; an ECR host names its region itself
+	Credentials awsx.Credentials // instead of those of the environment; nil: the environment's
+	Secrets     *text.Secrets    // gets the credentials; may be nil
 	// WorkTree is where a profile may name neither a program nor a file: New's error is a *release.InputError then.
 	WorkTree worktree.Tree
 	Log      func(line string) // may be nil
@@ -53,7 +54,7 @@ const endpointVariable = "AWS_ENDPOINT_URL_ECR"
 
 // New reads the configuration; it sends no request.
 func New(ctx context.Context, options Options) (*Client, error) {
-	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, Region: options.Region, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: options.Secrets, WorkTree: options.WorkTree})
+	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, Credentials: options.Credentials, Region: options.Region, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: options.Secrets, WorkTree: options.WorkTree})
 	var input *release.InputError
 	switch {
 	case errors.As(err, &input):

@@ -21,9 +21,10 @@ import (
 type Options struct {
 	// Environ looks up the AWS variables that set endpoints, the region, the profile and static keys. The SDK's default chain
 	// (profiles, SSO, the machine's role) supplies the rest. Nil means no variables.
-	Environ func(name string) string
-	Region  string        // of the clusters; "": the environment's or profile's
-	Secrets *text.Secrets // gets the credentials; may be nil
+	Environ     func(name string) string
+	Region      string           // of the clusters; "": the environment's or profile's
+	Credentials awsx.Credentials // instead of those of the environment; nil: the environment's
+	Secrets     *text.Secrets    // gets the credentials; may be nil
 	// WorkTree is where a profile may name neither a program nor a file: New's error is a *release.InputError then.
 	WorkTree worktree.Tree
 }
@@ -47,7 +48,7 @@ const (
 
 // New reads the configuration; it sends no request. A missing or malformed region is a *release.InputError.
 func New(ctx context.Context, options Options) (*Client, error) {
-	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, Region: options.Region, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: options.Secrets, WorkTree: options.WorkTree})
+	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, Credentials: options.Credentials, Region: options.Region, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: options.Secrets, WorkTree: options.WorkTree})
 	var input *release.InputError
 	switch {
 	case errors.As(err, &input):

@@ -24,8 +24,9 @@ import (
 type Options struct {
 	// Environ looks up the AWS variables that set the endpoint, the region, the profile and static keys. The SDK's default chain
 	// (profiles, SSO, the machine's role) supplies the rest. Nil means no variables.
-	Environ func(name string) string
-	Secrets *text.Secrets // gets the credentials; may be nil
+	Environ     func(name string) string
+	Credentials awsx.Credentials // instead of those of the environment; nil: the environment's
+	Secrets     *text.Secrets    // gets the credentials; may be nil
 }
 
 // Client talks to AWS KMS. It may be used from several goroutines.
@@ -41,7 +42,7 @@ const (
 
 // New reads the configuration; it sends no request.
 func New(ctx context.Context, options Options) (*Client, error) {
-	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: options.Secrets})
+	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, Credentials: options.Credentials, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: options.Secrets})
 	if err != nil {
 		return nil, fault(err, "reading the AWS configuration", "")
 	}

@@ -140,6 +140,15 @@ func TestServicesBecomeTheJobsOfEachVerb(t *testing.T) {
 	}
 }
 
+// TestTheProcesssSettingsAreNotTheJobs: what the process alone has, such as its role, is given beside a file and reaches no job.
+func TestTheProcesssSettingsAreNotTheJobs(t *testing.T) {
+	t.Parallel()
+	options := matrix.Options{Inputs: inputs("environment", "staging", "role", "arn:aws:iam::123456789012:role/x", "audience", "x", "output", "json", "only-of-the-process", "x"), Digests: digests(t)}
+	if _, err := matrix.Parse(matrix.Verb[job]{Name: "deploy", Declare: declare(nil, true), Title: func(job) string { return "" }}, "x.yaml", []byte(services), options); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestParseReportsAllProblems(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -173,6 +182,8 @@ environments:
 		"trust":          {"services: [{name: a, repository: r.example.com/a, promote: {from: dev, max-age: 9000h, verify-key: ''}}]", "promote", matrix.Options{Inputs: inputs("commit", "a")}, []string{`"from" applies`, `"max-age" applies`, `"verify-key" applies`}},
 		"rejections and signatures": {"services: [{name: a, repository: r.example.com/a, promote: {reject: bad, lift-rejection: good, legacy-signatures: warn}}]", "promote",
 			matrix.Options{Inputs: inputs("commit", "a")}, []string{`"reject" applies`, `"lift-rejection" applies`, `"legacy-signatures" applies`}},
+		"a role": {"services: [{name: a, repository: r.example.com/a, promote: {role: 'arn:aws:iam::123456789012:role/x', audience: x}}]", "promote",
+			matrix.Options{Inputs: inputs("commit", "a")}, []string{`"role" applies`, `"audience" applies`}},
 		"deploys elsewhere": {"waves: [{deploys: [{environment: a}]}]", "build", matrix.Options{}, []string{"lists deploys, which build does not take"}},
 		"both":              {"waves: [{deploys: [{environment: a}]}]\nservices: [{name: a}]", "deploy", matrix.Options{}, []string{"has both waves of deploys and services"}},
 		"nothing":           {"", "build", matrix.Options{}, []string{"has no services"}},

@@ -21,7 +21,7 @@ const (
 )
 
 // matrixSettings apply to the whole matrix of any verb.
-var matrixSettings = []string{"matrix", "services", "digests", "concurrency", "output"}
+var matrixSettings = []string{"matrix", "services", "digests", "concurrency", "output", "role", "audience"}
 
 // trustSettings cannot be given in the file, because it is part of the work tree. They declare something trusted, weaken what a promotion has to prove or a
 // deploy is checked for, reject images or lift rejections, or turn deploys into dry runs.
@@ -186,7 +186,7 @@ func (p *parser[S]) job(part Part, layers []keys, derived setting.Values, placeh
 		return job, false
 	}
 	set, line, before := p.verb.Declare(&job.Settings), 0, len(p.problems)
-	values := p.inherited()
+	values := p.inherited(set)
 	maps.Copy(values, derived)
 	replace := strings.NewReplacer(placeholders...)
 	for _, layer := range layers {
@@ -227,10 +227,11 @@ func (p *parser[S]) isRefusedInFile(name string) bool {
 	return slices.Contains(trustSettings, name) || len(p.document.Services) > 0 && (name == "environment" || name == "to")
 }
 
-// inherited returns the settings that each job inherits: those of the command, except those that apply to the whole matrix.
-func (p *parser[S]) inherited() setting.Values {
+// inherited returns the settings that each job inherits: those of the command, except those that apply to the whole matrix or to the process, such as
+// the role that it assumes.
+func (p *parser[S]) inherited(set *setting.Set) setting.Values {
 	values := maps.Clone(p.options.Inputs)
-	maps.DeleteFunc(values, func(name string, _ setting.Input) bool { return p.isMatrixWide(name) })
+	maps.DeleteFunc(values, func(name string, _ setting.Input) bool { return p.isMatrixWide(name) || set.Lookup(name) == nil })
 	if values == nil {
 		values = setting.Values{}
 	}

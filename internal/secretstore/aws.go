@@ -34,7 +34,7 @@ type cloud struct {
 // load reads the AWS configuration, once.
 func (c *cloud) load(ctx context.Context) (aws.Config, error) {
 	if c.config == nil {
-		loaded, err := awsx.Load(ctx, awsx.Options{Environ: c.options.Getenv, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: c.options.Secrets, WorkTree: c.options.Tree})
+		loaded, err := awsx.Load(ctx, awsx.Options{Environ: c.options.Getenv, Credentials: c.options.Credentials, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: c.options.Secrets, WorkTree: c.options.Tree})
 		var input *release.InputError
 		switch {
 		case errors.As(err, &input):

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/onedigest/onedigest/internal/awsx"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
 	"github.com/onedigest/onedigest/internal/worktree"
@@ -17,12 +18,13 @@ import (
 
 // Options of a Store.
 type Options struct {
-	Environ []string                     // "NAME=value" each: of AWS's SDK, and of sops
-	Getenv  func(name string) string     // of the same environment
-	Inside  func(string) (string, error) // makes a path absolute, and refuses one outside the work tree
-	Add     func(secret string)          // gets every secret before it is returned
-	Secrets *text.Secrets                // gets the credentials that the requests are signed with
-	Tree    worktree.Tree                // in which no program is run
+	Environ     []string                     // "NAME=value" each: of AWS's SDK, and of sops
+	Getenv      func(name string) string     // of the same environment
+	Inside      func(string) (string, error) // makes a path absolute, and refuses one outside the work tree
+	Add         func(secret string)          // gets every secret before it is returned
+	Credentials awsx.Credentials             // instead of those of the environment; nil: the environment's
+	Secrets     *text.Secrets                // gets the credentials that the requests are signed with
+	Tree        worktree.Tree                // in which no program is run
 }
 
 // Store reads secrets. It may be used from several goroutines.

@@ -2,6 +2,7 @@ package setting
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -29,7 +30,7 @@ func (p *ClusterRef) Declare(set *Set) {
 	Var(set, &p.Cluster, Setting{Name: "cluster", Value: "NAME",
 		Help: "EKS cluster, reached with the AWS credentials of the environment instead of a kubeconfig"}, eksName)
 	Var(set, &p.Region, Setting{Name: "region", Fallback: "AWS_REGION", Value: "REGION",
-		Help: "AWS region of the EKS cluster"}, Text)
+		Help: "AWS region of the EKS cluster, of the role's token service and of keys that name none"}, Text)
 	Var(set, &p.Account, Setting{Name: "expect-account", Value: "ID",
 		Help: "AWS account that the credentials and the cluster must belong to; any other is refused before anything changes"}, accountNumber)
 	set.Check(p.checkCombination)
@@ -54,6 +55,17 @@ func (p *ClusterRef) checkCombination() error {
 		return &release.InputError{Problems: problems}
 	}
 	return nil
+}
+
+// rolePattern matches the ARN of a role in every partition. Source: AWS IAM User Guide, "IAM identifiers".
+var rolePattern = regexp.MustCompile(`^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}$`)
+
+// RoleARN accepts the ARN of an IAM role.
+func RoleARN(text string) (string, error) {
+	if !rolePattern.MatchString(text) {
+		return "", fmt.Errorf("%q is not the ARN of a role, such as arn:aws:iam::123456789012:role/NAME", text)
+	}
+	return text, nil
 }
 
 func accountNumber(text string) (string, error) {

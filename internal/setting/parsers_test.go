@@ -26,6 +26,16 @@ func TestInvisibleCharacters(t *testing.T) {
 	}
 }
 
+func TestRoleARN(t *testing.T) {
+	t.Parallel()
+	for text, valid := range map[string]bool{"arn:aws:iam::123456789012:role/deploy": true, "arn:aws-cn:iam::123456789012:role/path/deploy@x": true, "deploy": false,
+		"arn:aws:iam::12345678901:role/deploy": false, "arn:aws:iam::123456789012:user/deploy": false, "arn:aws:iam::123456789012:role/": false, "arn:aws:iam::123456789012:role/a b": false, "": false} {
+		if got, err := setting.RoleARN(text); (err == nil) != valid || valid && got != text {
+			t.Errorf("%q: got %q, %v", text, got, err)
+		}
+	}
+}
+
 func TestPlainHTTP(t *testing.T) {
 	t.Parallel()
 	for text, valid := range map[string]bool{"registry.example:5000": true, "10.0.0.1:5000": true, "registry.example": true, "http://registry.example": false, "registry.example/shop": false, "*": false, "": false} {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/roles"
 	"github.com/onedigest/onedigest/internal/eks"
 	"github.com/onedigest/onedigest/internal/kube/kubeconfig"
 	"github.com/onedigest/onedigest/internal/release"
@@ -16,7 +17,11 @@ import (
 // configureEKS finds an EKS cluster by its name and makes tokens for it as they are needed. Credentials of another account
 // than the one expected are refused before anything is sent to the cluster.
 func configureEKS(ctx context.Context, run *app.RunContext, ref setting.ClusterRef) (*rest.Config, error) {
-	cloud, err := eks.New(ctx, eks.Options{Environ: run.Process.Getenv, Region: ref.Region, Secrets: run.Secrets, WorkTree: run.WorkTree()})
+	role, err := roles.Credentials(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	cloud, err := eks.New(ctx, eks.Options{Environ: run.Process.Getenv, Credentials: role, Region: ref.Region, Secrets: run.Secrets, WorkTree: run.WorkTree()})
 	if err != nil {
 		return nil, err
 	}

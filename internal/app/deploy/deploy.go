@@ -19,6 +19,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app/gates"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/app/keys"
+	"github.com/onedigest/onedigest/internal/app/roles"
 	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/deploy/planfile"
@@ -93,7 +94,10 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		return deploy.Result{}, err
 	}
 	defer removeCharts()
-	secrets := newSecrets(run)
+	secrets, err := newSecrets(ctx, run)
+	if err != nil {
+		return deploy.Result{}, err
+	}
 	commits := newCommits(run, settings.GitHubToken)
 	rules, err := gates.Load(run, settings.Policy)
 	if err != nil {
@@ -190,7 +194,11 @@ func CheckFiles(ctx context.Context, deploys []deploy.Settings, run *app.RunCont
 	for _, each := range deploys {
 		run.CollectAssignments(slices.Concat(each.Set, each.SetJSON)...)
 	}
-	return deploy.CheckFiles(ctx, deploys, deploy.Deps{Workspace: run.Workspace(), Charts: charts, Chart: loadingSchemas(ctx, helm.Offline().Collecting(run.Secrets), charts), Secrets: newSecrets(run), Reporter: run.Reporter,
+	secrets, err := newSecrets(ctx, run)
+	if err != nil {
+		return err
+	}
+	return deploy.CheckFiles(ctx, deploys, deploy.Deps{Workspace: run.Workspace(), Charts: charts, Chart: loadingSchemas(ctx, helm.Offline().Collecting(run.Secrets), charts), Secrets: secrets, Reporter: run.Reporter,
 		SmokeRunner: smokeRunner{run: run}, Policy: rules})
 }
 
@@ -200,9 +208,13 @@ func loadingSchemas(ctx context.Context, client *helm.Client, charts *source.Fin
 }
 
 // newSecrets returns what reads stores of secrets.
-func newSecrets(run *app.RunContext) *secretstore.Store {
-	return secretstore.New(secretstore.Options{Environ: run.Process.Environ, Getenv: run.Process.Getenv, Inside: run.Workspace().Inside,
-		Secrets: run.Secrets, Add: func(secret string) { run.Secrets.Add(secret) }, Tree: run.WorkTree()})
+func newSecrets(ctx context.Context, run *app.RunContext) (*secretstore.Store, error) {
+	role, err := roles.Credentials(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	return secretstore.New(secretstore.Options{Credentials: role, Environ: run.Process.Environ, Getenv: run.Process.Getenv, Inside: run.Workspace().Inside,
+		Secrets: run.Secrets, Add: func(secret string) { run.Secrets.Add(secret) }, Tree: run.WorkTree()}), nil
 }
 
 // recorder records facts, and reads the values files of the work tree.

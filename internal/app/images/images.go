@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/roles"
 	"github.com/onedigest/onedigest/internal/ecr"
 	"github.com/onedigest/onedigest/internal/evidence/signed"
 	"github.com/onedigest/onedigest/internal/registry"
@@ -33,10 +34,14 @@ type Images struct {
 	refuseLegacy bool // to sign beside signatures of cosign 2
 }
 
-// New reads the AWS configuration of the environment; it sends nothing. plainHTTP are registries that are spoken to without TLS.
+// New reads the AWS configuration of the environment, and assumes the run's role if it has one; it sends nothing else. plainHTTP are registries that are spoken to without TLS.
 func New(ctx context.Context, run *app.RunContext, plainHTTP ...string) (*Images, error) {
 	log := func(line string) { run.Reporter.Infof("%s", line) }
-	cloud, err := ecr.New(ctx, ecr.Options{Environ: run.Process.Getenv, Secrets: run.Secrets, WorkTree: run.WorkTree(), Log: log})
+	role, err := roles.Credentials(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	cloud, err := ecr.New(ctx, ecr.Options{Environ: run.Process.Getenv, Credentials: role, Secrets: run.Secrets, WorkTree: run.WorkTree(), Log: log})
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/roles"
 	"github.com/onedigest/onedigest/internal/evidence/signed"
 	"github.com/onedigest/onedigest/internal/kms"
 	"github.com/onedigest/onedigest/internal/release"
@@ -98,7 +99,11 @@ func (s kmsSigner) Key() signed.Key { return s.public }
 
 // kmsKey returns a signer for a key of AWS KMS, whose public key it reads.
 func kmsKey(ctx context.Context, run *app.RunContext, ref setting.KeyRef) (kmsSigner, error) {
-	client, err := kms.New(ctx, kms.Options{Environ: run.Process.Getenv, Secrets: run.Secrets})
+	role, err := roles.Credentials(ctx, run)
+	if err != nil {
+		return kmsSigner{}, err
+	}
+	client, err := kms.New(ctx, kms.Options{Environ: run.Process.Getenv, Credentials: role, Secrets: run.Secrets})
 	if err != nil {
 		return kmsSigner{}, err
 	}
