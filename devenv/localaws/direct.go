@@ -2,6 +2,7 @@ package localaws
 
 import (
 	"github.com/onedigest/onedigest/devenv/localaws/internal/awsapi"
+	"github.com/onedigest/onedigest/devenv/localaws/internal/ecr"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/kms"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/store"
 
@@ -73,6 +74,17 @@ func (s *Server) ArchiveImage(repository string, digest release.Digest) error {
 		err = fmt.Errorf("archiving %s of %q: there is no such image", digest, repository)
 	}
 	return err
+}
+
+// Scan is what a scan of ECR found in an image, and ScanFinding one finding.
+type (
+	Scan        = ecr.Scan
+	ScanFinding = ecr.ScanFinding
+)
+
+// SetScan sets what ECR's scan of an image found; this server scans nothing.
+func (s *Server) SetScan(repository string, digest release.Digest, scan Scan) {
+	s.ecr.SetScan(repository, digest.String(), scan)
 }
 
 // IssueToken returns a registry password.

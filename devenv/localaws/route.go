@@ -44,6 +44,7 @@ const (
 	RouteDeleteRepository      Route = "ecr:DeleteRepository"
 	RoutePutImageTagMutability Route = "ecr:PutImageTagMutability"
 	RouteDescribeImages        Route = "ecr:DescribeImages"
+	RouteDescribeScanFindings  Route = "ecr:DescribeImageScanFindings"
 	RouteListImages            Route = "ecr:ListImages"
 	RouteListImageReferrers    Route = "ecr:ListImageReferrers"
 	RouteBatchGetImage         Route = "ecr:BatchGetImage"

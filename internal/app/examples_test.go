@@ -78,6 +78,7 @@ var examples = map[string]end{
 	"promote: copy the image into another account's repository":                                    succeeds(`/live/shop`),
 	"scan: record what Trivy found (trivy image --format sarif --output results.sarif \"$IMAGE\")": succeeds(`recorded, not signed`),
 	"scan: leave out what does not affect the service":                                             succeeds(`does not count: CVE-2026-0002`),
+	"scan: record what ECR's own scan found":                                                       stops(`ECR has not scanned sha256:`, "the local AWS scans nothing; internal/app/scan gives it findings"),
 	"history: show the newest commits of a repository":                                             succeeds(`[0-9a-f]{12} .*proved`),
 	"history: show what happened to one commit":                                                    succeeds(`[0-9a-f]{12} .*proved`),
 	"history: write a board, with every signature checked":                                         succeeds(`wrote the board of 1 commits`),

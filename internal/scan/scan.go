@@ -20,6 +20,7 @@ type Deps struct {
 	Facts    Facts
 	Signed   bool // what is recorded has a signature
 	Files    Files
+	Scanner  Scanner
 	Origin   fact.Origin
 	Reporter release.Reporter
 	Now      func() time.Time
@@ -35,6 +36,13 @@ type Registry interface {
 type Facts interface {
 	// RecordFact attaches a fact to its image, unless it is recorded already. It returns the digest of the record, and whether it is new.
 	RecordFact(ctx context.Context, f fact.Fact) (record release.Digest, created bool, err error)
+}
+
+// Scanner knows what the registry itself found in images.
+type Scanner interface {
+	// ScanFindings returns what was found in an image, or in those of an index. A scan that is not final after wait is a *release.Refusal, and so is an
+	// image that was not scanned; a registry that scans nothing is a *release.InputError.
+	ScanFindings(ctx context.Context, image release.Image, platforms []release.PlatformImage, wait time.Duration) (fact.Scan, error)
 }
 
 // Files reads the work tree.
@@ -53,9 +61,15 @@ type Result struct {
 
 // Run reads the results and records them beside the image. Everything is checked before the record is written.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
-	found, err := readResults(settings, deps)
+	statements, err := readVEX(settings, deps)
 	if err != nil {
 		return Result{}, err
+	}
+	var found fact.Scan
+	if !settings.FromECR {
+		if found, err = readResults(settings, statements, deps); err != nil {
+			return Result{}, err
+		}
 	}
 	platforms, exists, err := deps.Registry.Platforms(ctx, settings.Image)
 	switch {
@@ -64,14 +78,46 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	case !exists:
 		return Result{}, &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", settings.Image), Do: "check the repository and the digest"}
 	}
-	if err := checkSubject(found, settings.Image, platforms); err != nil {
+	if settings.FromECR {
+		if found, err = deps.Scanner.ScanFindings(ctx, settings.Image, platforms, settings.Wait); err != nil {
+			return Result{}, err
+		}
+		own := report.Report{Findings: slices.Concat(found.Findings, found.Excused)}
+		if found.All() == len(own.Findings) { // otherwise not all of them are named, and none can be excused
+			excuse(&own, statements, settings, deps)
+			found.AddFindings(own.Findings)
+		}
+	} else if err := checkSubject(found, settings.Image, platforms); err != nil {
 		return Result{}, err
 	}
 	return record(ctx, found, settings, deps)
 }
 
-// readResults reads the file of results and the VEX files.
-func readResults(settings Settings, deps Deps) (fact.Scan, error) {
+// readVEX reads the VEX files.
+func readVEX(settings Settings, deps Deps) (statements []report.VEX, err error) {
+	for _, file := range settings.VEX {
+		content, err := deps.Files.ReadUpTo(report.MaxBytes, "vex", file, "name a file with CycloneDX in JSON")
+		if err != nil {
+			return nil, err
+		}
+		read, err := report.ParseVEX(content)
+		if err != nil {
+			return nil, release.BadSetting("vex", fmt.Sprintf("%q has no statements that can be read: %v", file, err), "give CycloneDX in JSON whose vulnerabilities have an analysis")
+		}
+		statements = append(statements, read)
+	}
+	return statements, nil
+}
+
+// excuse applies the statements of the VEX files, and says how many findings each excuses.
+func excuse(found *report.Report, statements []report.VEX, settings Settings, deps Deps) {
+	for i, each := range statements {
+		deps.Reporter.Infof("%q excuses %d findings", settings.VEX[i], found.Excuse(each))
+	}
+}
+
+// readResults reads the file of results.
+func readResults(settings Settings, statements []report.VEX, deps Deps) (fact.Scan, error) {
 	content, err := deps.Files.ReadUpTo(report.MaxBytes, "results", settings.Results, "name the file that the scanner wrote")
 	if err != nil {
 		return fact.Scan{}, err
@@ -80,17 +126,7 @@ func readResults(settings Settings, deps Deps) (fact.Scan, error) {
 	if err != nil {
 		return fact.Scan{}, release.BadSetting("results", fmt.Sprintf("%q are not results that can be recorded: %v", settings.Results, err), "give SARIF 2.1.0, or CycloneDX with vulnerabilities, in JSON")
 	}
-	for _, file := range settings.VEX {
-		content, err := deps.Files.ReadUpTo(report.MaxBytes, "vex", file, "name a file with CycloneDX in JSON")
-		if err != nil {
-			return fact.Scan{}, err
-		}
-		statements, err := report.ParseVEX(content)
-		if err != nil {
-			return fact.Scan{}, release.BadSetting("vex", fmt.Sprintf("%q has no statements that can be read: %v", file, err), "give CycloneDX in JSON whose vulnerabilities have an analysis")
-		}
-		deps.Reporter.Infof("%q excuses %d findings", file, read.Excuse(statements))
-	}
+	excuse(&read, statements, settings, deps)
 	now := deps.Now().UTC()
 	if read.At.IsZero() {
 		deps.Reporter.Infof("%q does not say when the image was scanned: the time of this run is recorded", settings.Results)

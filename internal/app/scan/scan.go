@@ -36,5 +36,5 @@ func Run(ctx context.Context, settings *scan.Settings, run *app.RunContext) (sca
 	}
 	registry.SignWith(signer)
 	registry.RefuseLegacy(settings.LegacySignatures == setting.LegacyRefuse)
-	return scan.Run(ctx, *settings, scan.Deps{Registry: registry, Facts: registry, Signed: signer != nil, Files: run.Workspace(), Origin: run.Origin(), Reporter: run.Reporter, Now: run.Process.Now})
+	return scan.Run(ctx, *settings, scan.Deps{Registry: registry, Facts: registry, Signed: signer != nil, Files: run.Workspace(), Scanner: registry, Origin: run.Origin(), Reporter: run.Reporter, Now: run.Process.Now})
 }

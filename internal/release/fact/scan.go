@@ -124,6 +124,15 @@ func (s Scan) String() string {
 	return strings.Join(counts, ", ")
 }
 
+// All is the number of findings, with those that do not count.
+func (s Scan) All() int {
+	all := s.ExcusedAll
+	for _, count := range s.Counts {
+		all += count
+	}
+	return all
+}
+
 // Above counts the findings above a limit, and returns the worst of them that are named.
 func (s Scan) Above(limit Severity) (count int, worst []Finding) {
 	for severity, found := range s.Counts {

@@ -94,7 +94,7 @@ variables {
   actions = [
     "ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer",
     "ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage",
-    "ecr:DescribeImages", "ecr:GetLifecyclePolicy", "ecr:BatchDeleteImage", "ecr:DeleteRepository", "ecr:CreateRepository", "ecr:SetRepositoryPolicy", "ecr:PutLifecyclePolicy",
+    "ecr:DescribeImages", "ecr:GetLifecyclePolicy", "ecr:DescribeImageScanFindings", "ecr:BatchDeleteImage", "ecr:DeleteRepository", "ecr:CreateRepository", "ecr:SetRepositoryPolicy", "ecr:PutLifecyclePolicy",
     "ecr:PutImageTagMutability", "ecr:ReplicateImage", "eks:DescribeCluster", "eks:CreateAccessEntry", "eks:UpdateClusterConfig",
     "eks:AssociateAccessPolicy", "kms:Sign", "kms:Verify", "kms:GetPublicKey", "kms:DescribeKey", "kms:PutKeyPolicy", "kms:CreateGrant",
     "kms:ScheduleKeyDeletion", "kms:Decrypt", "iam:PassRole", "iam:CreateRole", "sts:AssumeRole", "s3:GetObject",
@@ -288,7 +288,7 @@ run "permissions" {
       }
       staging = {
         "*"                   = ["ecr:GetAuthorizationToken"]
-        "shop"                = concat(var.images, ["ecr:DescribeImages", "ecr:GetLifecyclePolicy"])
+        "shop"                = concat(var.images, ["ecr:DescribeImages", "ecr:GetLifecyclePolicy", "ecr:DescribeImageScanFindings"])
         "another repository"  = []
         "cluster"             = ["eks:DescribeCluster"]
         "staging cluster"     = []
@@ -299,7 +299,7 @@ run "permissions" {
       }
       production = {
         "*"                   = ["ecr:GetAuthorizationToken"]
-        "shop"                = concat(var.images, ["ecr:DescribeImages", "ecr:GetLifecyclePolicy"])
+        "shop"                = concat(var.images, ["ecr:DescribeImages", "ecr:GetLifecyclePolicy", "ecr:DescribeImageScanFindings"])
         "another repository"  = []
         "cluster"             = ["eks:DescribeCluster"]
         "staging cluster"     = []

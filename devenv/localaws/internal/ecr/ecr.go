@@ -25,12 +25,13 @@ type API struct {
 	mu       sync.Mutex        // guards the maps
 	scanned  map[string]bool   // repositories whose images are scanned when they are pushed
 	policies map[string]string // lifecycle policies by repository
+	scans    map[string]Scan   // by repository@digest
 }
 
 // New returns an API for one account and region. issueToken returns a password of the registry and the time at which it expires.
 func New(account, region string, verifier sigv4.Verifier, images *store.Store, issueToken func() (string, time.Time)) *API {
 	return &API{account: account, region: region, verifier: verifier, store: images, issueToken: issueToken,
-		scanned: map[string]bool{}, policies: map[string]string{}}
+		scanned: map[string]bool{}, policies: map[string]string{}, scans: map[string]Scan{}}
 }
 
 // maxBody has room for PutImage with the largest manifest, every byte of it escaped.
@@ -38,19 +39,20 @@ const maxBody = 6*store.MaxManifest + 64<<10
 
 // operations are ECR's calls by name.
 var operations = map[string]awsapi.Operation[*API]{
-	"GetAuthorizationToken": awsapi.AsJSON((*API).getAuthorizationToken),
-	"CreateRepository":      awsapi.AsJSON((*API).createRepository),
-	"DescribeRepositories":  awsapi.AsJSON((*API).describeRepositories),
-	"DeleteRepository":      awsapi.AsJSON((*API).deleteRepository),
-	"PutLifecyclePolicy":    awsapi.AsJSON((*API).putLifecyclePolicy),
-	"GetLifecyclePolicy":    awsapi.AsJSON((*API).getLifecyclePolicy),
-	"PutImageTagMutability": awsapi.AsJSON((*API).putImageTagMutability),
-	"DescribeImages":        awsapi.AsJSON((*API).describeImages),
-	"ListImages":            awsapi.AsJSON((*API).listImages),
-	"ListImageReferrers":    awsapi.AsJSON((*API).listImageReferrers),
-	"BatchGetImage":         awsapi.AsJSON((*API).batchGetImage),
-	"PutImage":              awsapi.AsJSON((*API).putImage),
-	"BatchDeleteImage":      awsapi.AsJSON((*API).batchDeleteImage),
+	"GetAuthorizationToken":     awsapi.AsJSON((*API).getAuthorizationToken),
+	"CreateRepository":          awsapi.AsJSON((*API).createRepository),
+	"DescribeRepositories":      awsapi.AsJSON((*API).describeRepositories),
+	"DeleteRepository":          awsapi.AsJSON((*API).deleteRepository),
+	"PutLifecyclePolicy":        awsapi.AsJSON((*API).putLifecyclePolicy),
+	"GetLifecyclePolicy":        awsapi.AsJSON((*API).getLifecyclePolicy),
+	"DescribeImageScanFindings": awsapi.AsJSON((*API).describeImageScanFindings),
+	"PutImageTagMutability":     awsapi.AsJSON((*API).putImageTagMutability),
+	"DescribeImages":            awsapi.AsJSON((*API).describeImages),
+	"ListImages":                awsapi.AsJSON((*API).listImages),
+	"ListImageReferrers":        awsapi.AsJSON((*API).listImageReferrers),
+	"BatchGetImage":             awsapi.AsJSON((*API).batchGetImage),
+	"PutImage":                  awsapi.AsJSON((*API).putImage),
+	"BatchDeleteImage":          awsapi.AsJSON((*API).batchDeleteImage),
 }
 
 // Serve answers a call of AWS JSON 1.1. The signature must be for service, which is "" for a call that is of no API.
