@@ -135,6 +135,7 @@ resource "aws_iam_role_policy" "deploy" {
         Sid      = "PullTagAndAttestImages"
         Effect   = "Allow"
         Action   = concat(local.ecr_pull, local.ecr_push, local.ecr_look, ["ecr:DescribeImageScanFindings"]) # scan --from-ecr signs with the environment's key
+        Resource = [for repository in local.service_repositories[each.value.service] : aws_ecr_repository.this[repository].arn]
       },
       {
         Sid      = "FindCluster"
