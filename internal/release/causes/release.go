@@ -129,7 +129,7 @@ var releaseCauses = []Cause{
 		Advice:  "see which check failed and what was answered",
 		Example: `OD-208 GET http://shop.example.com/configs: status 500, want 200; see which check failed and what was answered`,
 		Steps: []string{
-			"The message names the check, what was expected and what was answered. Check `pods` is about a workload that has no ready pod, or whose pod ends again and again, though another of the same image may serve; check `ready` about a pod that stopped being ready, or restarted, during the rounds.",
+			"The message names the check, what was expected and what was answered. Check `pods` is about a workload that has no ready pod, or whose pod ends again and again, though another of the same image may serve; check `ready` about a pod that stopped being ready, or restarted, during the rounds; check `endpoints` about a Service that sends requests to another release's pods, or that selects none: compare its `selector` with the labels of the pods.",
 			"Run the same checks by hand: `smoke --url URL --checks FILE` changes nothing.",
 			"See the pods' log at that time: `kubectl -n NAMESPACE logs -l app.kubernetes.io/instance=RELEASE --since=10m`.",
 		},
