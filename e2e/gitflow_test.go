@@ -282,6 +282,15 @@ func TestGitflowOnTheNode(t *testing.T) {
 			t.Errorf("promote.yaml by %s changed what production runs:\n%s", by, diff)
 		}
 	}
+	f.checkout.edit("terraform/production/values-production.yaml", "maxReplicas: 12", "maxReplicas: 13")
+	f.checkout.commit("scale further")
+	if log, err := f.run(t, "workflow_dispatch", "promote.yaml", append([]string{"--input", "digest=" + staging[0]}, args...)...); err != nil {
+		t.Fatalf("promote.yaml of an earlier commit: %v\n%s", err, log)
+	}
+	scalers, err := client(t).AutoscalingV2().HorizontalPodAutoscalers("production").List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(scalers.Items) != 1 || scalers.Items[0].Spec.MaxReplicas != 12 {
+		t.Errorf("promote.yaml of an earlier commit deployed other values than that commit's: %+v, %v", scalers.Items, err)
+	}
 	moved := strings.Join([]string{filepath.Join(site.root, "bin", "deploy"), "--environment", "production", "--image", site.registry + "/shop@" + staging[0], "--release", "gitflow",
 		"--chart", "promoted/charts/service", "--values", "promoted/terraform/production/values-production.yaml", "--set", "config.GREETING=moved"}, " ")
 	log, err := f.run(t, "workflow_dispatch", "promote.yaml", append(append([]string{"--input", "digest=" + staging[0]}, args...), "--env", "MOVE="+moved)...)
