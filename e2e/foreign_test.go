@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/app"
 )
 
 // released is a release of this repository that scripts/release.sh tagged, as GitHub would have it for a repository that calls its workflows.
@@ -281,6 +282,8 @@ func TestServicesOfAMonorepo(t *testing.T) {
 	}
 }
 
+var roleSetting = regexp.MustCompile(` *role: arn:\S+\n|"role": "[^"]*", `)
+
 const goService = `// The service of a repository that does not know what deploys it.
 package main
 
@@ -299,7 +302,9 @@ func TestAnotherRepositoryOnTheNode(t *testing.T) {
 	onNode(t)
 	r := newRelease(t, []byte("#!/bin/bash\nexit 70\n"))
 	workflow := strings.NewReplacer("123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop", site.registry+"/api", `"cluster": "shop-staging", `, "", `"cluster": "shop", `, "",
+		"eu-central-1", app.Process{Environ: site.aws}.Getenv("AWS_REGION"),
 		`"name": "staging"`, `"name": "foreign-staging"`, `"name": "production"`, `"name": "foreign-production"`).Replace(readmeWorkflow(t, r))
+	workflow = roleSetting.ReplaceAllString(workflow, "") // act has no identity tokens; TestARoleInPlaceOfKeys assumes roles
 	values := "service: {type: LoadBalancer, annotations: {service.beta.kubernetes.io/aws-load-balancer-scheme: internal}}\nreplicas: 2\n"
 	f := foreignFlow(t, r, map[string]string{".github/workflows/delivery.yaml": workflow, "main.go": goService, "go.mod": "module example.com/api\n\ngo 1.25\n",
 		"deploy/staging.yaml": values, "deploy/production.yaml": values})
