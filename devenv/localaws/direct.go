@@ -76,9 +76,10 @@ func (s *Server) ArchiveImage(repository string, digest release.Digest) error {
 	return err
 }
 
-// Scan is what a scan of ECR found in an image, and ScanFinding one finding.
 type (
-	Scan        = ecr.Scan
+	// Scan is what a scan of ECR found in an image.
+	Scan = ecr.Scan
+	// ScanFinding is one finding of a scan.
 	ScanFinding = ecr.ScanFinding
 )
 

@@ -278,6 +278,18 @@ func TestFloors(t *testing.T) {
 	}
 }
 
+// maxFiles is how many files without tests a package may have: one that needs more has two purposes.
+const maxFiles = 20
+
+func TestNoPackageIsTooLarge(t *testing.T) {
+	t.Parallel()
+	for path, p := range load(t) {
+		if len(p.GoFiles) > maxFiles {
+			t.Errorf("package %q has %d files, at most %d are allowed: give a part of it a package of its own", path, len(p.GoFiles), maxFiles)
+		}
+	}
+}
+
 func floorOf(t *testing.T, path string) floor {
 	t.Helper()
 	for _, floor := range floors {

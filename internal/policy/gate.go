@@ -378,7 +378,7 @@ func evaluateChart(facts Facts) Line {
 	case facts.names(facts.Commit):
 		line.Holds, line.Found = true, fmt.Sprintf("the same content; a statement that counts says that the image is of commit %s", facts.Commit.Short())
 	case facts.Labelled == "":
-		line.Found = fmt.Sprintf("an image without a revision label, of which no statement that counts says that it is of commit %s: whoever may push can set that commit's tag", facts.Commit.Short())
+		line.Found = fmt.Sprintf("an image without a revision label, of which no statement that counts says that it is of commit %s: everybody who may push can set that commit's tag", facts.Commit.Short())
 		line.Do = "label the image when it is built, or record its commit: build with --sign-key, or smoke with --expect-commit"
 	default:
 		line.Holds, line.Found = true, fmt.Sprintf("the same content; the image is labelled with commit %s, and its tag alone says that it is that of commit %s too", facts.Labelled.Short(), facts.Commit.Short())

@@ -59,15 +59,15 @@ func (w RunningWorkload) HasReadyPod() bool {
 }
 
 // RestartsByPods returns how often the containers have restarted of which only their pods say whether they are ready; false if there are none.
-func (r Running) RestartsByPods() (restarts int, any bool) {
+func (r Running) RestartsByPods() (restarts int, found bool) {
 	for _, workload := range r.Workloads {
 		for _, container := range workload.Pods {
 			if workload.ByPods && container.Named {
-				restarts, any = restarts+container.Restarts, true
+				restarts, found = restarts+container.Restarts, true
 			}
 		}
 	}
-	return restarts, any
+	return restarts, found
 }
 
 // Down says why a workload does not serve the image: it wants pods and none is ready, or a pod of its current revision ends again and again. It

@@ -174,7 +174,7 @@ func record(ctx context.Context, found fact.Scan, settings Settings, deps Deps) 
 		deps.Reporter.Infof("recorded")
 	default:
 		result.Outcome = release.Created
-		deps.Reporter.Infof("recorded, not signed: whoever may push could have written it (--sign-key)")
+		deps.Reporter.Infof("recorded, not signed: everybody who may push could have written it (--sign-key)")
 	}
 	return result, nil
 }

@@ -221,7 +221,7 @@ func (g *Gate) warnUnsigned(rung policy.Rung) {
 		return
 	}
 	g.warnings.unsigned.Do(func() {
-		g.run.Reporter.Warnf("what %q requires needs no signature, so that whoever may push to the repository can write it: give --verify-key, or name signers in %s", rung.Environment, policy.DefaultFile)
+		g.run.Reporter.Warnf("what %q requires needs no signature: everybody who may push to the repository can write it; give --verify-key, or name signers in %s", rung.Environment, policy.DefaultFile)
 	})
 }
 

@@ -29,5 +29,6 @@ func Credentials(ctx context.Context, run *app.RunContext) (awsx.Credentials, er
 	if err != nil {
 		return nil, err
 	}
-	return assumed.(awsx.Credentials), nil
+	credentials, _ := assumed.(awsx.Credentials)
+	return credentials, nil
 }

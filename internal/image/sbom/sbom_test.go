@@ -184,7 +184,7 @@ func programsOf(bom *cdx.BOM) (paths []string) {
 func TestListShowsWhatAContainerSees(t *testing.T) {
 	t.Parallel()
 	program := compile(t)
-	other := append([]byte("\x7fELF"), bytes.Repeat([]byte{0}, 200)...) // of another linker
+	other := append([]byte("\x7fELF"), make([]byte, 200)...) // of another linker
 	for name, test := range map[string]struct {
 		layers [][]entry
 		want   []string
