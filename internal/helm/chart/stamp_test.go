@@ -123,7 +123,6 @@ func TestStampTouchesOnlyWhatRunsTheImage(t *testing.T) {
 // TestObjectsWithoutANameOfTheirOwnAreRefused: Helm could not find them again, or would apply one over the other.
 func TestObjectsWithoutANameOfTheirOwnAreRefused(t *testing.T) {
 	t.Parallel()
-	const one = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: "
 	for rendered, want := range map[string]string{
 		"apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: seed-}": `a Job has no name, only the generateName "seed-"`,
 		"apiVersion: v1\nkind: ConfigMap":                                  "a ConfigMap has no name",

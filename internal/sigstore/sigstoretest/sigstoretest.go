@@ -175,9 +175,9 @@ func (i *Instance) SigningConfig(withLog, withTimestamps bool) []byte {
 
 // Write writes the trusted root and the signing configuration into a directory, which keyless://DIR names.
 func (i *Instance) Write(dir string) {
-	must(i.t, os.MkdirAll(dir, 0o755))
-	must(i.t, os.WriteFile(filepath.Join(dir, "trusted_root.json"), i.TrustedRoot(true), 0o644))
-	must(i.t, os.WriteFile(filepath.Join(dir, "signing_config.json"), i.SigningConfig(true, true), 0o644))
+	must(i.t, os.MkdirAll(dir, 0o750))
+	must(i.t, os.WriteFile(filepath.Join(dir, "trusted_root.json"), i.TrustedRoot(true), 0o600))
+	must(i.t, os.WriteFile(filepath.Join(dir, "signing_config.json"), i.SigningConfig(true, true), 0o600))
 }
 
 func newKey(t testing.TB) *ecdsa.PrivateKey {
