@@ -43,7 +43,11 @@ func Request(ctx context.Context, environ func(string) string, audience string) 
 	client := &http.Client{Transport: &httpx.RetryTransport{Next: http.DefaultTransport}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	response, err := client.Do(request)
 	if err != nil {
-		return "", err
+		// The address is left out: it is the runner's own for this job.
+		if inner := new(url.Error); errors.As(err, &inner) {
+			return "", fmt.Errorf("no answer: %w", inner.Err)
+		}
+		return "", errors.New("no answer")
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := httpx.ReadBody(response, maxResponse)

@@ -31,7 +31,7 @@ type Options struct {
 	Region   string                   // whose STS is asked; "": the environment's
 	Audience string                   // "": DefaultAudience
 	Secrets  *text.Secrets            // gets the token and the credentials; may be nil
-	Mask     func(secret string)      // is called with the token before it is used; may be nil
+	Mask     func(secret string)      // is called with the token, the secret key and the session token before they are used; may be nil
 	WorkTree worktree.Tree
 }
 
@@ -43,7 +43,12 @@ const (
 	maxResponse  = 1 << 20          // bytes
 	tokenTimeout = 30 * time.Second // of one request for a token, with its retries
 	renewal      = 5 * time.Minute  // before they expire, credentials are renewed
+	renewalPause = 30 * time.Second // after a renewal that failed, while the credentials are valid
+	secondToken  = time.Second      // before a role is asked for with a second token
 )
+
+// invalidToken is the code of AWS for a token that it could not verify.
+const invalidToken = "InvalidIdentityToken"
 
 // Role is a role that a job assumes. It may be used from several goroutines.
 type Role struct {
@@ -81,10 +86,58 @@ func New(ctx context.Context, options Options) (*Role, error) {
 		return nil, release.BadSetting("region", "no AWS region is set, and STS is asked in one", "give the region of the role's resources")
 	}
 	client := sts.NewFromConfig(loaded, func(o *sts.Options) { o.BaseEndpoint = awsx.Endpoint(r.environ, loaded, sts.ServiceID) })
-	r.credentials = aws.NewCredentialsCache(stscreds.NewWebIdentityRoleProvider(client, options.Role, r, func(o *stscreds.WebIdentityRoleOptions) {
+	session := &session{provider: stscreds.NewWebIdentityRoleProvider(plainClient{client}, options.Role, r, func(o *stscreds.WebIdentityRoleOptions) {
 		o.RoleSessionName = sessionName(r.environ("GITHUB_RUN_ID"))
-	}), func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = renewal })
+	})}
+	r.credentials = aws.NewCredentialsCache(session, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = renewal })
 	return r, nil
+}
+
+// plainClient leaves out the options of stscreds, which retry InvalidIdentityToken with the token that was not accepted.
+type plainClient struct{ client *sts.Client }
+
+// AssumeRoleWithWebIdentity implements stscreds.AssumeRoleWithWebIdentityAPIClient.
+func (c plainClient) AssumeRoleWithWebIdentity(ctx context.Context, input *sts.AssumeRoleWithWebIdentityInput, _ ...func(*sts.Options)) (*sts.AssumeRoleWithWebIdentityOutput, error) {
+	return c.client.AssumeRoleWithWebIdentity(ctx, input)
+}
+
+// session assumes the role. A renewal that fails leaves the earlier credentials in use until they expire. Its methods are not called at once:
+// the cache that holds it makes one request at a time.
+type session struct {
+	provider aws.CredentialsProvider
+	expires  time.Time // of the last credentials, as AWS said it
+}
+
+// Retrieve implements aws.CredentialsProvider. InvalidIdentityToken also stands for keys of GitHub that AWS could not read in time, so it is followed by
+// one request with a new token. Source: AWS STS API Reference, AssumeRoleWithWebIdentity, "Errors".
+func (s *session) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	found, err := s.provider.Retrieve(ctx)
+	if awsx.Code(err) == invalidToken {
+		select {
+		case <-ctx.Done():
+			return aws.Credentials{}, err
+		case <-time.After(secondToken):
+		}
+		found, err = s.provider.Retrieve(ctx)
+	}
+	if err == nil {
+		s.expires = found.Expires
+	}
+	return found, err
+}
+
+// HandleFailToRefresh implements aws.HandleFailRefreshCredentialsCacheStrategy. The cache subtracts the window from what is returned.
+func (s *session) HandleFailToRefresh(_ context.Context, earlier aws.Credentials, err error) (aws.Credentials, error) {
+	now := time.Now()
+	if !earlier.HasKeys() || !now.Before(s.expires) {
+		return aws.Credentials{}, err
+	}
+	next := now.Add(renewalPause)
+	if s.expires.Before(next) {
+		next = s.expires
+	}
+	earlier.Expires = next.Add(renewal)
+	return earlier, nil
 }
 
 // sessionName names the run in CloudTrail.
@@ -102,7 +155,8 @@ func (r *Role) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	if err != nil {
 		return aws.Credentials{}, r.explain(err)
 	}
-	r.options.Secrets.Add(found.SecretAccessKey, found.SessionToken)
+	r.hide(found.SecretAccessKey)
+	r.hide(found.SessionToken)
 	return found, nil
 }
 
@@ -114,10 +168,7 @@ func (r *Role) GetIdentityToken() ([]byte, error) {
 	if err != nil {
 		return nil, &tokenError{err}
 	}
-	if r.options.Mask != nil {
-		r.options.Mask(token)
-	}
-	r.options.Secrets.Add(token)
+	r.hide(token)
 	read, err := parseClaims(token)
 	if err != nil {
 		return nil, &tokenError{err}
@@ -126,6 +177,14 @@ func (r *Role) GetIdentityToken() ([]byte, error) {
 	r.claims = read
 	r.mu.Unlock()
 	return []byte(token), nil
+}
+
+// hide keeps a secret out of everything that is shown from now on.
+func (r *Role) hide(secret string) {
+	if r.options.Mask != nil {
+		r.options.Mask(secret)
+	}
+	r.options.Secrets.Add(secret)
 }
 
 // tokenError is an error of the runner's token service.
@@ -178,14 +237,50 @@ func (c claims) subjects() []string {
 	return []string{c.Subject} // a form that the organization has chosen
 }
 
+// queueBranch matches the branch of one entry of a merge queue, and what all entries of that queue have in common.
+// Source: GitHub Docs, "Managing a merge queue".
+var queueBranch = regexp.MustCompile(`(:ref:refs/heads/gh-readonly-queue/.+/)pr-[^/]*$`)
+
+// condition returns the operator and the subjects by which a trust policy accepts the token: whole subjects, or for a merge queue, whose branches
+// have a new name each time, the start of them.
+func (c claims) condition() (operator string, subjects []string) {
+	subjects = c.subjects()
+	if !queueBranch.MatchString(c.Subject) {
+		return "StringEquals", subjects
+	}
+	for i := range subjects {
+		subjects[i] = queueBranch.ReplaceAllString(subjects[i], "${1}*")
+	}
+	return "StringLike", subjects
+}
+
+// danger returns why no trust policy should accept the token's subject; "" if nothing speaks against it. protected is the runner's
+// GITHUB_REF_PROTECTED. Source: GitHub Docs, "OpenID Connect reference", "Example subject claims".
+func (c claims) danger(protected string) string {
+	if strings.HasSuffix(c.Subject, ":pull_request") {
+		return "it is that of every pull request, whose workflow nobody has reviewed"
+	}
+	_, branch, found := strings.Cut(c.Subject, ":ref:refs/heads/")
+	if found && branch != "main" && branch != "master" && protected != "true" && !queueBranch.MatchString(c.Subject) {
+		return "its branch is not protected, so whoever may push to it could assume the role"
+	}
+	return ""
+}
+
 // statement returns the statement of a trust policy that accepts the token in both forms, as JSON.
 func (r *Role) statement(c claims) string {
 	parts := arnPattern.FindStringSubmatch(r.options.Role)
 	host := strings.TrimPrefix(c.Issuer, "https://")
+	condition := map[string]map[string]any{"StringEquals": {host + ":aud": c.Audience}}
+	operator, subjects := c.condition()
+	if condition[operator] == nil {
+		condition[operator] = map[string]any{}
+	}
+	condition[operator][host+":sub"] = subjects
 	content, err := json.Marshal(map[string]any{
 		"Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity",
 		"Principal": map[string]string{"Federated": "arn:" + parts[1] + ":iam::" + parts[2] + ":oidc-provider/" + host},
-		"Condition": map[string]any{"StringEquals": map[string]any{host + ":aud": c.Audience, host + ":sub": c.subjects()}},
+		"Condition": condition,
 	})
 	if err != nil {
 		return ""
@@ -203,12 +298,17 @@ func (r *Role) explain(err error) error {
 	case errors.As(err, &token):
 		return release.NewFault("GitHub", "", token.err, "asking the runner for an identity token")
 	case code == "AccessDenied" || code == "AccessDeniedException":
+		_, subjects := c.condition()
+		do := fmt.Sprintf("correct the role, or let its trust policy accept %s by the statement %s (the first subject is this token's, the other one its other form)", strings.Join(quoted(subjects), " or "), line(r.statement(c)))
+		if danger := c.danger(r.environ("GITHUB_REF_PROTECTED")); danger != "" {
+			do = fmt.Sprintf("let the job run on a protected branch, or in a GitHub environment with rules, and trust that; no trust policy should accept the subject %s: %s", line(c.Subject), danger)
+		}
 		return &release.Refusal{
 			Why: fmt.Sprintf("AWS does not let this job assume %s: the token's subject is %s and its audience %s, which the role's trust policy does not accept, or there is no such role",
 				r.options.Role, line(c.Subject), line(c.Audience)),
-			Do: fmt.Sprintf("correct the role, or let its trust policy accept %s by the statement %s (the first subject is this token's, the other one its other form)", strings.Join(quoted(c.subjects()), " or "), line(r.statement(c))),
+			Do: do,
 		}
-	case code == "InvalidIdentityToken":
+	case code == invalidToken:
 		return &release.Refusal{
 			Why: fmt.Sprintf("AWS does not accept the job's identity token (%s): its issuer is %s and its audience %s", (&awsx.Error{Err: err}).Error(), line(c.Issuer), line(c.Audience)),
 			Do:  "let the account have an OIDC provider for that issuer with that audience as a client ID, or give the provider's own with --audience",

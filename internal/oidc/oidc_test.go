@@ -3,7 +3,9 @@ package oidc_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +29,15 @@ func production(immutable bool) localaws.Job {
 	return localaws.Job{Repository: "octo/shop", OwnerID: "11", RepositoryID: "22", Environment: "production", Ref: "refs/heads/main", Immutable: immutable}
 }
 
+// masked holds, for each role, what it masked while it was assumed.
+var masked sync.Map
+
+func maskedOf(role *oidc.Role) []string {
+	found, _ := masked.Load(role)
+	list, _ := found.([]string)
+	return list
+}
+
 // assume makes a server with a role, and asks for credentials as a job.
 func assume(t *testing.T, role localaws.Role, job localaws.Job, audience string) (*localawstest.Server, *oidc.Role, aws.Credentials, error) {
 	t.Helper()
@@ -41,11 +52,14 @@ func assume(t *testing.T, role localaws.Role, job localaws.Job, audience string)
 		environ[name] = value
 	}
 	environ["GITHUB_RUN_ID"] = "77"
-	assumed, err := oidc.New(t.Context(), oidc.Options{Environ: func(name string) string { return environ[name] }, Role: roleARN, Audience: audience, Secrets: new(text.Secrets)})
+	var seen []string
+	assumed, err := oidc.New(t.Context(), oidc.Options{Environ: func(name string) string { return environ[name] }, Role: roleARN, Audience: audience, Secrets: new(text.Secrets),
+		Mask: func(secret string) { seen = append(seen, secret) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := assumed.Retrieve(t.Context())
+	masked.Store(assumed, slices.Clone(seen))
 	return server, assumed, got, err
 }
 
@@ -87,6 +101,62 @@ func TestRenew(t *testing.T) {
 	}
 }
 
+// TestRenewalThatFails: the credentials stay in use until they expire, and AWS is not asked each time; then the refusal is told.
+func TestRenewalThatFails(t *testing.T) {
+	t.Parallel()
+	trusting := localaws.Role{Name: "deploy", Audiences: []string{oidc.DefaultAudience}, Subjects: []string{plainSubject}, Life: 3 * time.Second}
+	server, role, first, err := assume(t, trusting, production(false), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := time.Now()
+	server.PutRole(localaws.Role{Name: "deploy", Audiences: trusting.Audiences, Subjects: []string{"repo:octo/other:environment:production"}})
+	for range 3 {
+		second, err := role.Retrieve(t.Context())
+		if err != nil || second.AccessKeyID != first.AccessKeyID {
+			t.Fatalf("%v after %s; want the credentials that are still valid", err, time.Since(got))
+		}
+	}
+	if server.IdentityTokens() != 2 {
+		t.Errorf("asked for %d tokens, want 2", server.IdentityTokens())
+	}
+	time.Sleep(time.Until(got.Add(trusting.Life + 100*time.Millisecond)))
+	var refusal *release.Refusal
+	if _, err := role.Retrieve(t.Context()); !errors.As(err, &refusal) {
+		t.Errorf("got %v of credentials that have expired", err)
+	}
+}
+
+// TestInvalidToken: a token that AWS could not verify is not sent again; one new token is.
+func TestInvalidToken(t *testing.T) {
+	t.Parallel()
+	server, _, _, err := assume(t, localaws.Role{}, production(false), "")
+	if err == nil || server.IdentityTokens() != 2 {
+		t.Errorf("%v; %d tokens, want 2", err, server.IdentityTokens())
+	}
+	var sent int
+	for _, request := range server.Requests() {
+		if request.Route == localaws.RouteAssumeRole {
+			sent++
+		}
+	}
+	if sent != 2 {
+		t.Errorf("%d requests for the role, want one for each token", sent)
+	}
+}
+
+// TestMask: the runner is told the token, the secret key and the session token.
+func TestMask(t *testing.T) {
+	t.Parallel()
+	_, role, got, err := assume(t, localaws.Role{Audiences: []string{oidc.DefaultAudience}, Subjects: []string{plainSubject}}, production(false), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if masked := maskedOf(role); len(masked) != 3 || !slices.Contains(masked, got.SecretAccessKey) || !slices.Contains(masked, got.SessionToken) {
+		t.Errorf("%d values are masked; want the token, the secret key and the session token", len(masked))
+	}
+}
+
 // TestRefusals: each says what the token says, and what would let it in.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
@@ -106,6 +176,12 @@ func TestRefusals(t *testing.T) {
 			[]string{"subject is " + immutableSubject + " and", `:sub":["` + immutableSubject + `","` + plainSubject + `"]`}},
 		"another audience": {ours, production(false), "elsewhere", true, []string{"Incorrect token audience", "its audience elsewhere", "--audience"}},
 		"no provider":      {localaws.Role{}, production(false), "", true, []string{"No OpenIDConnect provider found"}},
+		"a pull request":   {ours, localaws.Job{Repository: "octo/shop", Ref: "refs/pull/7/merge"}, "", true, []string{"no trust policy should accept the subject repo:octo/shop:pull_request", "nobody has reviewed"}},
+		"a branch without protection": {ours, localaws.Job{Repository: "octo/shop", Ref: "refs/heads/feature"}, "", true,
+			[]string{"no trust policy should accept the subject repo:octo/shop:ref:refs/heads/feature", "not protected"}},
+		"the main branch": {ours, localaws.Job{Repository: "octo/shop", Ref: "refs/heads/main"}, "", true, []string{`"StringEquals":{`, `:sub":["repo:octo/shop:ref:refs/heads/main"]`}},
+		"a merge queue": {ours, localaws.Job{Repository: "octo/shop", OwnerID: "11", RepositoryID: "22", Ref: "refs/heads/gh-readonly-queue/main/pr-7-0123"}, "", true,
+			[]string{`"StringLike":{`, `:sub":["repo:octo/shop:ref:refs/heads/gh-readonly-queue/main/*","repo:octo@11/shop@22:ref:refs/heads/gh-readonly-queue/main/*"]`}},
 		"an expired token": {ours, expired, "", false, []string{"Token expired", "clock"}},
 		"no token for it":  {ours, localaws.Job{}, "", false, []string{"asking the runner for an identity token", "401"}},
 	} {

@@ -41,6 +41,9 @@ func (j Job) Subject() string {
 	if j.Environment != "" {
 		return subject + ":environment:" + j.Environment
 	}
+	if strings.HasPrefix(j.Ref, "refs/pull/") {
+		return subject + ":pull_request"
+	}
 	return subject + ":ref:" + j.Ref
 }
 
