@@ -74,6 +74,9 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return result, err
 	}
+	if ctx.Err() != nil { // a cancelled run writes nothing, also if its last request was answered
+		return result, fmt.Errorf("writing %s: %w", settings.Manifest, context.Cause(ctx))
+	}
 	if err := deps.Files.Write("manifest", settings.Manifest, content); err != nil {
 		return result, err
 	}

@@ -137,6 +137,34 @@ func TestWhatCannotBeWrittenIsRefused(t *testing.T) {
 	}
 }
 
+// cancelling answers, and cancels the run meanwhile.
+type cancelling struct {
+	signers
+	cancel context.CancelFunc
+}
+
+func (c cancelling) PublicKeys(ctx context.Context, signer policy.Signer) ([]string, error) {
+	c.cancel()
+	return c.signers.PublicKeys(ctx, signer)
+}
+
+// TestACancelledRunWritesNothing, although its last request was answered.
+func TestACancelledRunWritesNothing(t *testing.T) {
+	t.Parallel()
+	read, err := policyfile.Parse(".onedigest.yaml", []byte(byKeys))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	written := files{}
+	_, err = admission.Run(ctx, admission.Settings{Format: admission.FormatKyverno, Environment: "production", Repositories: []release.Repository{"registry.example.com/shop"}, Manifest: "policy.yaml"},
+		admission.Deps{Policy: read, Signers: cancelling{cancel: cancel}, Files: written, Reporter: releasetest.DiscardReporter{}, TypeOf: evidence.TypeOf})
+	if !errors.Is(err, context.Canceled) || len(written) > 0 {
+		t.Errorf("wrote %d files, error %v", len(written), err)
+	}
+}
+
 // TestATrustedRootWithoutTimestamps: policy-controller would admit nothing by it.
 func TestATrustedRootWithoutTimestamps(t *testing.T) {
 	t.Parallel()

@@ -52,6 +52,9 @@ func (r request) dryRun(ctx context.Context) (Result, error) {
 	if problems := slices.Concat(plan.Problems, missing, refused); len(problems) > 0 {
 		return result, &release.Failure{What: fmt.Sprintf("the deploy would fail:\n  %s", strings.Join(problems, "\n  "))}
 	}
+	if ctx.Err() != nil { // a cancelled run keeps no plan, also if its last request was answered
+		return result, context.Cause(ctx)
+	}
 	if result.PlanDigest, err = r.keepPlan(plan); err != nil {
 		return result, err
 	}

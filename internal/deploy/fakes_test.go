@@ -85,6 +85,7 @@ type fakes struct {
 	history          []release.Revision
 	target           release.RollbackTarget
 	targetAfter      *release.RollbackTarget // once something has been applied; target if nil
+	onTarget         func()                  // called when the rollback's target is asked for
 	targetAfterErr   error
 	pending          *release.Healed
 	relation         release.Relation // of what is deployed to what is live; ahead if ""
@@ -290,6 +291,9 @@ func (c chart) Heal(ctx context.Context, _ string, _ func(string)) (*release.Hea
 }
 
 func (c chart) RollbackTarget(context.Context, release.Deployment) (release.RollbackTarget, error) {
+	if c.onTarget != nil {
+		c.onTarget()
+	}
 	return c.target, nil
 }
 

@@ -2,6 +2,8 @@ package deploy_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -44,6 +46,19 @@ func planned(t *testing.T) *fakes {
 	})
 	made.files = map[string][]byte{"plan.json": slices.Clone(keptFile)}
 	return made
+}
+
+// TestACancelledDryRunKeepsNoPlan, although its last request was answered.
+func TestACancelledDryRunKeepsNoPlan(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	fakes := &fakes{history: live(another), target: release.RollbackTarget{Revision: 5}, chartDigest: image(t, "9").Digest, onTarget: cancel}
+	fakes.planned = release.Plan{Outcome: release.Changed, Basis: basis(t)}
+	_, log, err := fakes.runWith(ctx, t, "--dry-run", "--plan-out", "plan.json")
+	if !errors.Is(err, context.Canceled) || len(fakes.files) > 0 {
+		t.Errorf("kept %d plans, error %v:\n%s", len(fakes.files), err, log)
+	}
 }
 
 func TestAKeptPlanIsCarriedOut(t *testing.T) {

@@ -110,6 +110,9 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		Verified: len(deps.Keys) > 0, Source: settings.Source, Keys: deps.Keys}
 	result.setStates(entries, records)
 	result.filter(settings)
+	if ctx.Err() != nil { // a cancelled run writes nothing, also if its last request was answered
+		return Result{}, fmt.Errorf("reading the history of %s: %w", settings.Repository, context.Cause(ctx))
+	}
 	if settings.Board == "" {
 		return result, nil
 	}

@@ -74,6 +74,34 @@ func (f *fakes) Write(_, path string, content []byte) error {
 	return nil
 }
 
+// cancelling answers, and cancels the run meanwhile.
+type cancelling struct {
+	*fakes
+	cancel context.CancelFunc
+}
+
+func (c cancelling) Tags(ctx context.Context, named release.Repository) ([]release.Tag, error) {
+	c.cancel()
+	return c.fakes.Tags(ctx, named)
+}
+
+// TestACancelledRunWritesNoBoard, although its last request was answered.
+func TestACancelledRunWritesNoBoard(t *testing.T) {
+	t.Parallel()
+	f := newFakes(t)
+	var settings history.Settings
+	if err := settings.Declare().ApplyDefaults(func() { settings.Repository, settings.Board = repository, "board.html" }); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err := history.Run(ctx, settings, history.Deps{Registry: cancelling{f, cancel}, Evidence: f, Files: f, Reporter: releasetest.DiscardReporter{}, Now: func() time.Time { return noon },
+		Board: func(history.Result) ([]byte, error) { return []byte("a board"), nil }})
+	if !errors.Is(err, context.Canceled) || len(f.written) > 0 {
+		t.Errorf("wrote %v, error %v", f.written, err)
+	}
+}
+
 func newFakes(t *testing.T) *fakes {
 	t.Helper()
 	return &fakes{t: t, images: map[release.Tag]release.ImageInfo{}, records: map[release.Digest][]fact.Record{}, written: map[string]string{}}
