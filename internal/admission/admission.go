@@ -158,6 +158,7 @@ func differences(format string, ownRoot bool, rung policy.Rung, required []requi
 	if rung.Override.IsAllowed() {
 		add("an image that entered by an override is refused")
 	}
+	add("an image under another spelling of its repository is admitted unasked: with a port that is the default (HOST:443), or by another host name of the registry, such as ECR's dual-stack and FIPS ones")
 	add("a statement counts for its digest in every repository, not only in the image's own")
 	for _, each := range required {
 		for _, signer := range each.signers {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,7 +52,7 @@ environments:
   - name: production
     signers: [keyless: {identity: "https://github.com/octo/shop/.github/workflows/production.yml@refs/heads/main"}]
     requires:
-      built: {signers: [keyless: {identity-regexp: 'https://github\.com/octo/shared/.*@refs/tags/v.*', repository: "https://github.com/octo/shop"}]}
+      built: {signers: [keyless: {identity-regexp: 'https://github\.com/octo/shared/.*@refs/tags/v.*', repository: "https://github.com/octo/shop", ref: refs/heads/main}]}
       smoked: {checks: 2, check-names: [home]}
 `
 )
@@ -116,6 +118,27 @@ func TestManifestsGolden(t *testing.T) {
 		}
 		if diff := cmp.Diff(string(want), string(got)); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+	}
+}
+
+// TestKyvernoAsksForEverySpelling: a reference with tag, digest or neither is matched, and another repository's is not. In Kyverno's patterns, * is any text.
+func TestKyvernoAsksForEverySpelling(t *testing.T) {
+	t.Parallel()
+	_, written, err := write(t, admission.FormatKyverno, byKeys, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	globs := regexp.MustCompile(`- glob: (\S+)`).FindAllStringSubmatch(string(written), -1)
+	for image, want := range map[string]bool{
+		"registry.example.com/shop": true, "registry.example.com/shop:1": true, "registry.example.com/shop@sha256:a": true, "registry.example.com/shop:1@sha256:a": true,
+		"registry.example.com/shop2": false, "registry.example.com/shop/worker": false,
+	} {
+		got := slices.ContainsFunc(globs, func(found []string) bool {
+			return regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(found[1]), `\*`, ".*") + "$").MatchString(image)
+		})
+		if got != want {
+			t.Errorf("%s: matched %t", image, got)
 		}
 	}
 }

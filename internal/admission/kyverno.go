@@ -97,7 +97,7 @@ func kyverno(ctx context.Context, settings Settings, required []requirement, dep
 	spec.FailurePolicy, spec.ValidationActions = "Fail", []string{"Deny"}
 	spec.MatchConstraints.ResourceRules = []resourceRule{{APIGroups: []string{""}, APIVersions: []string{"v1"}, Operations: []string{"CREATE", "UPDATE"}, Resources: []string{"pods", "pods/ephemeralcontainers"}}}
 	for _, repository := range settings.Repositories {
-		spec.MatchImageReferences = append(spec.MatchImageReferences, glob{repository.String() + ":*"}, glob{repository.String() + "@*"})
+		spec.MatchImageReferences = append(spec.MatchImageReferences, glob{repository.String()}, glob{repository.String() + ":*"}, glob{repository.String() + "@*"})
 	}
 	spec.ValidationConfigurations = map[string]bool{"mutateDigest": true, "verifyDigest": true, "required": true}
 	for _, each := range required {

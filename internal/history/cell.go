@@ -62,7 +62,8 @@ func blockingRejections(records []fact.Record, image release.Image, environment 
 	if len(keys) > 0 {
 		rung.Signers = []policy.Signer{givenKeys}
 	}
-	return policy.Against(records, image, rung, policy.Trust{givenKeys: slices.Collect(maps.Keys(keys))})
+	against, _ := policy.Against(records, image, rung, policy.Trust{givenKeys: slices.Collect(maps.Keys(keys))})
+	return against
 }
 
 // cellOf derives the state of an image in an environment from its records. rejections are those that keep it from the environment. live is whether the environment's newest deploy is of this image, tagged

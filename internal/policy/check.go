@@ -35,6 +35,7 @@ type Request struct {
 	Policy   Source
 	Rung     Rung
 	Image    release.Image
+	Target   release.Repository  // that the image is copied to, whose rejections of it count too; "" or the image's own: none
 	Chart    *release.CheckedOut // of a deploy's chart and values; nil: there are none
 	ChartErr error               // why that is unknown
 	Commit   release.Commit      // whose chart and values they are compared with, as the image's
@@ -49,6 +50,9 @@ type Request struct {
 func Check(ctx context.Context, request Request, gate Gate, reporter release.Reporter) (Decision, Facts, error) {
 	facts, err := gate.Facts(ctx, request.Image, request.Rung)
 	if err != nil {
+		return Decision{Environment: request.Rung.Environment, Policy: request.Policy}, facts, err
+	}
+	if facts.Against, err = request.rejectedAtTarget(ctx, facts, gate); err != nil {
 		return Decision{Environment: request.Rung.Environment, Policy: request.Policy}, facts, err
 	}
 	facts.Image, facts.Chart, facts.ChartErr = request.Image, request.Chart, request.ChartErr
@@ -69,6 +73,26 @@ func Check(ctx context.Context, request Request, gate Gate, reporter release.Rep
 		reporter.Warnf("OVERRIDDEN by %s (%s): %s of %s is entered although %s is required: %s", request.Actor, request.Reason, request.Rung.Environment, request.Image.Digest.Short(), line.Required, line.Found)
 	}
 	return decision, facts, nil
+}
+
+// rejectedAtTarget returns the rejections in the facts, and those that only the target repository has. One that is lifted for the image in its own repository
+// counts nowhere: it is copied with the statement that lifts it.
+func (r Request) rejectedAtTarget(ctx context.Context, facts Facts, gate Gate) ([]Rejection, error) {
+	if r.Target == "" || r.Target == r.Image.Repository || !r.Rung.Requires.NotRejected {
+		return facts.Against, nil
+	}
+	there, err := gate.Facts(ctx, r.Target.At(r.Image.Digest), r.Rung)
+	if err != nil {
+		return nil, err
+	}
+	against := slices.Clone(facts.Against)
+	for _, each := range there.Against {
+		isKnown := !each.Record.IsZero() && slices.ContainsFunc(against, func(one Rejection) bool { return one.Record == each.Record })
+		if !isKnown && !slices.Contains(facts.Lifted, each.Record) {
+			against = append(against, each)
+		}
+	}
+	return against, nil
 }
 
 // report shows every requirement with what was found.

@@ -29,6 +29,7 @@ type Facts struct {
 	Built    Finding[Build]
 	Scanned  Finding[Scan]
 	Against  []Rejection         // those that nobody has lifted, the newest first
+	Lifted   []release.Digest    // records of rejections that a statement lifts
 	Chart    *release.CheckedOut // of chart and values; nil if there are none
 	ChartErr error               // why that is unknown
 	Commit   release.Commit      // whose chart and values they are compared with, as the image's

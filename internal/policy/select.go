@@ -54,7 +54,7 @@ func Select(records []fact.Record, image release.Image, rung Rung, signersOf fun
 		}
 	}
 	if rung.Requires.NotRejected {
-		facts.Against = Against(records, image, rung, trust)
+		facts.Against, facts.Lifted = Against(records, image, rung, trust)
 	}
 	return facts
 }
@@ -92,37 +92,31 @@ func other(found bool, records []fact.Record, image release.Image, kind fact.Kin
 
 // newestScan returns the newest scan that one of the signers signed, by the time of the scan: one that is recorded late is not newer.
 func newestScan(records []fact.Record, image release.Image, wanted Scanned, trust Trust) (newest fact.Record, name string, found bool) {
-	for _, record := range records {
-		if record.Problem != "" || record.Scan == nil || record.Image != image || wanted.Scanner != "" && !strings.EqualFold(wanted.Scanner, record.Scan.Scanner) {
-			continue
-		}
-		if by, counts := trust.By(wanted.Signers, record.Signer); counts && (!found || record.Scan.ScannedAt.After(newest.Scan.ScannedAt)) {
-			newest, name, found = record, by, true
-		}
-	}
+	newest, found = fact.NewestScan(records, func(r fact.Record) bool {
+		_, counts := trust.By(wanted.Signers, r.Signer)
+		return counts && r.Image == image && (wanted.Scanner == "" || strings.EqualFold(wanted.Scanner, r.Scan.Scanner))
+	})
+	name, _ = trust.By(wanted.Signers, newest.Signer)
 	return newest, name, found
 }
 
 // Against returns what keeps an image from an environment: rejections of the environment and of all, and, if the environment is guarded, the
 // verdicts of smoke that failed there; the newest first. A rejection counts whoever wrote it, and also if it cannot be read. It does not count if a
-// statement about this image in its repository lifts it that a signer of the environment, or of its overrides, signed.
-func Against(records []fact.Record, image release.Image, rung Rung, trust Trust) (against []Rejection) {
+// statement about this image in its repository lifts it that a signer of the environment, or of its overrides, signed; lifted are the records that one lifts.
+func Against(records []fact.Record, image release.Image, rung Rung, trust Trust) (against []Rejection, lifted []release.Digest) {
 	signers := append(slices.Clone(rung.Signers), rung.Override.Signers...)
-	lifted := map[release.Digest]bool{}
 	for _, record := range records {
 		if record.Kind != fact.Lifted || record.Image != image || record.Lift == nil || record.Problem != "" || record.Environment != "" && record.Environment != rung.Environment {
 			continue
 		}
 		if _, counts := trust.By(signers, record.Signer); counts && len(signers) > 0 {
-			for _, digest := range record.Lift.Rejections {
-				lifted[digest] = true
-			}
+			lifted = append(lifted, record.Lift.Rejections...)
 		}
 	}
 	for _, record := range records {
 		each := Rejection{Environment: record.Environment, At: record.At, Record: record.Record, Actor: record.By}
 		switch {
-		case record.Environment != "" && record.Environment != rung.Environment, lifted[record.Record]:
+		case record.Environment != "" && record.Environment != rung.Environment, slices.Contains(lifted, record.Record):
 			continue
 		case record.Kind == fact.Smoked && record.Environment != "" && rung.IsGuarded():
 			if record.Problem == "" && (record.Smoke == nil || record.Smoke.Verdict != release.Fail) {
@@ -138,5 +132,5 @@ func Against(records []fact.Record, image release.Image, rung Rung, trust Trust)
 		against = append(against, each)
 	}
 	slices.SortStableFunc(against, func(a, b Rejection) int { return b.At.Compare(a.At) })
-	return against
+	return against, lifted
 }

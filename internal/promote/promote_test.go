@@ -39,6 +39,8 @@ type fakeRegistry struct {
 	tagErr         map[string]error   // by repository:tag
 	requests       []string
 	against        []policy.Rejection
+	lifted         []release.Digest
+	againstAt      map[release.Repository][]policy.Rejection // of other repositories
 	mayOverride    error
 	overrideErr    error
 }
@@ -116,7 +118,10 @@ func (f *fakeRegistry) Newest(_ context.Context, image release.Image, environmen
 
 // Facts returns the evidence; nobody has rejected an image.
 func (f *fakeRegistry) Facts(ctx context.Context, image release.Image, rung policy.Rung) (facts policy.Facts, err error) {
-	facts.Image, facts.Against = image, f.against
+	facts.Image, facts.Against, facts.Lifted = image, f.against, f.lifted
+	if against, isOther := f.againstAt[image.Repository]; isOther {
+		facts.Against, facts.Lifted = against, nil
+	}
 	if rung.Requires.Smoked == nil {
 		return facts, nil
 	}
@@ -300,6 +305,39 @@ func TestRunCopiesIntoAnotherRepository(t *testing.T) {
 		}
 		if diff := cmp.Diff(want.requests, registry.requests); diff != "" {
 			t.Errorf("%s: requests -want +got:\n%s", want.outcome, diff)
+		}
+	}
+}
+
+// TestRunAsksTheTargetForRejections: one that only the target repository has refuses the image, unless it is lifted where the image is from.
+func TestRunAsksTheTargetForRejections(t *testing.T) {
+	t.Parallel()
+	record := releasetest.Digest(t, "e")
+	for name, test := range map[string]struct {
+		change func(*fakeRegistry, *promote.Settings)
+		want   string
+	}{
+		"rejected there": {nil, "orders are lost"},
+		"a record without digest": {func(r *fakeRegistry, s *promote.Settings) {
+			r.againstAt[s.TargetRepository][0].Record = release.Digest{}
+		}, "orders are lost"},
+		"for another environment":    {func(r *fakeRegistry, s *promote.Settings) { r.againstAt[s.TargetRepository][0].Environment = "staging" }, ""},
+		"lifted":                     {func(r *fakeRegistry, _ *promote.Settings) { r.lifted = []release.Digest{record} }, ""},
+		"another one is lifted":      {func(r *fakeRegistry, _ *promote.Settings) { r.lifted = []release.Digest{releasetest.Digest(t, "d")} }, "orders are lost"},
+		"into the image's own place": {func(_ *fakeRegistry, s *promote.Settings) { s.TargetRepository = "" }, ""},
+	} {
+		registry, settings := provedImage(t)
+		settings.TargetRepository = "localhost:6000/prod/shop"
+		registry.againstAt = map[release.Repository][]policy.Rejection{settings.TargetRepository: {{Reason: "orders are lost", Record: record}}}
+		if test.change != nil {
+			test.change(registry, &settings)
+		}
+		_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+		if (test.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+		if wrote := slices.ContainsFunc(registry.requests, func(each string) bool { return !strings.HasPrefix(each, "inspect") }); wrote && err != nil {
+			t.Errorf("%s: the registry was changed: %s", name, registry.requests)
 		}
 	}
 }

@@ -20,7 +20,7 @@ func (p *promotion) checkRules(ctx context.Context, deps Deps) (err error) {
 	} else if before, found := deps.Policy.Before(p.settings.To); found {
 		p.settings.From = before
 	}
-	request := policy.Request{Policy: deps.Policy.Source, Rung: p.rung, Image: p.settings.Image, Reason: p.settings.OverrideReason, Actor: deps.Actor, Now: deps.Now()}
+	request := policy.Request{Policy: deps.Policy.Source, Rung: p.rung, Image: p.settings.Image, Target: p.settings.TargetRepository, Reason: p.settings.OverrideReason, Actor: deps.Actor, Now: deps.Now()}
 	decision, facts, err := policy.Check(ctx, request, deps.Gate, deps.Reporter)
 	p.decision = decision
 	p.result = Promoted{Name: p.settings.Name, Outcome: release.Refused, Image: p.settings.Image, Digest: p.settings.Image.Digest, From: p.settings.From, To: p.settings.To, Gate: &p.decision}

@@ -237,6 +237,9 @@ func (r *repository) listByAPI(ctx context.Context, image release.Digest, artifa
 		visited[next] = true
 		text, header, err := r.getAllowed(ctx, next, http.Header{"Accept": {string(types.OCIImageIndex)}}, maxListPage, allowed)
 		var answer *statusError
+		if errors.As(err, &answer) && answer.Code == "NAME_UNKNOWN" && !answer.isRepositoryMissing() {
+			return nil, nil // nothing was pushed to the repository yet
+		}
 		if errors.As(err, &answer) && (answer.Status == http.StatusNotFound || answer.Status == http.StatusMethodNotAllowed) && answer.Code != "NAME_UNKNOWN" {
 			return nil, errNoAPI
 		}

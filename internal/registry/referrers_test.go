@@ -392,6 +392,23 @@ func TestReferrersHostileList(t *testing.T) {
 	}
 }
 
+// TestReferrersOfARepositoryThatIsNotThereYet: nothing is attached in a repository that a push makes; in ECR, which makes none, it is a fault.
+func TestReferrersOfARepositoryThatIsNotThereYet(t *testing.T) {
+	t.Parallel()
+	for message, isFault := range map[string]bool{"repository name not known to registry": false, "The repository with name 'shop' does not exist in the registry with id '123456789012'": true} {
+		h := newTestRegistry(t)
+		h.intercept(func(w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = fmt.Fprintf(w, `{"errors":[{"code":"NAME_UNKNOWN","message":%s}]}`, jsonString(message))
+			return true
+		})
+		listed, err := h.client().ListReferrers(t.Context(), h.repo("shop").At(digestOf([]byte("image"))), []string{kind}, nil)
+		if len(listed) > 0 || (err != nil) != isFault {
+			t.Errorf("%s: got %v, %v", message, listed, err)
+		}
+	}
+}
+
 // What one referrer lacks is its own matter: the others are read.
 func TestReferrersSkips(t *testing.T) {
 	t.Parallel()

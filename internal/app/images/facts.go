@@ -15,8 +15,9 @@ import (
 )
 
 // RecordFact attaches a fact to its image, as a referrer of its digest, signed if there is a signer. A fact that the newest record of its kind and
-// environment, and of its cluster, namespace and release if it is a deployment, and of its scanner if it is a scan, states already is not written again: if there is a signer, a record
-// counts only if that key signed it. A rejection is always written, unless that key signed the same one and nothing lifts it. It returns the digest
+// environment, and of its cluster, namespace and release if it is a deployment, states already is not written again: if there is a signer, a record
+// counts only if that key signed it. A scan is not written again only if the newest by the time of the scan, whoever signed it and of whichever scanner, states it: that is
+// the one that a policy reads. A rejection is always written, unless that key signed the same one and nothing lifts it. It returns the digest
 // of the record, and whether it is new.
 func (i *Images) RecordFact(ctx context.Context, f fact.Fact) (record release.Digest, created bool, err error) {
 	f = i.redactFact(f)
@@ -28,10 +29,7 @@ func (i *Images) RecordFact(ctx context.Context, f fact.Fact) (record release.Di
 	if err != nil {
 		return release.Digest{}, false, err
 	}
-	own := func(record fact.Record) bool {
-		return (i.signer == nil || record.Trusted()) && f.IsOfSameRelease(record.Fact) && f.IsOfSameScanner(record.Fact)
-	}
-	if newest, found := fact.Newest(earlier, f.Kind, f.Environment, own); found && f.Repeats(newest.Fact) {
+	if newest, found := i.newestLike(f, earlier); found && f.Repeats(newest.Fact) {
 		counts := f.Kind != fact.Rejected
 		if !counts && i.signer != nil {
 			lifted, err := i.IsLifted(ctx, f.Image, newest.Record)
@@ -57,6 +55,16 @@ func (i *Images) RecordFact(ctx context.Context, f fact.Fact) (record release.Di
 	}
 	record, err = i.attach(ctx, f.Image, content, evidence.TypeOf(f.Kind), annotations)
 	return record, err == nil, err
+}
+
+// newestLike returns the newest record that a fact may repeat; false if there is none.
+func (i *Images) newestLike(f fact.Fact, records []fact.Record) (newest fact.Record, found bool) {
+	isOwn := func(record fact.Record) bool { return i.signer == nil || record.Trusted() }
+	if f.Scan != nil {
+		newest, found = fact.NewestScan(records, nil)
+		return newest, found && isOwn(newest)
+	}
+	return fact.Newest(records, f.Kind, f.Environment, func(record fact.Record) bool { return isOwn(record) && f.IsOfSameRelease(record.Fact) })
 }
 
 // IsLifted reports whether a statement about the image lifts a rejection or a failed verdict. The signature is not checked: any such statement is reason enough to record the rejection again.

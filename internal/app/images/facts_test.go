@@ -168,6 +168,56 @@ func TestDeploymentsOfSeveralClustersAreRecordedOnce(t *testing.T) {
 	}
 }
 
+// TestAScanIsRecordedUnlessTheNewestStatesIt: a scan that repeats an older one of its scanner is recorded if the newest by the time of the scan, which is what a gate
+// reads, is another.
+func TestAScanIsRecordedUnlessTheNewestStatesIt(t *testing.T) {
+	t.Parallel()
+	day := time.Now().UTC().Add(-12 * time.Hour)
+	type one struct {
+		scanner string
+		hour    time.Duration // of the scan
+		bad     bool
+		by      int // signer
+	}
+	for name, test := range map[string]struct {
+		earlier []one
+		latest  one
+		created bool
+	}{
+		"the same":                       {[]one{{"Trivy", 1, true, 0}}, one{"Trivy", 2, true, 0}, false},
+		"another scanner between":        {[]one{{"Trivy", 1, true, 0}, {"Grype", 2, false, 0}}, one{"Trivy", 3, true, 0}, true},
+		"another signer between":         {[]one{{"Trivy", 1, true, 0}, {"Trivy", 2, false, 1}}, one{"Trivy", 3, true, 0}, true},
+		"an old one recorded late":       {[]one{{"Trivy", 2, false, 0}, {"Trivy", 1, true, 0}}, one{"Trivy", 3, true, 0}, true},
+		"the same as another's":          {[]one{{"Trivy", 1, true, 1}}, one{"Trivy", 2, true, 0}, true},
+		"an old one, and the same again": {[]one{{"Trivy", 2, true, 0}, {"Grype", 1, false, 0}}, one{"Trivy", 3, true, 0}, false},
+	} {
+		connected, _ := connect(t, nil)
+		image := push(t, connected, registrytest.Repository(t))
+		signers := []*signed.KeySigner{newSigner(t), newSigner(t)}
+		recorded := time.Duration(0)
+		record := func(of one) bool {
+			f := factsAbout(t, image)[fact.Scanned]
+			f.Scan.Scanner, f.Scan.ScannedAt = of.scanner, day.Add(of.hour*time.Hour)
+			f.At, recorded = day.Add(5*time.Hour+recorded), recorded+time.Minute
+			if !of.bad {
+				f.Scan.AddFindings(nil)
+			}
+			connected.SignWith(signers[of.by])
+			_, created, err := connected.RecordFact(t.Context(), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return created
+		}
+		for _, each := range test.earlier {
+			record(each)
+		}
+		if got := record(test.latest); got != test.created {
+			t.Errorf("%s: recorded %t", name, got)
+		}
+	}
+}
+
 // TestFactsOfStrangers: what a trusted key did not sign is shown as such; a signer's own record is written beside it, and unreadable hides nothing.
 func TestFactsOfStrangers(t *testing.T) {
 	t.Parallel()

@@ -74,6 +74,7 @@ func (p *parser) root(root *yaml.Node) (ladder []policy.Rung, trustedRoot string
 		p.problem(root, "write version: 1 and environments: (docs/policy.md)", "the policy has no version or no environments")
 	}
 	p.checkSigners(ladder, nodes)
+	p.checkIdentities(ladder, nodes)
 	return ladder, trustedRoot
 }
 
@@ -101,6 +102,21 @@ func (p *parser) checkSigners(ladder []policy.Rung, nodes []*yaml.Node) {
 		}
 		if required.Built != nil && len(required.Built.Signers) == 0 {
 			p.problem(nodes[i], "give built its signers", "%q requires built, which names no signers although the policy names others", rung.Environment)
+		}
+	}
+}
+
+// checkIdentities records the problem of an identity that signs facts about two environments: a certificate says which workflow signed, and not for which
+// environment, so whoever may run it for the first could sign for the second.
+func (p *parser) checkIdentities(ladder []policy.Rung, nodes []*yaml.Node) {
+	first := map[policy.Signer]release.Environment{}
+	for i, rung := range ladder {
+		for _, signer := range rung.Signers {
+			if other, listed := first[signer]; listed && signer.IsIdentity() {
+				p.problem(nodes[i], "give each environment a workflow of its own, or a ref", "%q and %q have the same signer without a key, %s", other, rung.Environment, quote(signer.String()))
+				continue
+			}
+			first[signer] = rung.Environment
 		}
 	}
 }
@@ -312,14 +328,36 @@ func (p *parser) identity(node *yaml.Node) (signer policy.Signer, ok bool) {
 		p.problem(node, "give one of them", "keyless needs either identity or identity-regexp: whose certificates count")
 		return signer, false
 	}
-	// A workflow that others may call signs with its own identity for their runs too, so the repository of the run must be asked for.
-	if signer.Issuer == release.GitHubIssuer && signer.Repository == "" {
-		if signer.Repository = repositoryOf(signer.Identity); signer.Repository == "" {
-			p.problem(node, "give repository:, such as https://github.com/OWNER/NAME", "any repository may call the workflow that signs, and no repository is named")
-			return signer, false
-		}
+	return signer, !isGitHub(signer.Issuer) || p.run(node, &signer)
+}
+
+// anyRef is the ref of an identity whose runs may be of any ref.
+const anyRef = "any"
+
+// run completes of whose run an identity of GitHub is: a workflow that others may call signs with its own identity for their runs too, so the repository
+// of the run must be asked for, and its ref unless the identity has the ref of that repository's own workflow.
+func (p *parser) run(node *yaml.Node, signer *policy.Signer) bool {
+	own := repositoryOf(signer.Identity)
+	if signer.Repository == "" {
+		signer.Repository = own
 	}
-	return signer, true
+	switch {
+	case signer.Repository == "":
+		p.problem(node, "give repository:, such as https://github.com/OWNER/NAME", "any repository may call the workflow that signs, and no repository is named")
+		return false
+	case signer.Ref == "" && own != signer.Repository:
+		p.problem(node, "give ref:, such as refs/heads/main, or ref: "+anyRef, "any branch of %s may run the workflow that signs, and no ref is named", quote(signer.Repository))
+		return false
+	case signer.Ref == anyRef:
+		signer.Ref = ""
+	}
+	return true
+}
+
+// isGitHub reports whether an issuer is GitHub Actions, for all or for an enterprise. Source: GitHub Docs, "OpenID Connect reference", "Switching to a
+// unique token URL".
+func isGitHub(issuer string) bool {
+	return issuer == release.GitHubIssuer || strings.HasPrefix(issuer, release.GitHubIssuer+"/")
 }
 
 // workflowPattern is the identity of a workflow of GitHub. Source: Fulcio, docs/oidc.md, "GitHub".

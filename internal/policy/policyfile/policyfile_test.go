@@ -102,6 +102,8 @@ environments:
   signers:
   - keyless: {identity: "https://github.com/octo/shop/.github/workflows/deploy.yml@refs/heads/main"}
   - keyless: {identity-regexp: 'https://github\.com/octo/shared/\.github/workflows/build\.yml@refs/tags/v.*', repository: https://github.com/octo/shop, ref: refs/heads/main}
+  - keyless: {identity: "https://github.com/octo/shared/.github/workflows/test.yml@refs/tags/v1", repository: https://github.com/octo/shop, ref: any}
+  - keyless: {issuer: https://token.actions.githubusercontent.com/octo, identity: "https://github.com/octo/shop/.github/workflows/deploy.yml@refs/heads/main"}
   - keyless: {issuer: https://accounts.example.com, identity: release@example.com}
   - keys/staging.pub
 `
@@ -112,6 +114,8 @@ environments:
 	want := []policy.Signer{
 		{Issuer: release.GitHubIssuer, Identity: "https://github.com/octo/shop/.github/workflows/deploy.yml@refs/heads/main", Repository: "https://github.com/octo/shop"},
 		{Issuer: release.GitHubIssuer, IdentityRegexp: `https://github\.com/octo/shared/\.github/workflows/build\.yml@refs/tags/v.*`, Repository: "https://github.com/octo/shop", Ref: "refs/heads/main"},
+		{Issuer: release.GitHubIssuer, Identity: "https://github.com/octo/shared/.github/workflows/test.yml@refs/tags/v1", Repository: "https://github.com/octo/shop"},
+		{Issuer: release.GitHubIssuer + "/octo", Identity: "https://github.com/octo/shop/.github/workflows/deploy.yml@refs/heads/main", Repository: "https://github.com/octo/shop"},
 		{Issuer: "https://accounts.example.com", Identity: "release@example.com"},
 		{Key: "keys/staging.pub"},
 	}
@@ -181,6 +185,10 @@ var refused = map[string]struct{ content, want string }{
 	"keyless by nobody":            {head + "  signers: [keyless: {}]\n", "p.yaml:5: keyless needs either identity or identity-regexp"},
 	"keyless by two":               {head + "  signers: [keyless: {identity: a, identity-regexp: b, repository: 'https://c'}]\n", "needs either identity or identity-regexp"},
 	"keyless of any repository":    {head + "  signers: [keyless: {identity-regexp: 'https://github\\.com/octo/.*'}]\n", "any repository may call the workflow"},
+	"keyless of any branch":        {head + "  signers: [keyless: {identity: 'https://github.com/octo/shared/.github/workflows/build.yml@refs/tags/v1', repository: 'https://github.com/octo/shop'}]\n", "any branch of"},
+	"keyless of any, by pattern":   {head + "  signers: [keyless: {identity-regexp: 'https://github\\.com/octo/shop/.*', repository: 'https://github.com/octo/shop'}]\n", "no ref is named"},
+	"keyless of an enterprise":     {head + "  signers: [keyless: {issuer: 'https://token.actions.githubusercontent.com/octo', identity-regexp: 'https://github\\.com/octo/.*'}]\n", "any repository may call the workflow"},
+	"keyless of two environments":  {"version: 1\nenvironments:\n- name: staging\n  signers: [keyless: {issuer: 'https://i.example', identity: a}]\n- name: production\n  signers: [keyless: {issuer: 'https://i.example', identity: a}]\n", `p.yaml:5: "staging" and "production" have the same signer without a key`},
 	"keyless of no workflow":       {head + "  signers: [keyless: {identity: 'https://github.com/octo/shop'}]\n", "any repository may call the workflow"},
 	"keyless by everybody":         {head + "  signers: [keyless: {identity-regexp: '.*', repository: 'https://github.com/octo/shop'}]\n", "matches nothing at all too"},
 	"keyless by no expression":     {head + "  signers: [keyless: {identity-regexp: '(', repository: 'https://github.com/octo/shop'}]\n", "is no regular expression"},
@@ -251,7 +259,7 @@ var beyondSchema = map[string]bool{
 	"two documents": true, "an alias": true, "an anchor": true, "a tag": true, "a name twice": true, "a fact of a later one": true, "a fact of itself": true,
 	"a fact of nothing": true, "a fact that no rung has": true, "a fact of the only one": true, "a deploy that no rung has": true, "a pass that nobody signs": true,
 	"a deploy that nobody signs": true, "a build that nobody signs": true, "a pass beside a signed build": true, "a scan that nobody signs": true, "a pass beside a signed scan": true, "a scan of the hour": true, "an age that nothing can have": true, "a soak beyond the age": true, "a signer twice": true, "a key that is none": true,
-	"keyless as a key": true, "keyless by two": true, "keyless of any repository": true, "keyless of no workflow": true, "keyless by everybody": true, "keyless by no expression": true, "keyless by two words": true,
+	"keyless as a key": true, "keyless by two": true, "keyless of any repository": true, "keyless of any branch": true, "keyless of any, by pattern": true, "keyless of an enterprise": true, "keyless of two environments": true, "keyless of no workflow": true, "keyless by everybody": true, "keyless by no expression": true, "keyless by two words": true,
 	"keyless by nobody": true, "a key twice": true, "a key twice, deep": true, "no YAML": true, "nothing": true, "a merge key": true,
 }
 

@@ -173,14 +173,6 @@ func (f Fact) Repeats(earlier Fact) bool {
 	return false
 }
 
-// IsOfSameScanner reports whether facts are of the same scanner; true if neither is a scan.
-func (f Fact) IsOfSameScanner(other Fact) bool {
-	if f.Scan == nil || other.Scan == nil {
-		return f.Scan == other.Scan
-	}
-	return f.Scan.Scanner == other.Scan.Scanner
-}
-
 // IsOfSameRelease reports whether facts are about the same cluster, namespace and release; true if both are about none.
 func (f Fact) IsOfSameRelease(other Fact) bool {
 	if f.Deployment == nil || other.Deployment == nil {
@@ -214,6 +206,20 @@ func Newest(records []Record, kind Kind, environment release.Environment, accept
 			continue
 		}
 		if !found || record.isNewerThan(newest) {
+			newest, found = record, true
+		}
+	}
+	return newest, found
+}
+
+// NewestScan returns the scan with the latest time of the scan, of the records that accept takes; false if there is none. Records that cannot be read are
+// not among them. Of two with the same time, the order of the records decides, as in Newest.
+func NewestScan(records []Record, accept func(Record) bool) (newest Record, found bool) {
+	for _, record := range records {
+		if record.Problem != "" || record.Scan == nil || accept != nil && !accept(record) {
+			continue
+		}
+		if !found || record.Scan.ScannedAt.After(newest.Scan.ScannedAt) || record.Scan.ScannedAt.Equal(newest.Scan.ScannedAt) && record.isNewerThan(newest) {
 			newest, found = record, true
 		}
 	}

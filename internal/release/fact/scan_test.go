@@ -2,6 +2,8 @@ package fact
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,11 +90,40 @@ func TestAScanIsRepeated(t *testing.T) {
 		if got := later.Repeats(scan(nil)); got != test.want {
 			t.Errorf("%s: got %t", name, got)
 		}
-		if got := later.IsOfSameScanner(scan(nil)); got != (name != "another scanner") {
-			t.Errorf("%s: of the same scanner %t", name, got)
+	}
+}
+
+// TestNewestScan: the time of the scan decides, then what the signed statement says of the records before it and of its time, whatever the order of the list.
+func TestNewestScan(t *testing.T) {
+	t.Parallel()
+	record := func(name string, scanned, recorded int64, after ...release.Digest) Record {
+		return Record{Record: digestOf(t, name), Fact: Fact{Kind: Scanned, At: time.Unix(recorded, 0), After: after, Scan: &Scan{ScannedAt: time.Unix(scanned, 0)}}}
+	}
+	for name, records := range map[string][]Record{ // the last is the newest
+		"by the time of the scan": {record("a", 1, 9), record("b", 2, 3)},
+		"by what it names":        {record("a", 1, 9), record("b", 1, 3, digestOf(t, "a"))},
+		"by its own time":         {record("a", 1, 3), record("b", 1, 9)},
+	} {
+		want := records[len(records)-1].Record
+		for range 2 {
+			if got, found := NewestScan(records, nil); !found || got.Record != want {
+				t.Errorf("%s: got %s, %t", name, got.Record, found)
+			}
+			slices.Reverse(records)
 		}
 	}
-	if scan(nil).IsOfSameScanner(Fact{}) || !(Fact{}).IsOfSameScanner(Fact{}) {
-		t.Error("a scan and another fact are of one scanner")
+	unreadable := record("a", 1, 1)
+	unreadable.Problem = "garbage"
+	if got, found := NewestScan([]Record{unreadable, {}}, nil); found {
+		t.Errorf("got %+v", got)
 	}
+}
+
+func digestOf(t *testing.T, char string) release.Digest {
+	t.Helper()
+	digest, err := release.ParseDigest("sha256:" + strings.Repeat(char, 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest
 }
