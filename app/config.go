@@ -82,7 +82,7 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	atStart := getenv("DATABASE_URL")
 	config.Database = func() string { return config.Secrets.read("DATABASE_URL", atStart) }
 	if config.MetricsPort == config.Port {
-		reader.problem("METRICS_PORT", "%d is PORT as well, and whoever reaches the service would reach the metrics", config.Port)
+		reader.problem("METRICS_PORT", "%d is PORT as well, so every client of the service could read the metrics", config.Port)
 	}
 	if len(reader.problems) > 0 {
 		return Config{}, &InvalidConfig{Problems: reader.problems}

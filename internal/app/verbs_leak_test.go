@@ -59,7 +59,7 @@ type canaryVerb struct {
 	ends   apptest.RunEnd
 	args   []string          // REGISTRY, SERVICE and IMAGE are replaced
 	files  map[string]string // of the work tree
-	echoes bool              // the registry refusedInput everything and says what it got
+	echoes bool              // the registry refuses everything and says what it got
 	docker string            // how the docker client ends: "done" or "failed"; "": there is none
 	signs  bool              // with a private key, of which it records facts
 	writes string            // file of the work tree that it writes
@@ -378,7 +378,7 @@ func proved(t *testing.T, aws *localawstest.Server, environ []string) (image str
 	return built.Image
 }
 
-// echo is a server that refusedInput everything and says what it got.
+// echo is a server that refuses everything and says what it got.
 func echo(status int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<10))

@@ -153,6 +153,10 @@ func FuzzNextPage(f *testing.F) {
 	for _, seed := range []string{
 		`</v2/shop/referrers/x?page=2>; rel="next"`, `<http://169.254.169.254/>; rel=next`, `<//evil.example/x>; rel="next"`,
 		`<?page=2>; rel="next"`, `<>; rel="next"`, `<%zz>; rel="next"`, `no link`, `<javascript:x>;rel=next`, `<https://registry.example:443/x>;rel=next`,
+		// These led to an address that was not the registry's as it is called: without a path, over plain HTTP or another scheme, with
+		// a name and password, and with the default port.
+		`<//registry.example>;rel=next`, `<http://registry.example/x>;rel=next`, `<ftp://registry.example/x>;rel=next`,
+		`<//mallory:secret@registry.example/x>;rel=next`, `<http://registry.example:443/x>;rel=next`, `<//REGISTRY.example./x>;rel=next`,
 	} {
 		f.Add(seed)
 	}

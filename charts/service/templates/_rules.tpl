@@ -131,7 +131,7 @@
 {{- end }}
 {{- $scheme := .scheme | default (get (.annotations | default dict) "service.beta.kubernetes.io/aws-load-balancer-scheme") }}
 {{- if and (eq .type "LoadBalancer") (eq (toString $scheme) "internet-facing") (or (not .tls.enabled) .tls.keepPlainPort) (not .allowPlainInternet) }}
-{{- $problems = append $problems "service: an internet-facing load balancer would carry plain HTTP, which whoever is on the way can read and change; enable service.tls without keepPlainPort, or say service.allowPlainInternet" }}
+{{- $problems = append $problems "service: an internet-facing load balancer would carry plain HTTP, which anyone on the network path can read and change; enable service.tls without keepPlainPort, or say service.allowPlainInternet" }}
 {{- end }}
 {{- if and .scheme (not (has .loadBalancerClass (list "" "service.k8s.aws/nlb"))) }}
 {{- $problems = append $problems (printf "service.loadBalancerClass: %q is not the controller that service.scheme is for" .loadBalancerClass) }}
@@ -157,7 +157,7 @@
 {{- end }}{{ end }}
 {{- $scheme := .scheme | default (get (.annotations | default dict) "alb.ingress.kubernetes.io/scheme") }}
 {{- if and (eq (toString $scheme) "internet-facing") (not .certificateArns) (not (hasKey (.annotations | default dict) "alb.ingress.kubernetes.io/certificate-arn")) (not .allowPlainInternet) }}
-{{- $problems = append $problems "ingress: an internet-facing load balancer would carry plain HTTP, which whoever is on the way can read and change; give ingress.certificateArns, or say ingress.allowPlainInternet" }}
+{{- $problems = append $problems "ingress: an internet-facing load balancer would carry plain HTTP, which anyone on the network path can read and change; give ingress.certificateArns, or say ingress.allowPlainInternet" }}
 {{- end }}
 {{- if and .certificateArns (not .scheme) }}
 {{- $problems = append $problems "ingress.scheme: is missing, and ingress.certificateArns is about the load balancer that it makes" }}
@@ -168,7 +168,7 @@
 {{- $doors := dict "ingress.enabled" $.Values.ingress.enabled "service.type LoadBalancer" $balanced }}
 {{- range $path, $open := $doors }}
 {{- if $open }}
-{{- $text := "networkPolicy.from and networkPolicy.fromCIDRs are empty, so nothing that comes by %s would arrive" }}
+{{- $text := "networkPolicy.from and networkPolicy.fromCIDRs are empty, so no request through %s would arrive" }}
 {{- $problems = append $problems (printf $text $path) }}
 {{- end }}
 {{- end }}
@@ -252,7 +252,7 @@
 {{- $balanced := eq .Values.service.type "LoadBalancer" }}
 {{- range $path, $open := dict "ingress.enabled" .Values.ingress.enabled "service.type LoadBalancer" $balanced }}
 {{- if $open }}
-{{- $problems = append $problems (printf "monitoring.port: is containerPort, so whoever comes by %s would read the metrics; serve them on another port, or set 0" $path) }}
+{{- $problems = append $problems (printf "monitoring.port: is containerPort, so clients of %s could read the metrics; serve them on another port, or set 0" $path) }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -154,9 +154,9 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 func newCharts(run *app.RunContext, settings *deploy.Settings, registry *images.Images) (charts *source.Finder, remove func(), err error) {
 	removeScratch := func() {}
 	scratch := sync.OnceValues(func() (dir string, err error) { // only for charts that are fetched: a run that is killed leaves it
-		dir, remove, err := run.Workspace().Scratch()
+		dir, removeDir, err := run.Workspace().Scratch()
 		if err == nil {
-			removeScratch = remove
+			removeScratch = removeDir
 		}
 		return dir, err
 	})
