@@ -9,7 +9,7 @@ began=$(date +%s)
 cat <<TXT
 onedigest demo: build -> staging -> smoke -> promote -> production -> smoke, every fact signed, for commit $(git rev-parse --short=12 HEAD)
   uses    its own Kubernetes node in $SANDBOX_DIR and a registry on $REGISTRY
-  builds  Go programs into bin/; Kubernetes itself once, about 8 minutes on 2 cores, then cached by Go
+  builds  Go programs into bin/; Kubernetes itself once, about 9 minutes on 2 cores, then cached by Go
   installs, if absent, these Debian packages: containerd runc containernetworking-plugins nftables
 TXT
 trap 'echo "the demo failed; the cluster may still be up (KUBECONFIG=$SANDBOX_DIR/kubeconfig); make demo-down deletes it" >&2' ERR

@@ -8,7 +8,7 @@ source scripts/tools.sh
 # tree; for the sandbox, G301 and G302, because the users of its containers need its directories, and G115, its one case of which
 # is a hash.
 gosec=$(tool gosec)
-for module in "${modules[@]}"; do
+for module in "${linted[@]}"; do
   mapfile -t packages < <(packages_of "$module")
   exclude=G104,G204,G304,G703
   [[ $module != devenv/sandbox ]] || exclude+=,G115,G301,G302

@@ -11,7 +11,7 @@ failed=() skipped=()
 
 cat <<TXT
 onedigest tests
-  builds    the test tools into bin/tools, Kubernetes itself once (about 8 minutes on 2 cores, then cached by Go)
+  builds    the test tools into bin/tools, Kubernetes itself once (about 9 minutes on 2 cores, then cached by Go)
   unpacks   Debian's prometheus and docker-registry into bin/, without installing them
   installs  if absent, these Debian packages: containerd runc containernetworking-plugins nftables shellcheck gcc libc6-dev
             chromium-headless-shell fonts-dejavu-core npm
@@ -40,7 +40,7 @@ tests() {
 lint() {
   local module golangci
   golangci=$(tool golangci-lint)
-  for module in "${modules[@]}"; do
+  for module in "${linted[@]}"; do
     mapfile -t packages < <(packages_of "$module")
     (cd "$module" && go vet "${packages[@]}" && "$golangci" run --config "$root/.golangci.yaml" "${packages[@]}") || return 1
   done
@@ -94,7 +94,7 @@ packages() {
 }
 
 shell() {
-  shellcheck -x actions/run.sh deploy.sh scripts/*.sh charts/*.sh .ci/run
+  shellcheck -x actions/run.sh deploy.sh scripts/*.sh charts/*.sh docs/checks/*.sh .ci/run
 }
 
 # Tests the rules of terraform/platform with Prometheus' own engine.

@@ -54,9 +54,14 @@ install_go() {
   return "$status"
 }
 
-# The Go modules of the repository.
+# The Go modules of the repository whose tests run by themselves.
 # shellcheck disable=SC2034 # for the scripts that source this
 modules=(. app charts devenv/sandbox)
+
+# The modules that are vetted and linted. The tests of docs/checks/contract need the service that they check;
+# TestTheCommandsOfTheDocsRun in internal/app runs them.
+# shellcheck disable=SC2034
+linted=("${modules[@]}" docs/checks/contract)
 
 # packages_of lists a module's packages, as patterns relative to it. Kubernetes itself (devenv/sandbox/kube) is left out: it
 # compiles for minutes, and `sandbox up` builds it when it is needed.

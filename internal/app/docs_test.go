@@ -26,23 +26,30 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 	"github.com/onedigest/onedigest/internal/smoke"
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+	batch "k8s.io/api/batch/v1"
 	"sigs.k8s.io/yaml"
 )
 
 // Why a block of commands is not run by TestDocs.
 const (
-	needsAWS      = "needs an AWS account; terraform test runs the configurations with mocked providers"
-	needsServices = "needs a cluster and the services that the page supposes: matrix.txtar builds with such a file"
-	needsStores   = "needs an AWS account and a cluster: deploy_secrets.txtar and the tests of internal/secretstore and internal/helm read and deploy secrets"
-	needsGitHub   = "needs a repository on GitHub; e2e runs the workflows with act"
-	needsNode     = "needs root and minutes: e2e starts the sandbox, and its own tests run the commands"
-	setsUpShell   = "changes the reader's shell; onedigest.txtar runs the completion commands"
-	recordedRun   = "a recorded run, its output below the command; e2e provokes the failure on a real node"
-	recordedDemo  = "a recorded run, its output below the command; make demo takes minutes and root"
-	policyAtWork  = "TestThePolicyPageAtWork runs the lines"
-	needsCosign   = "a test of internal/app/images runs the command with cosign itself"
-	needsSigstore = "a test of internal/app/promote runs the command with cosign itself"
-	needsRules    = "TestExamplesRunAsPrinted runs the same command in a work tree with rules"
+	needsAWS       = "needs an AWS account; terraform test runs the configurations with mocked providers"
+	needsServices  = "needs a cluster and the services that the page supposes: matrix.txtar builds with such a file"
+	needsStores    = "needs an AWS account and a cluster: deploy_secrets.txtar and the tests of internal/secretstore and internal/helm read and deploy secrets"
+	needsGitHub    = "needs a repository on GitHub; e2e runs the workflows with act"
+	needsNode      = "needs root and minutes: e2e starts the sandbox, and its own tests run the commands"
+	setsUpShell    = "changes the reader's shell; onedigest.txtar runs the completion commands"
+	recordedRun    = "a recorded run, its output below the command; e2e provokes the failure on a real node"
+	recordedDemo   = "a recorded run, its output below the command; make demo takes minutes and root"
+	policyAtWork   = "TestThePolicyPageAtWork runs the lines"
+	needsCosign    = "a test of internal/app/images runs the command with cosign itself"
+	needsSigstore  = "a test of internal/app/promote runs the command with cosign itself"
+	needsTrivy     = "needs an image, Trivy and its database; TestExamplesRunAsPrinted runs scan with results of Trivy and a VEX document"
+	needsTerraform = "needs Terraform and its providers; scripts/terraform.sh runs the same commands"
+	needsInstall   = "needs a cluster with the image; e2e installs the chart on the node"
+	needsRules     = "TestExamplesRunAsPrinted runs the same command in a work tree with rules"
 )
 
 // How TestDocs runs a block of commands.
@@ -72,25 +79,36 @@ var commandBlocks = map[string]string{
 	`docs/evidence.md: cosign verify-attestation --key cosign.pub --insecure-ignore-tlog=true \`:                                                                                 needsCosign,
 	`docs/evidence.md: cosign verify-attestation --type https://in-toto.io/attestation/test-result/v0.1 \`:                                                                       needsSigstore,
 	`docs/policy.md: onedigest admission --format kyverno --environment production --repository "$REPOSITORY" --manifest kyverno.yaml`:                                           needsRules,
-	`docs/aws.md: export AWS_REGION=eu-central-1`:                                                                                                                  needsAWS,
-	`docs/aws.md: cd terraform/bootstrap`:                                                                                                                          needsAWS,
-	`docs/aws.md: cp terraform/aws_infra/terraform.tfvars.example terraform/aws_infra/account.tfvars`:                                                              needsAWS,
-	`docs/aws.md: terraform -chdir=terraform/aws_infra init -backend-config=../backend.hcl`:                                                                        needsAWS,
-	`docs/aws.md: terraform -chdir=terraform/aws_infra output -json github_variables | jq -r 'to_entries[] | "\(.key) \(.value)"' |`:                               needsAWS,
-	`docs/aws.md: gh api --method PUT repos/onedigest-example/shop/environments/staging --input - <<'END'`:                                                         needsGitHub,
-	`docs/aws.md: terraform -chdir=terraform/platform init -backend-config=../backend.hcl -backend-config=key=platform/onedigest/terraform.tfstate`:                needsAWS,
-	`docs/aws.md: for environment in staging production; do`:                                                                                                       needsAWS,
-	`docs/aws.md: sh -c "$(terraform -chdir=terraform/staging output -raw put_secrets)"`:                                                                           needsAWS,
-	`docs/aws.md: git push origin main`:                                                                                                                            needsGitHub,
-	`docs/aws.md: gh workflow run promote.yaml --repo onedigest-example/shop -f commit=FULL_SHA -f allow-rollback=true`:                                            needsGitHub,
-	`docs/aws.md: commit=$(git rev-parse HEAD)`:                                                                                                                    needsAWS,
-	`docs/aws.md: cd terraform/production && terraform init && terraform apply -var="image_tag=1.0.0-prod"`:                                                        needsAWS,
-	`docs/aws.md: terraform -chdir=terraform/aws_infra output -json chart_values | jq -r .production`:                                                              needsAWS,
-	`docs/aws.md: for environment in production staging; do`:                                                                                                       needsAWS,
-	`docs/aws.md: bucket=$(terraform -chdir=terraform/platform output -raw logs_bucket)`:                                                                           needsAWS,
-	`docs/aws.md: for environment in staging production production-plan; do gh api --method DELETE "repos/onedigest-example/shop/environments/$environment"; done`: needsGitHub,
-	`docs/aws.md: terraform -chdir=terraform/aws_infra apply -var-file=account.tfvars -var deletion_protection=false`:                                              needsAWS,
-	`docs/aws.md: cd terraform/bootstrap (2)`:                                                                                                                      needsAWS,
+	`docs/aws.md: export AWS_REGION=eu-central-1`:                                                                                                                                 needsAWS,
+	`docs/aws.md: cd terraform/bootstrap`:                                                                                                                                         needsAWS,
+	`docs/aws.md: cp terraform/aws_infra/terraform.tfvars.example terraform/aws_infra/account.tfvars`:                                                                             needsAWS,
+	`docs/aws.md: terraform -chdir=terraform/aws_infra init -backend-config=../backend.hcl`:                                                                                       needsAWS,
+	`docs/aws.md: terraform -chdir=terraform/aws_infra output -json github_variables | jq -r 'to_entries[] | "\(.key) \(.value)"' |`:                                              needsAWS,
+	`docs/aws.md: gh api --method PUT repos/onedigest-example/shop/environments/staging --input - <<'END'`:                                                                        needsGitHub,
+	`docs/aws.md: terraform -chdir=terraform/platform init -backend-config=../backend.hcl -backend-config=key=platform/onedigest/terraform.tfstate`:                               needsAWS,
+	`docs/aws.md: for environment in staging production; do`:                                                                                                                      needsAWS,
+	`docs/aws.md: sh -c "$(terraform -chdir=terraform/staging output -raw put_secrets)"`:                                                                                          needsAWS,
+	`docs/aws.md: git push origin main`:                                                                                                                                           needsGitHub,
+	`docs/aws.md: gh workflow run promote.yaml --repo onedigest-example/shop -f commit=FULL_SHA -f allow-rollback=true`:                                                           needsGitHub,
+	`docs/aws.md: commit=$(git rev-parse HEAD)`:                                                                                                                                   needsAWS,
+	`docs/aws.md: cd terraform/production && terraform init && terraform apply -var="image_tag=1.0.0-prod"`:                                                                       needsAWS,
+	`docs/aws.md: terraform -chdir=terraform/aws_infra output -json chart_values | jq -r .production`:                                                                             needsAWS,
+	`docs/aws.md: for environment in production staging; do`:                                                                                                                      needsAWS,
+	`docs/aws.md: bucket=$(terraform -chdir=terraform/platform output -raw logs_bucket)`:                                                                                          needsAWS,
+	`docs/aws.md: for environment in staging production production-plan; do gh api --method DELETE "repos/onedigest-example/shop/environments/$environment"; done`:                needsGitHub,
+	`docs/aws.md: terraform -chdir=terraform/aws_infra apply -var-file=account.tfvars -var deletion_protection=false`:                                                             needsAWS,
+	`docs/evidence.md: cosign verify-attestation --key cosign.pub --insecure-ignore-tlog=true --type cyclonedx "$IMAGE" | jq -r .payload | base64 -d | jq .predicate > sbom.json`: needsCosign,
+	`docs/evidence.md: trivy image --format sarif --output results.sarif "$IMAGE"`:                                                                                                needsTrivy,
+	`charts/service/README.md: helm upgrade --install shop charts/service --namespace staging --values terraform/staging/values-staging.yaml \`:                                   needsInstall,
+	`terraform/aws_infra/README.md: cp terraform.tfvars.example account.tfvars`:                                                                                                   needsAWS,
+	`terraform/aws_infra/README.md: terraform fmt -check -recursive && terraform init -backend=false && terraform validate && terraform test`:                                     needsTerraform,
+	`terraform/bootstrap/README.md: cd terraform/bootstrap`:                                                                                                                       needsAWS,
+	`terraform/bootstrap/README.md: aws s3api list-object-versions --bucket BUCKET --prefix aws_infra/terraform.tfstate`:                                                          needsAWS,
+	`terraform/platform/README.md: cp backend.tf.example backend.tf`:                                                                                                              needsAWS,
+	`terraform/platform/README.md: for environment in staging production; do`:                                                                                                     needsAWS,
+	`terraform/production/README.md: cp backend.tf.example backend.tf`:                                                                                                            needsAWS,
+	`terraform/staging/README.md: cp backend.tf.example backend.tf`:                                                                                                               needsAWS,
+	`docs/aws.md: cd terraform/bootstrap (2)`:                                                                                                                                     needsAWS,
 }
 
 // block is a code block of a Markdown file.
@@ -150,21 +168,29 @@ func (b block) name() string {
 
 // commands reports whether a reader would type the block, or its first line, into a shell.
 func (b block) commands() bool {
-	return slices.Contains([]string{"sh", "bash", "shell", "console", "indented"}, b.kind) || strings.HasPrefix(b.text, "$ ")
+	return slices.Contains([]string{"sh", "bash", "shell", "console", "indented"}, b.kind) || b.kind == "text" && strings.HasPrefix(b.text, "$ ")
 }
 
 var (
 	comment  = regexp.MustCompile(`\s+#.*`)
 	makeLine = regexp.MustCompile(`(?m)^make ([a-z-]+)`)
 	command  = regexp.MustCompile(`(?m)^(?:go run \./cmd/|onedigest |bin/onedigest )([a-z]+) (.*)$`)
-	inline   = regexp.MustCompile("`(?:go run \\./cmd/|onedigest |bin/onedigest )?(build|deploy|smoke|promote|pipeline) (--[^`]*)`")
+	inline   = regexp.MustCompile("`(?:go run \\./cmd/|onedigest |bin/onedigest )?(" + strings.Join(verbNames(), "|") + ") (--[^`]*)`")
 	flagName = regexp.MustCompile(`--([a-z-]+)`)
 	variable = regexp.MustCompile(`(?m)^#? ?([a-z_]+) += `)
 )
 
+// verbNames are the names of all verbs.
+func verbNames() (names []string) {
+	for _, command := range onedigest.Verbs() {
+		names = append(names, command.Verb.Name)
+	}
+	return names
+}
+
 // TestDocs runs the code blocks of the documentation. Commands run, or commandBlocks says why not; they are a shell's syntax and
-// name flags that exist all the same. Checks, matrices and workflows in YAML are read by what reads them in use. A block
-// of another kind is output or a picture.
+// name flags that exist all the same. Checks, matrices and workflows in YAML are read by what reads them in use, and a template (gotmpl) is
+// rendered. A text is output, or a command with its output below; every block says what it is.
 func TestDocs(t *testing.T) {
 	t.Parallel()
 	found := map[string]int{}
@@ -182,7 +208,11 @@ func TestDocs(t *testing.T) {
 				t.Run(name, func(t *testing.T) { testYAML(t, b) })
 			case b.kind == "hcl":
 				t.Run(name, func(t *testing.T) { testVariables(t, b) })
-			case b.kind != "" && b.kind != "mermaid":
+			case b.kind == "gotmpl":
+				t.Run(name, func(t *testing.T) { testTemplate(t, b) })
+			case b.kind == "":
+				t.Errorf("%s:%d: the block has no language: %q; output is text", b.file, b.line, name)
+			case b.kind != "text" && b.kind != "mermaid":
 				t.Errorf("%s:%d: no reader of %q: add one to this test", b.file, b.line, b.kind)
 			}
 		}
@@ -197,8 +227,8 @@ func TestDocs(t *testing.T) {
 // documents are the Markdown files that users and contributors are sent to.
 func documents(t *testing.T) []string {
 	t.Helper()
-	paths := []string{"devenv/sandbox/README.md"}
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
+	paths := []string{"devenv/sandbox/README.md", "charts/service/README.md"}
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "terraform/*/README.md"} {
 		matches, err := fs.Glob(os.DirFS("../.."), pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -226,7 +256,7 @@ func testCommands(t *testing.T, b block, name string) {
 		t.Errorf("%s:%d: run this block, or say in commandBlocks why not: %q", b.file, b.line, name)
 		return
 	}
-	if b.kind != "" { // without a word after the fence, output follows the command
+	if b.kind != "text" { // in a text, output follows the command
 		shell(t, "-n", b.text)
 		testFlags(t, fmt.Sprintf("%s:%d", b.file, b.line), command.FindAllStringSubmatch(b.text, -1))
 	}
@@ -319,6 +349,21 @@ func testYAML(t *testing.T, b block) {
 	}
 	if err != nil {
 		t.Errorf("%s:%d: %v", b.file, b.line, err)
+	}
+}
+
+// testTemplate renders a template of a chart for an image, and reads what comes out.
+func testTemplate(t *testing.T, b block) {
+	t.Helper()
+	of := &chart.Chart{Metadata: &chart.Metadata{Name: "shop"}, Templates: []*chart.File{{Name: "templates/a.yaml", Data: []byte(b.text)}}}
+	values := chartutil.Values{"image": map[string]any{"repository": "registry.example.com/shop", "digest": "sha256:" + strings.Repeat("a", 64)}}
+	rendered, err := engine.Engine{Strict: true}.Render(of, chartutil.Values{"Values": values, "Release": map[string]any{"Name": "shop"}})
+	if err != nil {
+		t.Fatalf("%s:%d: %v", b.file, b.line, err)
+	}
+	var job batch.Job
+	if err := yaml.UnmarshalStrict([]byte(rendered["shop/templates/a.yaml"]), &job); err != nil || job.Kind != "Job" || job.Name != "shop-migrate" {
+		t.Errorf("%s:%d: %v: %s", b.file, b.line, err, rendered)
 	}
 }
 

@@ -60,7 +60,7 @@ func TestREADMEShowsTheRecordedFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(readme), "```\n"+deploy.Verb.Failure+"```") {
+	if !strings.Contains(string(readme), "```text\n"+deploy.Verb.Failure+"```") {
 		t.Error("README.md does not show internal/deploy/failure.txt")
 	}
 }
@@ -279,7 +279,7 @@ func reference(all []declared) string {
 			fmt.Fprintf(&text, "| `%s` | %s |\n", output.Name, output.Help)
 		}
 		if d.verb.Failure != "" {
-			fmt.Fprintf(&text, "\nA run that failed, as it was printed:\n\n```\n%s```\n", d.verb.Failure)
+			fmt.Fprintf(&text, "\nA run that failed, as it was printed:\n\n```text\n%s```\n", d.verb.Failure)
 		}
 	}
 	return text.String()

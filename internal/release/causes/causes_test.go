@@ -46,7 +46,7 @@ func page() string {
 		fmt.Fprintf(&text, "| [%s](#%s) | %s |\n", cause.Code, anchor(cause), cause.Name)
 	}
 	for _, cause := range All {
-		fmt.Fprintf(&text, "\n## %s\n\n%s\n\n```\n%s\n```\n\n**Try:** %s.\n\n", heading(cause), cause.Meaning, cause.Example, cause.Advice)
+		fmt.Fprintf(&text, "\n## %s\n\n%s\n\n```text\n%s\n```\n\n**Try:** %s.\n\n", heading(cause), cause.Meaning, cause.Example, cause.Advice)
 		for i, step := range cause.Steps {
 			fmt.Fprintf(&text, "%d. %s\n", i+1, step)
 		}
