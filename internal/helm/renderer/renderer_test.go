@@ -3,6 +3,7 @@ package renderer
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -90,6 +91,31 @@ func TestChildOfAKilledParent(t *testing.T) {
 	}
 	_ = parent.Wait()
 	wait("the child has ended", func() bool { return state() == "" || strings.Contains(state(), ") Z ") })
+}
+
+// TestChildOfAParentThatWasKilledAtOnce: the parent may have ended before the child could look at it.
+func TestChildOfAParentThatWasKilledAtOnce(t *testing.T) {
+	t.Parallel()
+	bomb := chartOf("bomb", map[string]string{"a.yaml": endless})
+	asked, err := newRequest(bomb, valuesOf(t, bomb, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked.Parent, asked.Memory = os.Getppid(), 1<<30
+	text, err := json.Marshal(asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	program := child(t).Command
+	orphan := exec.CommandContext(ctx, program[0], program[1:]...)
+	orphan.Stdin, orphan.Env = bytes.NewReader(text), []string{"GOTRACEBACK=none"}
+	var printed bytes.Buffer
+	orphan.Stderr = &printed
+	if _ = orphan.Run(); orphan.ProcessState.ExitCode() != exitBroken {
+		t.Errorf("the child ended with %v, want exit status %d: %s", orphan.ProcessState, exitBroken, printed.String())
+	}
 }
 
 // child renders in a child process.

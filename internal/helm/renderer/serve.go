@@ -37,7 +37,6 @@ const watchInterval = 2 * time.Millisecond
 // process at once, because a rendering beyond its limits continues.
 func Serve(in io.Reader, out io.Writer) int {
 	log.SetOutput(io.Discard) // Helm logs there
-	parent := os.Getppid()
 	channel := &channel{decoder: json.NewDecoder(in), encoder: json.NewEncoder(out)}
 	var asked request
 	if err := channel.decoder.Decode(&asked); err != nil {
@@ -57,7 +56,7 @@ func Serve(in io.Reader, out io.Writer) int {
 			if heap() > asked.Memory {
 				return exitMemory
 			}
-			if os.Getppid() != parent { // it was killed, and cannot end this process any more
+			if os.Getppid() != asked.Parent { // it was killed, and cannot end this process any more
 				return exitBroken
 			}
 		}

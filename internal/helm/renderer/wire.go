@@ -3,6 +3,7 @@ package renderer
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 
 	helmchart "helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
@@ -16,6 +17,7 @@ type request struct {
 	Capabilities *chartutil.Capabilities
 	Memory       uint64 // limit of the heap, in bytes
 	Lookups      bool   // whether lookups are asked for; else they find nothing
+	Parent       int    // process that asks; the child ends when it is another's
 }
 
 // answer is a message of the child: a lookup, or the result.
@@ -45,7 +47,7 @@ type wireChart struct {
 
 // newRequest returns the request that makes the child render a chart with the values.
 func newRequest(chart *helmchart.Chart, values chartutil.Values) (request, error) {
-	asked := request{Chart: toWire(chart)}
+	asked := request{Chart: toWire(chart), Parent: os.Getpid()}
 	asked.Capabilities, _ = values["Capabilities"].(*chartutil.Capabilities)
 	var err error
 	if asked.Release, err = encode(values["Release"]); err != nil {
