@@ -7,7 +7,8 @@ usage() {
   cat <<'TXT'
 Usage: ./deploy.sh [options]
 
-Without options: to staging, on the cluster of the current context, the image that HEAD built.
+Without options: to staging, on the cluster of the current context, the image that HEAD built. It asks for no proof that another environment
+smoke-tested the image, for production neither: the workflows and deploy --proved-in do.
 
   --image IMAGE          image to run: REPOSITORY@sha256:…, REPOSITORY:TAG, a TAG or a digest; a tag is resolved to its digest
                          (default: the image of HEAD, which must have been built)

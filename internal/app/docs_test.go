@@ -79,36 +79,39 @@ var commandBlocks = map[string]string{
 	`docs/evidence.md: cosign verify-attestation --key cosign.pub --insecure-ignore-tlog=true \`:                                                                                 needsCosign,
 	`docs/evidence.md: cosign verify-attestation --type https://in-toto.io/attestation/test-result/v0.1 \`:                                                                       needsSigstore,
 	`docs/policy.md: onedigest admission --format kyverno --environment production --repository "$REPOSITORY" --manifest kyverno.yaml`:                                           needsRules,
-	`docs/aws.md: export AWS_REGION=eu-central-1`:                                                                                                                                 needsAWS,
-	`docs/aws.md: cd terraform/bootstrap`:                                                                                                                                         needsAWS,
-	`docs/aws.md: cp terraform/aws_infra/terraform.tfvars.example terraform/aws_infra/account.tfvars`:                                                                             needsAWS,
-	`docs/aws.md: terraform -chdir=terraform/aws_infra init -backend-config=../backend.hcl`:                                                                                       needsAWS,
-	`docs/aws.md: terraform -chdir=terraform/aws_infra output -json github_variables | jq -r 'to_entries[] | "\(.key) \(.value)"' |`:                                              needsAWS,
-	`docs/aws.md: gh api --method PUT repos/onedigest-example/shop/environments/staging --input - <<'END'`:                                                                        needsGitHub,
-	`docs/aws.md: terraform -chdir=terraform/platform init -backend-config=../backend.hcl -backend-config=key=platform/onedigest/terraform.tfstate`:                               needsAWS,
-	`docs/aws.md: for environment in staging production; do`:                                                                                                                      needsAWS,
-	`docs/aws.md: sh -c "$(terraform -chdir=terraform/staging output -raw put_secrets)"`:                                                                                          needsAWS,
-	`docs/aws.md: git push origin main`:                                                                                                                                           needsGitHub,
-	`docs/aws.md: gh workflow run promote.yaml --repo onedigest-example/shop -f commit=FULL_SHA -f allow-rollback=true`:                                                           needsGitHub,
-	`docs/aws.md: commit=$(git rev-parse HEAD)`:                                                                                                                                   needsAWS,
-	`docs/aws.md: cd terraform/production && terraform init && terraform apply -var="image_tag=1.0.0-prod"`:                                                                       needsAWS,
-	`docs/aws.md: terraform -chdir=terraform/aws_infra output -json chart_values | jq -r .production`:                                                                             needsAWS,
-	`docs/aws.md: for environment in production staging; do`:                                                                                                                      needsAWS,
-	`docs/aws.md: bucket=$(terraform -chdir=terraform/platform output -raw logs_bucket)`:                                                                                          needsAWS,
-	`docs/aws.md: for environment in staging production production-plan; do gh api --method DELETE "repos/onedigest-example/shop/environments/$environment"; done`:                needsGitHub,
-	`docs/aws.md: terraform -chdir=terraform/aws_infra apply -var-file=account.tfvars -var deletion_protection=false`:                                                             needsAWS,
-	`docs/evidence.md: cosign verify-attestation --key cosign.pub --insecure-ignore-tlog=true --type cyclonedx "$IMAGE" | jq -r .payload | base64 -d | jq .predicate > sbom.json`: needsCosign,
-	`docs/evidence.md: trivy image --format sarif --output results.sarif "$IMAGE"`:                                                                                                needsTrivy,
-	`charts/service/README.md: helm upgrade --install shop charts/service --namespace staging --values terraform/staging/values-staging.yaml \`:                                   needsInstall,
-	`terraform/aws_infra/README.md: cp terraform.tfvars.example account.tfvars`:                                                                                                   needsAWS,
-	`terraform/aws_infra/README.md: terraform fmt -check -recursive && terraform init -backend=false && terraform validate && terraform test`:                                     needsTerraform,
-	`terraform/bootstrap/README.md: cd terraform/bootstrap`:                                                                                                                       needsAWS,
-	`terraform/bootstrap/README.md: aws s3api list-object-versions --bucket BUCKET --prefix aws_infra/terraform.tfstate`:                                                          needsAWS,
-	`terraform/platform/README.md: cp backend.tf.example backend.tf`:                                                                                                              needsAWS,
-	`terraform/platform/README.md: for environment in staging production; do`:                                                                                                     needsAWS,
-	`terraform/production/README.md: cp backend.tf.example backend.tf`:                                                                                                            needsAWS,
-	`terraform/staging/README.md: cp backend.tf.example backend.tf`:                                                                                                               needsAWS,
-	`docs/aws.md: cd terraform/bootstrap (2)`:                                                                                                                                     needsAWS,
+	`docs/aws.md: export AWS_REGION=eu-central-1`:                                                                                                                                           needsAWS,
+	`docs/aws.md: cd terraform/bootstrap`:                                                                                                                                                   needsAWS,
+	`docs/aws.md: cp terraform/aws_infra/terraform.tfvars.example terraform/aws_infra/account.tfvars`:                                                                                       needsAWS,
+	`docs/aws.md: terraform -chdir=terraform/aws_infra init -backend-config=../backend.hcl`:                                                                                                 needsAWS,
+	`docs/aws.md: terraform -chdir=terraform/aws_infra output -json github_variables | jq -r 'to_entries[] | "\(.key) \(.value)"' |`:                                                        needsAWS,
+	`docs/aws.md: gh api --method PUT repos/onedigest-example/shop/environments/staging --input - <<'END'`:                                                                                  needsGitHub,
+	`docs/aws.md: terraform -chdir=terraform/platform init -backend-config=../backend.hcl -backend-config=key=platform/onedigest/terraform.tfstate`:                                         needsAWS,
+	`docs/aws.md: for environment in staging production; do`:                                                                                                                                needsAWS,
+	`docs/aws.md: sh -c "$(terraform -chdir=terraform/staging output -raw put_secrets)"`:                                                                                                    needsAWS,
+	`docs/aws.md: git push origin main`:                                                                                                                                                     needsGitHub,
+	`docs/aws.md: gh workflow run promote.yaml --repo onedigest-example/shop -f commit=FULL_SHA -f allow-rollback=true`:                                                                     needsGitHub,
+	`docs/aws.md: commit=$(git rev-parse HEAD)`:                                                                                                                                             needsAWS,
+	`docs/aws.md: cd terraform/production && terraform init && terraform apply -var="image_tag=1.0.0-prod"`:                                                                                 needsAWS,
+	`docs/aws.md: terraform -chdir=terraform/aws_infra output -json chart_values | jq -r .production`:                                                                                       needsAWS,
+	`docs/aws.md: for environment in production staging; do`:                                                                                                                                needsAWS,
+	`docs/aws.md: bucket=$(terraform -chdir=terraform/platform output -raw logs_bucket)`:                                                                                                    needsAWS,
+	`docs/aws.md: for environment in staging production production-plan; do gh api --method DELETE "repos/onedigest-example/shop/environments/$environment"; done`:                          needsGitHub,
+	`docs/aws.md: terraform -chdir=terraform/aws_infra apply -var-file=account.tfvars -var deletion_protection=false`:                                                                       needsAWS,
+	`docs/evidence.md: cosign verify-attestation --key cosign.pub --insecure-ignore-tlog=true --type cyclonedx "$IMAGE" | jq -r .payload | base64 -d | jq .predicate > sbom.json`:           needsCosign,
+	`docs/evidence.md: trivy image --format sarif --output results.sarif "$IMAGE"`:                                                                                                          needsTrivy,
+	`charts/service/README.md: helm upgrade --install shop charts/service --namespace staging --values terraform/staging/values-staging.yaml \`:                                             needsInstall,
+	`terraform/aws_infra/README.md: cp terraform.tfvars.example account.tfvars`:                                                                                                             needsAWS,
+	`terraform/aws_infra/README.md: terraform fmt -check -recursive && terraform init -backend=false && terraform validate && terraform test`:                                               needsTerraform,
+	`terraform/bootstrap/README.md: cd terraform/bootstrap`:                                                                                                                                 needsAWS,
+	`terraform/bootstrap/README.md: aws s3api list-object-versions --bucket BUCKET --prefix aws_infra/terraform.tfstate`:                                                                    needsAWS,
+	`terraform/platform/README.md: cp backend.tf.example backend.tf`:                                                                                                                        needsAWS,
+	`terraform/platform/README.md: for environment in staging production; do`:                                                                                                               needsAWS,
+	`terraform/production/README.md: cp backend.tf.example backend.tf`:                                                                                                                      needsAWS,
+	`terraform/staging/README.md: cp backend.tf.example backend.tf`:                                                                                                                         needsAWS,
+	`docs/aws.md: cd terraform/bootstrap (2)`:                                                                                                                                               needsAWS,
+	`docs/existing-cluster.md: aws iam create-open-id-connect-provider --url https://token.actions.githubusercontent.com --client-id-list sts.amazonaws.com`:                                needsAWS,
+	`docs/existing-cluster.md: aws iam create-role --role-name shop-staging --max-session-duration 3600 --assume-role-policy-document file://trust.json`:                                    needsAWS,
+	`docs/existing-cluster.md: aws eks create-access-entry --cluster-name shop-staging --principal-arn arn:aws:iam::123456789012:role/shop-staging --kubernetes-groups shop-deploy-staging`: needsAWS,
 }
 
 // block is a code block of a Markdown file.
@@ -206,6 +209,12 @@ func TestDocs(t *testing.T) {
 				t.Run(name, func(t *testing.T) { testCommands(t, b, name) })
 			case b.kind == "yaml":
 				t.Run(name, func(t *testing.T) { testYAML(t, b) })
+			case b.kind == "json":
+				t.Run(name, func(t *testing.T) {
+					if !json.Valid([]byte(b.text)) {
+						t.Errorf("%s:%d: no JSON", b.file, b.line)
+					}
+				})
 			case b.kind == "hcl":
 				t.Run(name, func(t *testing.T) { testVariables(t, b) })
 			case b.kind == "gotmpl":
@@ -419,10 +428,11 @@ func testUses(t *testing.T, file string, content []byte) {
 			testCall(t, file, job.Uses, job.With)
 		}
 		for _, step := range job.Steps {
-			if !strings.HasPrefix(step.Uses, "./") {
+			path, own := strings.CutPrefix(step.Uses, "onedigest/onedigest/")
+			if path, _, _ = strings.Cut(path, "@"); !own && !strings.HasPrefix(path, "./") {
 				continue
 			}
-			text, err := os.ReadFile(filepath.Join("../..", step.Uses, "action.yml"))
+			text, err := os.ReadFile(filepath.Join("../..", path, "action.yml"))
 			if err != nil {
 				t.Errorf("%s: %v", file, err)
 				continue
@@ -504,6 +514,34 @@ func TestWorkflowPage(t *testing.T) {
 	}
 	if len(inputs) == 0 {
 		t.Error("pipeline.yaml has no inputs")
+	}
+}
+
+// TestExistingClusterPage: docs/existing-cluster.md grants the actions of AWS that Terraform grants to the roles of GitHub's jobs.
+func TestExistingClusterPage(t *testing.T) {
+	t.Parallel()
+	action := regexp.MustCompile(`"(?:ecr|eks|kms|sts):[A-Z]\w+"`)
+	granted := map[string]bool{}
+	for _, path := range []string{"oidc_github.tf", "ecr.tf"} {
+		text, err := os.ReadFile("../../terraform/aws_infra/" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, each := range action.FindAllString(string(text), -1) {
+			granted[each] = true
+		}
+	}
+	listed := map[string]bool{}
+	for _, b := range blocksOf(t, "docs/existing-cluster.md") {
+		if b.kind != "json" {
+			continue
+		}
+		for _, each := range action.FindAllString(b.text, -1) {
+			listed[each] = true
+		}
+	}
+	if len(listed) == 0 || !maps.Equal(listed, granted) {
+		t.Errorf("the page lists %v, Terraform grants %v", slices.Sorted(maps.Keys(listed)), slices.Sorted(maps.Keys(granted)))
 	}
 }
 

@@ -65,7 +65,7 @@ var examples = map[string]end{
 	"deploy: heal a release that a killed run left pending":                                        stops(clusterRefuses, needsCluster),
 	"deploy: roll back what smoke failed, after smoke":                                             stops(clusterRefuses, needsCluster),
 	"deploy: several clusters, a canary first (docs/matrix.md)":                                    stops(`finding EKS cluster "shop-us" in region us-east-1`, needsRegions),
-	"deploy: go back to an older commit and stay there":                                            stops(discoveryRefused, needsCluster),
+	"deploy: go back to an older commit in its checkout, and stay there":                           stops(discoveryRefused, needsCluster),
 	"smoke: check that / answers":                                                                  succeeds(`passed, 3 of 3 in a row`),
 	"smoke: run the checks of a file, five rounds in a row, one commit":                            succeeds(`passed, 5 of 5 in a row`),
 	"smoke: pass after ten seconds with 0.1% of errors at most":                                    succeeds(`for 10s with at most 0.1% of the requests wrong`),

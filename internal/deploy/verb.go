@@ -28,7 +28,7 @@ var Verb = setting.Verb{
 		{Does: "heal a release that a killed run left pending", Line: "--heal --environment staging --release shop"},
 		{Does: "roll back what smoke failed, after smoke", Line: "--rollback-failed-smoke --environment staging --release shop"},
 		{Does: "several clusters, a canary first (docs/matrix.md)", Line: `--matrix deploys.yaml --image "$IMAGE"`},
-		{Does: "go back to an older commit and stay there", Line: `--environment production --image "$IMAGE" --allow-rollback`},
+		{Does: "go back to an older commit in its checkout, and stay there", Line: `--allow-rollback --environment production --image "$IMAGE" --proved-in staging --chart ./charts/service --values terraform/production/values-production.yaml`},
 	},
 	Outputs: []setting.Output{
 		{Name: "url", Help: "where the release is served, empty for a Service without an external address"},

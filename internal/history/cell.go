@@ -53,9 +53,9 @@ func newestSmoke(records []fact.Record, environment release.Environment, verifie
 var givenKeys = policy.Signer{Key: "given"}
 
 // blockingRejections returns the rejections and failed verdicts that keep an image from an environment, by the rules that promote has without a file of
-// rules, the newest first. Without keys, no statement lifts a rejection.
+// rules, the newest first. Without keys, a statement lifts a rejection without a signature.
 func blockingRejections(records []fact.Record, image release.Image, environment release.Environment, isFirst bool, keys map[string]string) []policy.Rejection {
-	rung := policy.Rung{Environment: environment}
+	rung := policy.Rung{Environment: environment, UnsignedLifts: len(keys) == 0}
 	if !isFirst {
 		rung.Requires.Smoked = new(policy.Smoked)
 	}

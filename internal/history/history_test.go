@@ -185,7 +185,7 @@ COMMIT        CREATED           DIGEST     STAGING                         PRODU
 000000000000  2026-11-01 16:00  sha256:D4  rejected, smoke pass 2026-11-01 12:22  rejected 2026-11-01 12:22
 000000000000  2026-11-01 15:00  sha256:D2  live, smoke pass 2026-11-01 12:11      replaced 2026-11-01 12:15
 000000000000  2026-11-01 14:00  sha256:D2  live, smoke pass 2026-11-01 12:11      replaced 2026-11-01 12:15
-000000000000  2026-11-01 13:00  sha256:D1  proved 2026-11-01 12:02                rejected, smoke fail 2026-11-01 12:40`},
+000000000000  2026-11-01 13:00  sha256:D1  proved 2026-11-01 12:02                rejected, smoke fail 2026-11-01 12:04`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -356,7 +356,7 @@ func evaluateRejections(environment release.Environment, facts Facts) Line {
 		if each.Failed {
 			line.Found = fmt.Sprintf("smoke of %s failed in %q at %s", facts.Image.Digest, each.Environment, dated(each.At))
 		}
-		line.Do = "build and prove another commit; or, if the rejection was wrong, lift it with promote --lift-rejection, which needs a key of the environment"
+		line.Do = "build and prove another commit; or, if the rejection was wrong, lift it with promote --lift-rejection, with a key of the environment if the rules name signers"
 		return line
 	}
 	return line

@@ -44,6 +44,8 @@ type Rung struct {
 	Signers     []Signer // who signs facts about this environment; none: a signature is not asked for
 	Requires    Requirements
 	Override    Override
+	// UnsignedLifts reports that neither a policy nor the settings name signers of facts, so that a statement lifts rejections also without a signature.
+	UnsignedLifts bool
 }
 
 // Signer is somebody whose signature is trusted: the holder of a key, or the identities of keyless signing that match. It is comparable.

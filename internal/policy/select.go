@@ -102,14 +102,15 @@ func newestScan(records []fact.Record, image release.Image, wanted Scanned, trus
 
 // Against returns what keeps an image from an environment: rejections of the environment and of all, and, if the environment is guarded, the
 // verdicts of smoke that failed there; the newest first. A rejection counts whoever wrote it, and also if it cannot be read. It does not count if a
-// statement about this image in its repository lifts it that a signer of the environment, or of its overrides, signed; lifted are the records that one lifts.
+// statement about this image in its repository lifts it that a signer of the environment, or of its overrides, signed; nobody has to sign it where
+// UnsignedLifts is set and neither has signers. lifted are the records that one lifts.
 func Against(records []fact.Record, image release.Image, rung Rung, trust Trust) (against []Rejection, lifted []release.Digest) {
 	signers := append(slices.Clone(rung.Signers), rung.Override.Signers...)
 	for _, record := range records {
 		if record.Kind != fact.Lifted || record.Image != image || record.Lift == nil || record.Problem != "" || record.Environment != "" && record.Environment != rung.Environment {
 			continue
 		}
-		if _, counts := trust.By(signers, record.Signer); counts && len(signers) > 0 {
+		if _, counts := trust.By(signers, record.Signer); counts && (len(signers) > 0 || rung.UnsignedLifts) {
 			lifted = append(lifted, record.Lift.Rejections...)
 		}
 	}

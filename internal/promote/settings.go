@@ -102,7 +102,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Reject, setting.Setting{Name: "reject", Value: "TEXT",
 		Help: "Only record that the image must not enter any environment again, and why; no promotion passes it"}, setting.ParseReason)
 	setting.Var(set, &s.LiftRejection, setting.Setting{Name: "lift-rejection", Value: "TEXT",
-		Help: "Only record that what keeps the image from the environment (--to) was wrong, and why: rejections, and its failed smoke there; needs --sign-key with a key that the policy names for the environment"}, setting.ParseReason)
+		Help: "Only record that what keeps the image from the environment (--to) was wrong, and why: rejections, and its failed smoke there; needs --sign-key with a key that the policy names for the environment, or one of --verify-key; neither if nothing names signers"}, setting.ParseReason)
 	set.Check(s.validate)
 	return set
 }

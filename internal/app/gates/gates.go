@@ -187,12 +187,14 @@ func (g *Gate) Facts(ctx context.Context, image release.Image, rung policy.Rung)
 		return facts, err
 	}
 	required, signersOf := rung, g.policy.SignersOf
+	required.UnsignedLifts = !g.policy.HasSigners() && len(g.verifyKeys) == 0
 	if !g.policy.HasSigners() && len(g.verifyKeys) > 0 {
 		more, signers, err := g.verifiers(ctx, trust)
 		if err != nil {
 			return facts, err
 		}
 		trusted, signersOf = append(trusted, more...), func(release.Environment) []policy.Signer { return signers }
+		required.Signers = signers
 		if required.Requires.Built != nil {
 			required.Requires.Built = &policy.Built{Signers: signers}
 		}
@@ -300,22 +302,29 @@ func (g *Gate) MayOverride(ctx context.Context, rung policy.Rung) error {
 	return g.mustSign(ctx, "an override", rung.Environment, rung.Override.Signers)
 }
 
-// mustSign returns a *release.Refusal unless the key of this run is that of one of the signers.
-func (g *Gate) mustSign(ctx context.Context, what string, environment release.Environment, signers []policy.Signer) error {
+// mustSign returns a *release.Refusal unless the key of this run is that of one of the signers, which a policy names.
+func (g *Gate) mustSign(ctx context.Context, what string, environment release.Environment, signers []policy.Signer) (err error) {
+	if len(signers) == 0 {
+		return &release.Refusal{Why: fmt.Sprintf("%s must be signed, and no policy names signers of %q", what, environment), Do: "name them in " + policy.DefaultFile}
+	}
+	var trust policy.Trust
+	if g.signer != nil {
+		if _, trust, err = g.verifiersOf(ctx, signers); err != nil {
+			return err
+		}
+	}
+	return g.checkSigner(what, environment, signers, trust)
+}
+
+// checkSigner returns a *release.Refusal unless the key of this run is that of one of the signers.
+func (g *Gate) checkSigner(what string, environment release.Environment, signers []policy.Signer, trust policy.Trust) error {
 	var names []string
 	for _, signer := range signers {
 		names = append(names, signer.String())
 	}
 	do := "give the --sign-key of one of: " + strings.Join(names, ", ")
-	switch {
-	case len(signers) == 0:
-		return &release.Refusal{Why: fmt.Sprintf("%s must be signed, and no policy names signers of %q", what, environment), Do: "name them in " + policy.DefaultFile}
-	case g.signer == nil:
+	if g.signer == nil {
 		return &release.Refusal{Why: what + " must be signed, and this run has no key", Do: do}
-	}
-	_, trust, err := g.verifiersOf(ctx, signers)
-	if err != nil {
-		return err
 	}
 	if _, counts := trust.By(signers, g.signer.ID()); !counts {
 		return &release.Refusal{Why: fmt.Sprintf("the key of this run may not sign %s for %q", what, environment), Do: do}
@@ -329,9 +338,27 @@ func (g *Gate) Reject(ctx context.Context, image release.Image, commit release.C
 		Rejection: &fact.Rejection{Reason: reason, Cause: fact.ByPerson}})
 }
 
-// MayLift returns a *release.Refusal if the key of this run may not lift rejections for an environment.
+// MayLift returns a *release.Refusal if the key of this run may not lift rejections for an environment. Where neither the policy nor the settings name
+// signers, a pass counts without a signature, and so does this statement, with a warning.
 func (g *Gate) MayLift(ctx context.Context, rung policy.Rung) error {
-	return g.mustSign(ctx, "the statement that lifts a rejection", rung.Environment, slices.Concat(rung.Signers, rung.Override.Signers))
+	const what = "the statement that lifts a rejection"
+	signers := slices.Concat(rung.Signers, rung.Override.Signers)
+	if g.policy.HasSigners() {
+		return g.mustSign(ctx, what, rung.Environment, signers)
+	}
+	_, trust, err := g.verifiersOf(ctx, signers)
+	if err != nil {
+		return err
+	}
+	_, given, err := g.verifiers(ctx, trust)
+	if err != nil {
+		return err
+	}
+	if signers = append(signers, given...); len(signers) > 0 {
+		return g.checkSigner(what, rung.Environment, signers, trust)
+	}
+	g.run.Reporter.Warnf("%s for %q needs no signature: everybody who may push to the repository can write it; give --verify-key, or name signers in %s", what, rung.Environment, policy.DefaultFile)
+	return nil
 }
 
 // Lift records that rejections do not count any more for an environment.

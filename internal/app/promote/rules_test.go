@@ -511,6 +511,61 @@ func (g guarded) failInProduction() {
 	g.attachBundle(g.bundle("production", g.statement(func(e *release.Evidence) { e.Environment, e.Verdict = "production", release.Fail })), "production", release.Fail)
 }
 
+// TestLiftWithoutRules lifts what bars an image where no policy names signers: by anybody, as anybody can write a pass then, or with a key of
+// --verify-key if that is given.
+func TestLiftWithoutRules(t *testing.T) {
+	t.Parallel()
+	for name, keys := range map[string][]setting.KeyRef{"without keys": nil, "with --verify-key": {{Source: setting.KeyFile, Name: "keys/staging.pub"}}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGuarded(t)
+			if err := os.Remove(filepath.Join(g.dir, ".onedigest.yaml")); err != nil {
+				t.Fatal(err)
+			}
+			lift := func(s *promote.Settings) { s.LiftRejection = "the load balancer was down" }
+			verified := func(change func(*promote.Settings)) func(*promote.Settings) {
+				return func(s *promote.Settings) {
+					s.VerifyKeys = keys
+					if change != nil {
+						change(s)
+					}
+				}
+			}
+			g.pass("staging", nil)
+			g.failInProduction()
+			g.reject()
+			refused := func(want string, change func(*promote.Settings)) {
+				t.Helper()
+				if _, err := g.run(verified(change), "alice"); err == nil || !strings.Contains(err.Error(), want) {
+					t.Fatalf("got %v, want %q", err, want)
+				}
+			}
+			refused("was rejected at", nil)
+			if keys != nil {
+				refused("this run has no key", lift)
+				refused("may not sign", func(s *promote.Settings) { lift(s); s.SignKey = key("production") })
+				if _, err := g.run(lift, "mallory"); err != nil { // whoever may push leaves out --verify-key
+					t.Fatal(err)
+				}
+				refused("was rejected at", nil)
+			}
+			result, err := g.run(verified(func(s *promote.Settings) {
+				if lift(s); keys != nil {
+					s.SignKey = key("staging")
+				}
+			}), "alice")
+			if err != nil || result.Outcome != release.Created || result.Record.IsZero() {
+				t.Fatalf("got %+v, %v", result, err)
+			}
+			if result, err = g.run(verified(nil), "alice"); err != nil || !result.Gate.Opens {
+				t.Fatalf("got %+v, %v", result, err)
+			}
+			g.failIn("production", nil)
+			refused(`failed in "production"`, nil)
+		})
+	}
+}
+
 // TestTheGateOpens for what the rules accept: evidence of a key that was rotated, and what a key of the environment has lifted.
 func TestTheGateOpens(t *testing.T) {
 	t.Parallel()

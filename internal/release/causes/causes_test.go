@@ -41,6 +41,7 @@ func page() string {
 		"A deploy that fails names its cause with a code. Codes are stable: scripts and alerts may rely on them (the output `code` of `deploy`). " +
 		"With the code it reports the object, the container, the reason in the cluster's words, the last events and the last lines of the log. " +
 		"[Decision 9](decisions/0009-when-a-rollout-has-failed.md) says when each cause counts as a failure, and how long it is tolerated.\n\n" +
+		"Production is broken, and you want the last good commit back: [workflow.md](workflow.md#production-is-broken).\n\n" +
 		"In commands, replace NAMESPACE, POD, CONTAINER and NAME with what the message names.\n\n| code | |\n|---|---|\n")
 	for _, cause := range All {
 		fmt.Fprintf(&text, "| [%s](#%s) | %s |\n", cause.Code, anchor(cause), cause.Name)

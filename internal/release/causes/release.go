@@ -60,7 +60,7 @@ var releaseCauses = []Cause{
 			`it; then deploy again`,
 		Steps: []string{
 			"Open the run that the message names. The Lease of a killed run expires by itself, `lease-duration` after its last heartbeat.",
-			"Let the workflow queue deploys: `concurrency: {group: deploy-ENVIRONMENT, cancel-in-progress: false}`.",
+			"In jobs of your own, let the workflow queue deploys: `concurrency: {group: deploy-ENVIRONMENT, cancel-in-progress: false}`. Not in a workflow that calls `pipeline.yaml`: its jobs queue by themselves.",
 			"See the Lease itself: `kubectl -n NAMESPACE get lease -o yaml`.",
 		},
 	},
@@ -73,7 +73,7 @@ var releaseCauses = []Cause{
 			`https://github.com/onedigest-example/shop/actions/runs/4711; deploy with --unpin once the problem is fixed`,
 		Steps: []string{
 			"See who pinned it, and why: the message names the run.",
-			"Once the fix is merged, deploy it with `unpin: true`: that removes the pin and deploys the commit.",
+			"Once the fix is merged, deploy it with `unpin: true`: that removes the pin and deploys the commit ([production is broken](workflow.md#production-is-broken)).",
 		},
 	},
 	{
@@ -132,6 +132,7 @@ var releaseCauses = []Cause{
 			"The message names the check, what was expected and what was answered. Check `pods` is about a workload that has no ready pod, or whose pod ends again and again, though another of the same image may serve; check `ready` about a pod that stopped being ready, or restarted, during the rounds; check `endpoints` about a Service that sends requests to another release's pods, or that selects none: compare its `selector` with the labels of the pods.",
 			"Run the same checks by hand: `smoke --url URL --checks FILE` changes nothing.",
 			"See the pods' log at that time: `kubectl -n NAMESPACE logs -l app.kubernetes.io/instance=RELEASE --since=10m`.",
+			"The failure keeps the image out of an environment that asks for a proof. If the image was not at fault, [lift it](workflow.md#after-a-failed-smoke).",
 		},
 	},
 	{

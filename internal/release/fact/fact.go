@@ -100,7 +100,7 @@ type Rejection struct {
 	Cause  Cause  `json:"cause"`
 }
 
-// Lift says that rejections of an image were wrong. It counts only if a trusted key signed it.
+// Lift says that rejections of an image were wrong. It counts only if a trusted key signed it, unless nothing names trusted keys.
 type Lift struct {
 	Reason     string           `json:"reason"`
 	Rejections []release.Digest `json:"rejections"` // the records of the rejections and failed verdicts that do not count any more
