@@ -39,6 +39,7 @@ func newFlow(t *testing.T) *flow {
 		}
 	}
 	f.checkout.edit(".github/workflows/promote.yaml", "  queue: max\n", "") // which act does not know
+	f.checkout.edit(".github/workflows/service.yaml", "      queue: max\n", "")
 	f.checkout.shortenDrain()
 	f.checkout.git("init", "--quiet", "--initial-branch=main")
 	f.checkout.commit("first")

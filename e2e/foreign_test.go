@@ -87,6 +87,7 @@ func newRelease(t *testing.T, program []byte) released {
 		dir := t.TempDir()
 		// What the workflows use of it; act copies all of it for each step.
 		run(source, nil, "bash", "-c", `git archive "$0" actions charts .github | tar -x -C "$1"`, commit, dir)
+		run(dir, nil, "sed", "-i", "/^      queue: max$/d", ".github/workflows/service.yaml") // which act does not know
 		r.flags = append(r.flags, "--local-repository", "onedigest/onedigest@"+commit+"="+dir)
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
@@ -216,7 +217,7 @@ func TestServicesOfAMonorepo(t *testing.T) {
 	first := f.checkout.git("rev-parse", "HEAD")
 	var last string // the head of the last successful run, as GitHub's API says it
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		if !strings.HasSuffix(request.URL.Path, "/actions/workflows/delivery.yaml/runs") || request.FormValue("branch") != "main" || request.FormValue("status") != "success" {
+		if !strings.HasSuffix(request.URL.Path, "/actions/workflows/delivery.yaml/runs") || request.FormValue("branch") != "main" || request.FormValue("status") != "success" || request.FormValue("event") != "push" {
 			http.NotFound(w, request)
 			return
 		}
@@ -265,6 +266,12 @@ func TestServicesOfAMonorepo(t *testing.T) {
 				t.Errorf("built (-want +got):\n%s%d verbs ran\n%s", diff, len(verbs), log)
 			}
 		})
+	}
+	planned := strings.Replace(strings.ReplaceAll(monorepo, "COMMIT", r.commit), `{"name": "staging", `, `{"name": "staging", "plan": true, `, 1)
+	f.checkout.write(".github/workflows/planned.yaml", planned)
+	f.commitAll("a plan of the first environment")
+	if verbs, log, err := f.rehearse(t, r, "push", "planned.yaml", "--env", "GITHUB_API_URL="+api.URL); err == nil || len(verbs) > 0 || !strings.Contains(log, "no plan for the first") {
+		t.Errorf("a plan of the first environment: %v ran, %v\n%s", verbs, err, log)
 	}
 	promoted, log, err := f.rehearse(t, r, "workflow_dispatch", "delivery.yaml", "--input", "service=catalog", "--input", "to=production")
 	if err != nil || len(promoted) != 5 || promoted[0]["dry-run"] != "true" || promoted[0]["repository"] != "registry.example.com/team/catalog" || promoted[3]["plan-digest"] != plannedDigest || promoted[3]["release"] != "list" {

@@ -41,7 +41,7 @@ case $verb in
   deploy)
     if [[ $INPUT_DRY_RUN == true ]]; then echo planned >"$INPUT_PLAN_OUT"; echo "plan-digest=$PLANNED"; exec >/dev/null; fi
     echo "url=http://127.0.0.1:1/$INPUT_ENVIRONMENT"
-    if [[ $INPUT_ENVIRONMENT == "$SUPERSEDED" ]]; then echo "outcome=superseded"; else echo "digest=$BUILT"; fi ;;
+    if [[ $INPUT_ENVIRONMENT == "$SUPERSEDED" ]]; then echo "outcome=superseded"; else echo "outcome=changed"; fi ;; # and no digest, as if no pod proved one
 esac >>"$GITHUB_OUTPUT"
 `
 

@@ -2,9 +2,13 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,14 +20,30 @@ type workflow struct {
 	On          map[string]any `json:"true"` // YAML 1.1 reads the key on as a boolean
 	Permissions *map[string]string
 	Concurrency concurrency
-	Jobs        map[string]struct {
-		Uses        string
-		Permissions *map[string]string
-		Outputs     map[string]string
-		Environment environment
-		Concurrency concurrency
-		Steps       []step
+	Jobs        map[string]workflowJob
+}
+
+type workflowJob struct {
+	Uses        string
+	If          string
+	Needs       needs
+	Permissions *map[string]string
+	Outputs     map[string]string
+	Environment environment
+	Concurrency concurrency
+	Steps       []step
+}
+
+// needs is written as one name, or as a list.
+type needs []string
+
+func (n *needs) UnmarshalJSON(text []byte) error {
+	var one string
+	if err := json.Unmarshal(text, &one); err == nil {
+		*n = needs{one}
+		return nil
 	}
+	return json.Unmarshal(text, (*[]string)(n))
 }
 
 type concurrency struct {
@@ -44,8 +64,8 @@ func (e *environment) UnmarshalJSON(text []byte) error {
 }
 
 type step struct {
-	Name, Uses, Run string
-	With            map[string]string
+	ID, Name, If, Uses, Run string
+	With                    map[string]string
 }
 
 // TestWorkflowRules holds what a reader relies on in every workflow and actionlint does not look for.
@@ -69,27 +89,127 @@ func TestWorkflowRules(t *testing.T) {
 			if group := read.Concurrency; group.CancelInProgress == true && group.Queue != "" {
 				t.Errorf("concurrency %+v: GitHub refuses a queue whose runs are cancelled", group)
 			}
+			if err := checkConditions(read.Jobs, isCalled); err != nil {
+				t.Error(err)
+			}
+			// An older commit whose run is slower is to take no newer one's place before it is found to be superseded.
+			if first, found := read.Jobs["first"]; found && (first.Concurrency.Queue != "max" || first.Concurrency.Group != "first-${{ fromJSON(inputs.environments)[0].name }}"+releaseGroup) {
+				t.Errorf("the first environment has concurrency %+v; want a group of its own, and queue: max", first.Concurrency)
+			}
 			for name, job := range read.Jobs {
 				checkSteps(t, name, job.Steps)
 				if isCalled && job.Permissions == nil && name != "changes" {
 					t.Errorf("job %q has no permissions of its own", name)
 				}
 				for output, value := range job.Outputs {
-					if !strings.HasSuffix(value, ".outputs.digest }}") && !strings.HasSuffix(value, ".outputs.plan-digest }}") && name != "changes" {
-						t.Errorf("job %q: output %q is %q; only a digest, or the names of services, may pass between jobs", name, output, value)
+					if !passes.MatchString(value) && name != "changes" {
+						t.Errorf("job %q: output %q is %q; only a digest, an outcome, or the names of services, may pass between jobs", name, output, value)
 					}
 				}
 				if job.Environment.Name == "" || job.Environment.Name == "release" || strings.HasSuffix(job.Environment.Name, "-plan") { // which deploy nothing
 					continue
 				}
-				if !strings.HasPrefix(job.Concurrency.Group, job.Environment.Name) || job.Concurrency.CancelInProgress != false {
-					t.Errorf("job %q deploys to %q with concurrency %+v; want that group, and cancel-in-progress: false", name, job.Environment.Name, job.Concurrency)
+				// Two services have no group in common, and what a person asked for waits for no push.
+				if want := job.Environment.Name + releaseGroup + byHandGroup; job.Concurrency.Group != want || job.Concurrency.CancelInProgress != false {
+					t.Errorf("job %q deploys to %q with concurrency %+v; want the group %s, and cancel-in-progress: false", name, job.Environment.Name, job.Concurrency, want)
 				}
+				checkRollback(t, job.Steps)
 				if !strings.HasPrefix(job.Environment.URL, "${{ steps.deploy.outputs.url") {
 					t.Errorf("job %q: environment URL %q; want the deploy step's output", name, job.Environment.URL)
 				}
 			}
 		})
+	}
+}
+
+// passes matches what GitHub does not drop as a secret: a digest, or one of a few words.
+var passes = regexp.MustCompile(`\.outputs\.(digest|plan-digest|outcome) }}$`)
+
+const (
+	releaseGroup = "-${{ fromJSON(inputs.service).release || fromJSON(inputs.settings).release || inputs.name || fromJSON(inputs.settings).repository }}"
+	byHandGroup  = "${{ fromJSON(inputs.settings).to && (fromJSON(inputs.settings).allow-rollback && '-rollback' || '-by-hand') || '' }}"
+)
+
+var (
+	statusFunction = regexp.MustCompile(`(!cancelled|always|failure)\(\)`)
+	skippedIsFine  = regexp.MustCompile(`needs\.[\w-]+\.result == 'skipped'(?: && (\S))?`)
+)
+
+// checkConditions wants a status function, and the result of each job that is needed, in the condition of a job before which another one may be skipped: a
+// condition without a status function is `success() && …`, which is false if any job before it was skipped, in the calling workflow too. In a workflow that is
+// called, that may be any job. A job that goes on after a skipped one says in which case that is right.
+// Source: https://github.com/actions/runner/issues/2205.
+func checkConditions(jobs map[string]workflowJob, called bool) error {
+	var problems []error
+	var maySkip func(name string) bool // the job, or one before it
+	maySkip = func(name string) bool {
+		return called || jobs[name].If != "" || slices.ContainsFunc(jobs[name].Needs, maySkip)
+	}
+	for _, name := range slices.Sorted(maps.Keys(jobs)) {
+		job := jobs[name]
+		for _, match := range skippedIsFine.FindAllStringSubmatch(job.If, -1) {
+			if match[1] == "" && !strings.HasPrefix(match[0], "needs.refuse.") { // refuse runs only to stop the run
+				problems = append(problems, fmt.Errorf("job %q takes %s for any reason: %s", name, match[0], job.If))
+			}
+		}
+		if !called && !slices.ContainsFunc(job.Needs, maySkip) {
+			continue
+		}
+		if !statusFunction.MatchString(job.If) {
+			problems = append(problems, fmt.Errorf("job %q: the condition %q has no status function, and a job before it may be skipped", name, job.If))
+		}
+		for _, need := range job.Needs {
+			if !strings.Contains(job.If, "needs."+need+".result == ") {
+				problems = append(problems, fmt.Errorf("job %q: the condition %q does not ask for the result of %s", name, job.If, need))
+			}
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// TestConditionsAreChecked: the rule finds what it is for.
+func TestConditionsAreChecked(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		jobs   map[string]workflowJob
+		called bool
+		want   []string
+	}{
+		"nothing may be skipped": {map[string]workflowJob{"a": {}, "b": {Needs: needs{"a"}}}, false, nil},
+		"the one before":         {map[string]workflowJob{"a": {If: "x"}, "b": {Needs: needs{"a"}, If: "needs.a.result == 'success'"}}, false, []string{`"b"`, "no status function"}},
+		"one before that": {map[string]workflowJob{"a": {If: "x"}, "b": {Needs: needs{"a"}, If: "!cancelled() && needs.a.result == 'success'"}, "c": {Needs: needs{"b"}}}, false,
+			[]string{`"c"`, "no status function", "result of b"}},
+		"in the caller":              {map[string]workflowJob{"a": {If: "inputs.x"}}, true, []string{`"a"`, "no status function"}},
+		"an answer is not asked for": {map[string]workflowJob{"a": {If: "x"}, "b": {Needs: needs{"a"}, If: "!cancelled()"}}, false, []string{"result of a"}},
+		"skipped for any reason":     {map[string]workflowJob{"a": {If: "x"}, "b": {Needs: needs{"a"}, If: "!cancelled() && (needs.a.result == 'success' || needs.a.result == 'skipped')"}}, false, []string{"for any reason"}},
+		"skipped for a reason":       {map[string]workflowJob{"a": {If: "x"}, "b": {Needs: needs{"a"}, If: "!cancelled() && (needs.a.result == 'success' || needs.a.result == 'skipped' && !inputs.x)"}}, false, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := checkConditions(test.jobs, test.called)
+			if (err != nil) != (test.want != nil) {
+				t.Fatalf("got %v", err)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%v lacks %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+// checkRollback wants the step that rolls back to run after a smoke that was cancelled too, which a condition of failure() alone leaves out.
+func checkRollback(t *testing.T, steps []step) {
+	t.Helper()
+	at := slices.IndexFunc(steps, func(s step) bool { return s.ID == "rollback" })
+	if at < 0 {
+		t.Fatal("no step is called rollback")
+	}
+	for _, want := range []string{"failure()", "cancelled()", "steps.smoke.outcome == 'failure'", "steps.smoke.outcome == 'cancelled'"} {
+		if !strings.Contains(steps[at].If, want) {
+			t.Errorf("the step rollback has the condition %q, without %s", steps[at].If, want)
+		}
 	}
 }
 

@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
-# release.sh build|verify|tag|publish VERSION DIRECTORY: makes a release of onedigest from the commit that is checked out. Anyone can run
+# release.sh build|verify|tag|push|publish|major VERSION DIRECTORY: makes a release of onedigest from the commit that is checked out. Anyone can run
 # build and verify; the digests are those of the release.
 #
 #   build    compiles the program for every platform into DIRECTORY, with SHA256SUMS and software bills of materials
 #   verify   compiles again, with an empty cache, and compares with SHA256SUMS
 #   tag      commits actions/checksums.txt and the pinned workflows on top of HEAD, on no branch, and tags the last commit VERSION and with the
 #            major version
-#   publish  pushes the tags and publishes DIRECTORY as an immutable release; needs gh and GH_TOKEN
+#   push     pushes the tag VERSION; needs gh, and a GH_TOKEN that may push commits which change workflow files
+#   publish  publishes DIRECTORY as an immutable release of the pushed tag; needs gh and GH_TOKEN
+#   major    moves the pushed tag of the major version forward, to the published release; needs what push needs
+#
+# A release that was interrupted is taken up by the same commands on the same commit: what is there already is left as it is.
 #
 # The program does not depend on what is committed after it was built: no package embeds it, and the commit that the program names is the one
 # before. So the tagged commit builds the very program whose digest it contains.
@@ -15,7 +19,7 @@ cd "$(dirname "$0")/.."
 source scripts/tools.sh
 
 usage() {
-  sed -n '2,10s/^# \{0,1\}//p' scripts/release.sh >&2
+  sed -n '2,14s/^# \{0,1\}//p' scripts/release.sh >&2
   exit 2
 }
 fail() {
@@ -24,7 +28,7 @@ fail() {
 }
 
 [[ $# -eq 3 && $2 =~ ^v(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?$ ]] || usage
-case $1 in build | verify | tag | publish) ;; *) usage ;; esac
+case $1 in build | verify | tag | push | publish | major) ;; *) usage ;; esac
 command=$1 version=$2 major=v${BASH_REMATCH[1]} prerelease=${BASH_REMATCH[4]}
 mkdir -p "$3"
 directory=$(cd "$3" && pwd -P)
@@ -147,18 +151,54 @@ tag() {
 # notes prints the section of CHANGELOG.md for this version.
 notes() { awk -v heading="## ${version#v}" '/^## / { inside = index($0, heading) == 1 } inside' CHANGELOG.md; }
 
-# The release is a draft until it has every file, because a published one cannot be changed where releases are immutable. The major tag
-# moves last: until then, it names a release whose files are there.
+# remote_tag NAME: the commit of a tag at the remote; nothing if there is none.
+remote_tag() { git ls-remote origin "refs/tags/$1" | cut -f 1; }
+
+# The token of a job (GITHUB_TOKEN) may not push a commit that changes workflow files, and no permission of a job allows it.
+log_in() {
+  [[ -n ${GH_TOKEN:-} ]] || fail "GH_TOKEN is not set: it is a token that may write contents and workflows, the secret RELEASE_TOKEN of the environment release"
+  gh auth setup-git
+}
+
+push() {
+  local there
+  log_in
+  there=$(remote_tag "$version")
+  if [[ -z $there ]]; then
+    git push origin "refs/tags/$version"
+  elif [[ $there != "$(git rev-parse "refs/tags/$version")" ]]; then
+    fail "$version is another commit at the remote already: $there; release that commit's run again, or another version"
+  fi
+}
+
+# The release is a draft until it has every file, because a published one cannot be changed where releases are immutable.
 publish() {
   local -a draft=(--draft)
+  local is_draft
   [[ -z $prerelease ]] || draft+=(--prerelease)
-  gh auth setup-git
-  git push origin "refs/tags/$version"
+  is_draft=$(gh release view "$version" --json isDraft --jq .isDraft 2>/dev/null) || is_draft=none
+  if [[ $is_draft == false ]]; then
+    echo "$version is published already"
+    return
+  fi
   notes >"$directory/.notes"
-  gh release view "$version" >/dev/null 2>&1 || gh release create "$version" "${draft[@]}" --verify-tag --title "$version" --notes-file "$directory/.notes"
+  [[ $is_draft == true ]] || gh release create "$version" "${draft[@]}" --verify-tag --title "$version" --notes-file "$directory/.notes"
   gh release upload "$version" --clobber "$directory"/onedigest_*.gz "$directory"/onedigest_*.spdx.json "$directory/SHA256SUMS"
   gh release edit "$version" --draft=false
-  [[ -n $prerelease ]] || git push --force origin "refs/tags/$major"
+}
+
+# major runs last: until then, the tag names a release whose files are there. A release of an older line leaves it where it is.
+major() {
+  local there current
+  [[ -z $prerelease ]] || return 0
+  log_in
+  there=$(remote_tag "$major")
+  current=$(git ls-remote origin "refs/tags/$major.*" | awk -v commit="$there" '$1 == commit { sub("refs/tags/", "", $2); print $2 }' | sort -V | tail -n 1)
+  if [[ -n $current && $(printf '%s\n' "$current" "$version" | sort -V | tail -n 1) != "$version" ]]; then
+    echo "$major stays at $current, which is newer"
+    return
+  fi
+  git push --force origin "refs/tags/$major"
 }
 
 "$command"

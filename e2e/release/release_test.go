@@ -129,8 +129,8 @@ func TestRelease(t *testing.T) {
 	}
 	for _, refused := range []struct{ dir, command, version, want string }{
 		{s.dir, "build", version, "changes that are not committed"},
-		{s.dir, "build", "1.2.3", "release.sh build|verify|tag|publish"},
-		{s.dir, "delete", version, "release.sh build|verify|tag|publish"},
+		{s.dir, "build", "1.2.3", "release.sh build|verify|tag|push|publish|major"},
+		{s.dir, "delete", version, "release.sh build|verify|tag|push|publish|major"},
 		{elsewhere.dir, "tag", version, "HEAD is a release's commit already"},
 	} {
 		if out, err := s.try(refused.dir, "scripts/release.sh", refused.command, refused.version, dist); err == nil || !strings.Contains(out, refused.want) {
