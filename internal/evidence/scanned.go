@@ -22,6 +22,7 @@ type scanned struct {
 	Results    *descriptor           `json:"results,omitempty"`
 	Images     []release.Digest      `json:"images,omitempty"`
 	ScannedAt  time.Time             `json:"scannedAt"`
+	Unstated   []fact.Unstated       `json:"unstated,omitempty"`
 	DatabaseAt time.Time             `json:"databaseAt,omitzero"`
 	Counts     map[fact.Severity]int `json:"counts"`
 	Findings   []fact.Finding        `json:"findings,omitempty"`
@@ -32,7 +33,7 @@ type scanned struct {
 
 func scannedPredicate(f fact.Fact) any {
 	s := f.Scan
-	p := scanned{Format: s.Format, Results: described("", s.Results), Images: s.Images, ScannedAt: s.ScannedAt.UTC(), DatabaseAt: s.DatabaseAt, Counts: s.Counts, Findings: s.Findings,
+	p := scanned{Format: s.Format, Results: described("", s.Results), Images: s.Images, ScannedAt: s.ScannedAt.UTC(), Unstated: s.Unstated, DatabaseAt: s.DatabaseAt, Counts: s.Counts, Findings: s.Findings,
 		Excused: s.Excused, ExcusedAll: s.ExcusedAll, run: runOf(f)}
 	p.Scanner.Name, p.Scanner.Version = s.Scanner, s.Version
 	if p.Counts == nil {
@@ -48,7 +49,7 @@ func readScanned(predicate json.RawMessage, into *fact.Fact) error {
 	}
 	p.addTo(into)
 	results, err := optionalDigest("results", p.Results)
-	into.Scan = &fact.Scan{Scanner: p.Scanner.Name, Version: p.Scanner.Version, Format: p.Format, Results: results, Images: p.Images, ScannedAt: p.ScannedAt, DatabaseAt: p.DatabaseAt,
+	into.Scan = &fact.Scan{Scanner: p.Scanner.Name, Version: p.Scanner.Version, Format: p.Format, Results: results, Images: p.Images, ScannedAt: p.ScannedAt, Unstated: p.Unstated, DatabaseAt: p.DatabaseAt,
 		Counts: p.Counts, Findings: p.Findings, Excused: p.Excused, ExcusedAll: p.ExcusedAll}
 	return err
 }
@@ -64,6 +65,11 @@ func checkScanned(f fact.Fact) error {
 	}
 	if slices.ContainsFunc(s.Images, release.Digest.IsZero) {
 		return errors.New("it names an image without a digest")
+	}
+	for _, each := range s.Unstated {
+		if !slices.Contains(fact.AllUnstated, each) {
+			return fmt.Errorf("%s is nothing that results may leave unsaid", quote(string(each)))
+		}
 	}
 	named := map[fact.Severity]int{}
 	for _, each := range s.Findings {

@@ -48,7 +48,7 @@ func facts(t testing.TB) map[string]fact.Fact {
 			f.Commit = ""
 			f.Scan = &fact.Scan{Scanner: "Trivy", Version: "0.70.0", Format: "sarif", Results: digest(t), Images: []release.Digest{digest(t)}, ScannedAt: base.At.Add(-time.Hour), DatabaseAt: base.At.Add(-24 * time.Hour),
 				Counts: map[fact.Severity]int{fact.Critical: 1, fact.Low: 1}, Findings: []fact.Finding{{ID: "CVE-2026-0001", Package: "golang.org/x/crypto@v0.30.0", Severity: fact.Critical}, {ID: "CVE-2026-0002", Severity: fact.Low}},
-				Excused: []fact.Finding{{ID: "CVE-2026-0003", Package: "stdlib@v1.26.0", Severity: fact.Unknown, Excuse: "not_affected (code_not_reachable)"}}, ExcusedAll: 1}
+				Unstated: []fact.Unstated{fact.UnstatedTime, fact.UnstatedPlatforms}, Excused: []fact.Finding{{ID: "CVE-2026-0003", Package: "stdlib@v1.26.0", Severity: fact.Unknown, Excuse: "not_affected (code_not_reachable)"}}, ExcusedAll: 1}
 		}),
 		"scanned-minimal": minimal(of(fact.Scanned, "", func(f *fact.Fact) {
 			f.Commit = ""
@@ -195,6 +195,7 @@ func TestEncodeFactRefuses(t *testing.T) {
 		"a count below none":       {"scanned", func(f *fact.Fact) { f.Scan.Counts = map[fact.Severity]int{fact.Critical: -1} }, "findings of severity"},
 		"a severity of its own":    {"scanned", func(f *fact.Fact) { f.Scan.Findings = []fact.Finding{{ID: "a", Severity: "bad"}} }, "bad"},
 		"an excuse that counts":    {"scanned", func(f *fact.Fact) { f.Scan.Findings = f.Scan.Excused }, "counts and is excused"},
+		"unstated, whatever":       {"scanned", func(f *fact.Fact) { f.Scan.Unstated = []fact.Unstated{"all"} }, "leave unsaid"},
 		"fewer excused than named": {"scanned", func(f *fact.Fact) { f.Scan.ExcusedAll = 0 }, "excused ones"},
 		"no detail":                {"built", func(f *fact.Fact) { f.Build = nil }, "details"},
 		"two details":              {"built", func(f *fact.Fact) { f.Rejection = &fact.Rejection{} }, "details"},

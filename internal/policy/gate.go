@@ -284,7 +284,11 @@ func (s Scanned) evaluate(facts Facts, now time.Time) Line {
 	line.By, line.At = scan.Signer, &scan.ScannedAt
 	named := fmt.Sprintf("%s at %s", strings.TrimSpace(scan.Scanner+" "+scan.Version), dated(scan.ScannedAt))
 	count, worst := scan.Above(s.MaxSeverity)
+	lacking := slices.DeleteFunc(slices.Clone(scan.Unstated), func(each fact.Unstated) bool { return slices.Contains(s.Unstated, each) })
 	switch {
+	case len(lacking) > 0:
+		line.Found = fmt.Sprintf("a scan by %s whose results leave unsaid: %v", named, lacking)
+		line.Do = "record results that say when which image was scanned, of an index its digest or those of all platforms; or accept what is unsaid: accept-unstated in the policy"
 	case isFuture(scan.ScannedAt, now):
 		line.Found = "a scan that is dated " + dated(scan.ScannedAt) + ", which is in the future"
 	case now.Sub(scan.ScannedAt) > s.MaxAge:

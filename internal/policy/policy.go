@@ -127,7 +127,8 @@ type Scanned struct {
 	Signers     []Signer // none: a signature is not asked for
 	Scanner     string   // "": any
 	MaxAge      time.Duration
-	MaxSeverity fact.Severity // of the findings that count; fact.NoFindings: there must be none
+	Unstated    []fact.Unstated // what the results need not say
+	MaxSeverity fact.Severity   // of the findings that count; fact.NoFindings: there must be none
 }
 
 // Override says who may enter an environment although a requirement is not met. Without actors, nobody may.

@@ -4,6 +4,7 @@ package scan
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -87,7 +88,14 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 			excuse(&own, statements, settings, deps)
 			found.AddFindings(own.Findings)
 		}
-	} else if err := checkSubject(found, settings.Image, platforms); err != nil {
+	} else {
+		err = checkSubject("results", found.Images, settings.Image, platforms)
+		found.Unstated = append(found.Unstated, unstatedOf(found.Images, settings.Image, platforms)...)
+	}
+	for _, each := range statements {
+		err = errors.Join(err, checkSubject("vex", each.Images, settings.Image, platforms))
+	}
+	if err != nil {
 		return Result{}, err
 	}
 	return record(ctx, found, settings, deps)
@@ -128,7 +136,9 @@ func readResults(settings Settings, statements []report.VEX, deps Deps) (fact.Sc
 	}
 	excuse(&read, statements, settings, deps)
 	now := deps.Now().UTC()
+	var unstated []fact.Unstated
 	if read.At.IsZero() {
+		unstated = []fact.Unstated{fact.UnstatedTime}
 		deps.Reporter.Infof("%q does not say when the image was scanned: the time of this run is recorded", settings.Results)
 		read.At = now
 	}
@@ -136,26 +146,46 @@ func readResults(settings Settings, statements []report.VEX, deps Deps) (fact.Sc
 		return fact.Scan{}, release.BadSetting("results", fmt.Sprintf("%q say that the image was scanned at %s, which is in the future", settings.Results, read.At.UTC().Format(time.RFC3339)), "check the clocks, and scan again")
 	}
 	digest, err := release.ParseDigest(fmt.Sprintf("sha256:%x", sha256.Sum256(content)))
-	scan := fact.Scan{Scanner: read.Scanner, Version: read.Version, Format: read.Format, Results: digest, Images: read.Images, ScannedAt: read.At.UTC()}
+	scan := fact.Scan{Unstated: unstated, Scanner: read.Scanner, Version: read.Version, Format: read.Format, Results: digest, Images: read.Images, ScannedAt: read.At.UTC()}
 	scan.AddFindings(read.Findings)
 	return scan, err
 }
 
-// checkSubject refuses results that name images, none of which is the image or one of its platforms'.
-func checkSubject(found fact.Scan, image release.Image, platforms []release.PlatformImage) error {
+// checkSubject refuses a file that names images, none of which is the image or one of its platforms'.
+func checkSubject(setting string, named []release.Digest, image release.Image, platforms []release.PlatformImage) error {
 	isOurs := func(digest release.Digest) bool {
 		return digest == image.Digest || slices.ContainsFunc(platforms, func(p release.PlatformImage) bool { return p.Manifest == digest })
 	}
-	if len(found.Images) == 0 || slices.ContainsFunc(found.Images, isOurs) {
+	if len(named) == 0 || slices.ContainsFunc(named, isOurs) {
 		return nil
 	}
-	return release.BadSetting("results", fmt.Sprintf("are about %s, not about %s or one of its platforms", found.Images[0], image.Digest), "scan this image, by its digest")
+	return release.BadSetting(setting, fmt.Sprintf("are about %s, not about %s or one of its platforms", named[0], image.Digest), "scan this image, by its digest")
+}
+
+// unstatedOf returns what results that name these images do not say about the image: that it was scanned, or all of its platforms.
+func unstatedOf(named []release.Digest, image release.Image, platforms []release.PlatformImage) []fact.Unstated {
+	isLeft := func(p release.PlatformImage) bool { return !slices.Contains(named, p.Manifest) }
+	switch {
+	case slices.Contains(named, image.Digest):
+		return nil
+	case len(named) == 0:
+		return []fact.Unstated{fact.UnstatedImage}
+	case slices.ContainsFunc(platforms, isLeft):
+		return []fact.Unstated{fact.UnstatedPlatforms}
+	}
+	return nil
 }
 
 // record writes the record, and says what was found.
 func record(ctx context.Context, found fact.Scan, settings Settings, deps Deps) (Result, error) {
-	if len(found.Images) == 0 {
+	switch {
+	case slices.Contains(found.Unstated, fact.UnstatedImage):
 		deps.Reporter.Warnf("the results do not say which image was scanned: that it is %s is what was given", settings.Image.Digest.Short())
+	case slices.Contains(found.Unstated, fact.UnstatedPlatforms):
+		deps.Reporter.Warnf("the results name neither %s nor all of its platforms", settings.Image.Digest.Short())
+	}
+	if len(found.Unstated) > 0 {
+		deps.Reporter.Warnf("a policy refuses the scan unless its scanned has accept-unstated: %v", found.Unstated)
 	}
 	deps.Reporter.Infof("%s of %s at %s: %s", scannerOf(found), settings.Image.Digest, found.ScannedAt.Format(time.RFC3339), found)
 	for _, each := range found.Excused {

@@ -1,6 +1,7 @@
 package scan_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -72,13 +73,18 @@ func TestRun(t *testing.T) {
 		code    int
 		says    string
 		counts  string
+		lacks   string // what is recorded as unstated
 		want    release.Outcome
 	}{
 		"findings":               {files: files{content: map[string]string{"r": results(t, "a", yesterday, 9.8, 5)}}, says: "Trivy of ", counts: "1 critical, 1 medium", want: release.Created},
 		"none":                   {files: files{content: map[string]string{"r": results(t, "a", yesterday)}}, says: "not signed", counts: "no findings that count", want: release.Created},
 		"of a platform":          {files: files{content: map[string]string{"r": results(t, "b", yesterday, 5)}, platforms: []release.PlatformImage{{Manifest: releasetest.Digest(t, "b")}}}, counts: "1 medium", want: release.Created},
-		"of no image":            {files: files{content: map[string]string{"r": results(t, "", yesterday, 5)}}, says: "do not say which image", counts: "1 medium", want: release.Created},
-		"at no time":             {files: files{content: map[string]string{"r": results(t, "a", "", 5)}}, says: "the time of this run", counts: "1 medium", want: release.Created},
+		"of one platform of two": {files: files{content: map[string]string{"r": results(t, "b", "", 5)}, platforms: []release.PlatformImage{{Manifest: releasetest.Digest(t, "b")}, {Manifest: releasetest.Digest(t, "c")}}}, says: "accept-unstated: [time platforms]", lacks: "[time platforms]", counts: "1 medium", want: release.Created},
+		"of the index of two":    {files: files{content: map[string]string{"r": results(t, "a", yesterday, 5)}, platforms: []release.PlatformImage{{Manifest: releasetest.Digest(t, "b")}, {Manifest: releasetest.Digest(t, "c")}}}, counts: "1 medium", want: release.Created},
+		"another's statement":    {files: files{content: map[string]string{"r": results(t, "a", yesterday, 5), "v": strings.Replace(vex, `"vuln`, `"metadata":{"component":{"type":"container","name":"x","version":"`+releasetest.Digest(t, "c").String()+`"}},"vuln`, 1)}}, flags: []string{"--vex", "v"}, code: release.ExitInput, says: "--vex"},
+		"its own statement":      {files: files{content: map[string]string{"r": results(t, "a", yesterday, 5), "v": strings.Replace(vex, `"vuln`, `"metadata":{"component":{"type":"container","name":"x","version":"`+releasetest.Digest(t, "a").String()+`"}},"vuln`, 1)}}, flags: []string{"--vex", "v"}, counts: "no findings that count, 1 do not count", want: release.Created},
+		"of no image":            {files: files{content: map[string]string{"r": results(t, "", yesterday, 5)}}, says: "do not say which image", lacks: "[image]", counts: "1 medium", want: release.Created},
+		"at no time":             {files: files{content: map[string]string{"r": results(t, "a", "", 5)}}, says: "the time of this run", lacks: "[time]", counts: "1 medium", want: release.Created},
 		"a statement":            {files: files{content: map[string]string{"r": results(t, "a", yesterday, 9.8, 5), "v": vex}}, flags: []string{"--vex", "v"}, says: "does not count: CVE-2026-0000", counts: "1 medium, 1 do not count", want: release.Created},
 		"the same an hour later": {files: files{content: map[string]string{"r": results(t, "a", "2026-11-29T14:00:00Z", 5)}}, earlier: &fact.Scan{}, says: "unchanged", counts: "1 medium", want: release.Unchanged},
 		"the same a day later":   {files: files{content: map[string]string{"r": results(t, "a", "2026-11-30T11:00:00Z", 5)}}, earlier: &fact.Scan{ScannedAt: now.Add(-25 * time.Hour)}, counts: "1 medium", want: release.Created},
@@ -120,6 +126,9 @@ func TestRun(t *testing.T) {
 		}
 		if got := result.Scan.String(); got != test.counts || result.Record.IsZero() {
 			t.Errorf("%s: got %q, want %q", name, got, test.counts)
+		}
+		if got := fmt.Sprint(result.Scan.Unstated); got != cmp.Or(test.lacks, "[]") {
+			t.Errorf("%s: unstated %s, want %q", name, got, test.lacks)
 		}
 		if latest := facts.Recorded[len(facts.Recorded)-1]; latest.Kind != fact.Scanned || latest.Image != image || latest.By != "octocat" || latest.Scan.Results.IsZero() || latest.Scan.ScannedAt.After(now) {
 			t.Errorf("%s: recorded %+v", name, latest)

@@ -198,6 +198,11 @@ func (p *parser) scanned(node *yaml.Node) *policy.Scanned {
 		"signers": func(node *yaml.Node) { required.Signers = p.signers(node) },
 		"scanner": func(node *yaml.Node) { required.Scanner, _ = parsed(p, node, "scanner", notEmpty) },
 		"max-age": func(node *yaml.Node) { required.MaxAge = p.duration(node, "max-age", fact.ScanFreshFor) },
+		"accept-unstated": func(node *yaml.Node) {
+			for _, each := range texts(p, node, "accept-unstated", len(fact.AllUnstated), parseUnstated) {
+				required.Unstated = append(required.Unstated, fact.Unstated(each))
+			}
+		},
 		"max-severity": func(node *yaml.Node) {
 			if severity, ok := parsed(p, node, "max-severity", parseSeverity); ok {
 				required.MaxSeverity = severity
@@ -205,6 +210,14 @@ func (p *parser) scanned(node *yaml.Node) *policy.Scanned {
 		},
 	})
 	return required
+}
+
+// parseUnstated accepts what results of a scan may leave unsaid.
+func parseUnstated(given string) (string, error) {
+	if slices.Contains(fact.AllUnstated, fact.Unstated(given)) {
+		return given, nil
+	}
+	return "", fmt.Errorf("%s is none of %s", quote(given), fact.AllUnstated)
 }
 
 // parseSeverity accepts a limit of severities.

@@ -171,6 +171,7 @@ var refused = map[string]struct{ content, want string }{
 	"a pass beside a signed scan":  {head + "  requires: {scanned: {signers: [a.pub]}}\n", `"staging", which names no signers`},
 	"a severity of its own":        {head + "  requires: {scanned: {max-severity: severe}}\n", `max-severity: "severe" is none of [none info low medium high critical]`},
 	"a scan of the hour":           {head + "  requires: {scanned: {max-age: 1h}}\n", "max-age is 1h0m0s, not 24h0m0s to"},
+	"a scan of anything":           {head + "  requires: {scanned: {accept-unstated: [all]}}\n", `"all" is none of [time image platforms]`},
 	"a scanner without a name":     {head + "  requires: {scanned: {scanner: ''}}\n", "scanner: is empty"},
 	"checks as text":               {head + "  requires: {smoked: {checks: '3'}}\n", "checks must be a number from 1 to 1000"},
 	"no checks":                    {head + "  requires: {smoked: {checks: 0}}\n", "checks must be a number"},

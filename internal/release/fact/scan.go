@@ -59,6 +59,19 @@ const MaxFindings = 100
 // ScanFreshFor is how long a scan with the same findings is not recorded again.
 const ScanFreshFor = 24 * time.Hour
 
+// Unstated is what results of a scan do not say.
+type Unstated string
+
+// What results may leave unsaid.
+const (
+	UnstatedTime      Unstated = "time"      // when the image was scanned: the time of the record is taken
+	UnstatedImage     Unstated = "image"     // which image was scanned
+	UnstatedPlatforms Unstated = "platforms" // that all images of an index were: they name one or some of them
+)
+
+// AllUnstated lists what results may leave unsaid.
+var AllUnstated = []Unstated{UnstatedTime, UnstatedImage, UnstatedPlatforms}
+
 // Scan is what a scanner found in an image.
 type Scan struct {
 	Scanner    string           `json:"scanner"`
@@ -67,6 +80,7 @@ type Scan struct {
 	Results    release.Digest   `json:"results,omitzero"`     // of their file; zero if they are ECR's own
 	Images     []release.Digest `json:"images,omitempty"`     // that the results name, of an index also its platforms'; none if they name none
 	ScannedAt  time.Time        `json:"scannedAt"`            // as the results say, or else when they were recorded
+	Unstated   []Unstated       `json:"unstated,omitempty"`   // what the results do not say, so that scan took it as given
 	DatabaseAt time.Time        `json:"databaseAt,omitzero"`  // of the vulnerabilities that the scanner knew; zero if unknown
 	Counts     map[Severity]int `json:"counts"`               // of the findings that count; without zeros
 	Findings   []Finding        `json:"findings,omitempty"`   // that count, the worst first, at most MaxFindings
@@ -151,5 +165,5 @@ func (s Scan) Above(limit Severity) (count int, worst []Finding) {
 // repeats reports whether the findings are an earlier scan's by the same scanner, which is not too long ago.
 func (s Scan) repeats(earlier Scan) bool {
 	return s.Scanner == earlier.Scanner && s.Format == earlier.Format && maps.Equal(s.Counts, earlier.Counts) && slices.Equal(s.Findings, earlier.Findings) &&
-		slices.Equal(s.Excused, earlier.Excused) && s.ExcusedAll == earlier.ExcusedAll && slices.Equal(s.Images, earlier.Images) && s.ScannedAt.Sub(earlier.ScannedAt) < ScanFreshFor
+		slices.Equal(s.Excused, earlier.Excused) && s.ExcusedAll == earlier.ExcusedAll && slices.Equal(s.Images, earlier.Images) && slices.Equal(s.Unstated, earlier.Unstated) && s.ScannedAt.Sub(earlier.ScannedAt) < ScanFreshFor
 }

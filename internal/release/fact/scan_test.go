@@ -84,6 +84,7 @@ func TestAScanIsRepeated(t *testing.T) {
 		"other counts":     {func(s *Scan) { s.Counts = map[Severity]int{Low: 2} }, false},
 		"another scanner":  {func(s *Scan) { s.Scanner = "Grype" }, false},
 		"an excused one":   {func(s *Scan) { s.ExcusedAll = 1 }, false},
+		"of no time":       {func(s *Scan) { s.Unstated = []Unstated{UnstatedTime} }, false},
 		"of another image": {func(s *Scan) { s.Format = "cyclonedx" }, false},
 	} {
 		later := scan(test.change)

@@ -12,6 +12,7 @@ import (
 	"github.com/package-url/packageurl-go"
 
 	"github.com/onedigest/onedigest/internal/evidence/strictjson"
+	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
 )
 
@@ -169,6 +170,7 @@ func excuseOf(analysis *cdx.VulnerabilityAnalysis) string {
 
 // VEX are statements about vulnerabilities: why those that they name do not count.
 type VEX struct {
+	Images     []release.Digest // that the document is about; none if it does not say it
 	statements []statement
 }
 
@@ -194,10 +196,12 @@ func ParseVEX(content []byte) (VEX, error) {
 	packages := map[string]string{}
 	addPackages(packages, bom.Components, 0)
 	var subject string
-	if bom.Metadata != nil && bom.Metadata.Component != nil {
-		subject = bom.Metadata.Component.BOMRef
-	}
 	var read VEX
+	if bom.Metadata != nil && bom.Metadata.Component != nil {
+		var about Report
+		about.addSubject(*bom.Metadata.Component)
+		subject, read.Images = bom.Metadata.Component.BOMRef, about.Images
+	}
 	for _, vulnerability := range *bom.Vulnerabilities {
 		excuse := excuseOf(vulnerability.Analysis)
 		if excuse == "" {
@@ -211,7 +215,11 @@ func ParseVEX(content []byte) (VEX, error) {
 					affected = append(affected, "")
 					continue
 				}
-				affected = append(affected, name(packageOf(packages, each.Ref)))
+				of := name(packageOf(packages, each.Ref))
+				if of == "" { // "" is every package
+					return VEX{}, fmt.Errorf("what %.40q affects has no name: %.40q", vulnerability.ID, each.Ref)
+				}
+				affected = append(affected, of)
 			}
 		}
 		for _, of := range affected {

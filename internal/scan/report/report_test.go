@@ -182,7 +182,10 @@ func TestVEX(t *testing.T) {
 			t.Errorf("%s: excused %q (%d), want %q", name, got, excused, test.want)
 		}
 	}
-	for name, content := range map[string]string{"an SBOM": `{"bomFormat":"CycloneDX","specVersion":"1.6"}`, "SARIF": string(read(t, "trivy.sarif")), "OpenVEX": `{"@context":"https://openvex.dev/ns/v0.2.0","statements":[]}`, "two": vex("") + vex("")} {
+	for name, content := range map[string]string{"an SBOM": `{"bomFormat":"CycloneDX","specVersion":"1.6"}`, "SARIF": string(read(t, "trivy.sarif")), "OpenVEX": `{"@context":"https://openvex.dev/ns/v0.2.0","statements":[]}`, "two": vex("") + vex(""),
+		"no reference":       vex(`{"id":"A","analysis":{"state":"resolved"},"affects":[{"ref":""}]}`),
+		"an empty reference": vex(`{"id":"A","analysis":{"state":"resolved"},"affects":[{"ref":"urn:cdx:a/1#"}]}`),
+		"a nameless package": strings.Replace(vex(`{"id":"A","analysis":{"state":"resolved"},"affects":[{"ref":"x"}]}`), `"vuln`, `"components":[{"type":"library","bom-ref":"x","name":""}],"vuln`, 1)} {
 		if _, err := ParseVEX([]byte(content)); err == nil {
 			t.Errorf("%s is read", name)
 		}
