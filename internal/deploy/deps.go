@@ -60,6 +60,8 @@ type Plans interface {
 type Facts interface {
 	// ValuesDigest returns a digest over the contents of values files, in their order.
 	ValuesDigest(files []string) (release.Digest, error)
+	// CheckSigning refuses an image that no statement may be signed about, before anything is changed.
+	CheckSigning(ctx context.Context, image release.Image) error
 	// RecordFact attaches a fact to its image, unless it is recorded already. It returns the digest of the record, and whether it is new.
 	RecordFact(ctx context.Context, f fact.Fact) (record release.Digest, created bool, err error)
 }

@@ -47,6 +47,19 @@ func TestADeploymentIsRecorded(t *testing.T) {
 	}
 }
 
+// TestAnImageThatMayNotBeSignedIsNotDeployed: it is found before the Lease is taken.
+func TestAnImageThatMayNotBeSignedIsNotDeployed(t *testing.T) {
+	t.Parallel()
+	facts, fakes := &releasetest.Facts{Unsigned: &release.Refusal{Why: "it has a signature of cosign 2"}}, new(fakes)
+	_, err := fakes.recording(t, facts)
+	if release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "cosign 2") || len(facts.Recorded) > 0 {
+		t.Errorf("got %v, recorded %v", err, facts.Recorded)
+	}
+	if done := strings.Join(fakes.done, "\n"); strings.Contains(done, "Lease") || strings.Contains(done, "deploy") {
+		t.Errorf("did %s", done)
+	}
+}
+
 // TestOnlyWhatIsVerifiedIsRecorded: no dry run, no failed deploy, and no image that no pod runs.
 func TestOnlyWhatIsVerifiedIsRecorded(t *testing.T) {
 	t.Parallel()

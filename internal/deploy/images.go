@@ -172,6 +172,17 @@ func (r request) recordOverrides(ctx context.Context) error {
 	return nil
 }
 
+// checkSigning refuses images that no fact may be signed about.
+func (r request) checkSigning(ctx context.Context) (refused error) {
+	if r.Facts == nil {
+		return nil
+	}
+	for _, image := range r.deployment.Images {
+		refused = errors.Join(refused, r.Facts.CheckSigning(ctx, image.Image))
+	}
+	return refused
+}
+
 // checkReused refuses an image that is labelled with another commit than the given one, unless it has the given commit's tag too: build
 // adds the tags of later commits that change nothing that enters the image.
 func (r request) checkReused(ctx context.Context, image release.Image, revision string) error {

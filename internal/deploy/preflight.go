@@ -65,6 +65,9 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 	if r.gates, err = r.checkRules(ctx); err != nil {
 		return r, err
 	}
+	if err := r.checkSigning(ctx); err != nil {
+		return r, err
+	}
 	r.checkedOut = r.warnOtherCheckout(ctx)
 	if r.rendering, err = r.checkAccess(ctx); err != nil {
 		return r, err

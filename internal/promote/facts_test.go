@@ -2,6 +2,7 @@ package promote_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -52,5 +53,30 @@ func TestARefusedPromotionIsNotRecorded(t *testing.T) {
 	_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Gate: registry, Evidence: registry, Facts: facts, Reporter: releasetest.DiscardReporter{}, Now: now})
 	if wantRefusal(t, err, "no evidence"); len(facts.Recorded) > 0 {
 		t.Errorf("recorded %v", facts.Recorded)
+	}
+}
+
+// TestAnImageThatMayNotBeSignedIsNotPromoted: it is found before anything is copied, tagged or recorded.
+func TestAnImageThatMayNotBeSignedIsNotPromoted(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*promote.Settings){
+		"in place":   func(*promote.Settings) {},
+		"copied":     func(s *promote.Settings) { s.TargetRepository = "localhost:6000/live/shop" },
+		"a dry run":  func(s *promote.Settings) { s.DryRun = true },
+		"a rejected": func(s *promote.Settings) { s.Reject = "orders are lost" },
+	} {
+		registry, settings := provedImage(t)
+		change(&settings)
+		tags := len(registry.tags)
+		facts := &releasetest.Facts{Unsigned: &release.Refusal{Why: "it has a signature of cosign 2"}}
+		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Gate: registry, Evidence: registry, Facts: facts, Reporter: releasetest.DiscardReporter{}, Now: now})
+		if wantRefusal(t, err, "cosign 2"); result.Outcome != release.Refused || len(facts.Recorded) > 0 || len(registry.tags) != tags {
+			t.Errorf("%s: got %+v, recorded %v, tags %v", name, result, facts.Recorded, registry.tags)
+		}
+		for _, request := range registry.requests {
+			if !strings.HasPrefix(request, "inspect ") {
+				t.Errorf("%s: %s", name, request)
+			}
+		}
 	}
 }

@@ -34,6 +34,8 @@ type Deps struct {
 
 // Facts records facts about images.
 type Facts interface {
+	// CheckSigning refuses an image that no statement may be signed about, before anything is changed.
+	CheckSigning(ctx context.Context, image release.Image) error
 	// RecordFact attaches a fact to its image, unless it is recorded already. It returns the digest of the record, and whether it is new.
 	RecordFact(ctx context.Context, f fact.Fact) (record release.Digest, created bool, err error)
 }
@@ -155,8 +157,25 @@ func prepare(ctx context.Context, settings Settings, deps Deps) (p promotion, er
 	if p.result.Outcome, err = p.inspect(ctx, deps.Registry); err != nil {
 		return p, err
 	}
-	p.result.Outcome, err = p.inspectFurtherTags(ctx, deps.Registry)
-	return p, err
+	if p.result.Outcome, err = p.inspectFurtherTags(ctx, deps.Registry); err != nil {
+		return p, err
+	}
+	return p, p.checkSigning(ctx, deps)
+}
+
+// checkSigning refuses an image that no statement may be signed about: in the target repository, and in its own if an override is recorded there.
+func (p *promotion) checkSigning(ctx context.Context, deps Deps) error {
+	if deps.Facts == nil {
+		return nil
+	}
+	err := deps.Facts.CheckSigning(ctx, p.settings.TargetRepository.At(p.settings.Image.Digest))
+	if p.decision.Overridden != nil && p.settings.TargetRepository != p.settings.Image.Repository {
+		err = errors.Join(err, deps.Facts.CheckSigning(ctx, p.settings.Image))
+	}
+	if err != nil {
+		p.result.Outcome = release.Refused
+	}
+	return err
 }
 
 // writeTags writes the tags that never move, of all images, the main image's last: first the promotion's, then those of a later commit. A failure

@@ -52,6 +52,11 @@ func prepareStatement(ctx context.Context, settings Settings, deps Deps) (p prom
 	if !found {
 		return p, &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", p.settings.Image), Do: "check the repository and the digest"}
 	}
+	if deps.Facts != nil {
+		if err := deps.Facts.CheckSigning(ctx, p.settings.Image); err != nil {
+			return p, err
+		}
+	}
 	p.result.Commit, _ = release.ParseCommit(described.Revision) // an image of another program may have none
 	if settings.LiftRejection == "" {
 		return p, nil

@@ -79,6 +79,8 @@ type Cluster interface {
 type Registry interface {
 	// Record pushes the evidence and returns the digest of the record.
 	Record(ctx context.Context, evidence release.Evidence) (release.Digest, error)
+	// CheckSigning refuses an image that no statement may be signed about, before anything is changed.
+	CheckSigning(ctx context.Context, image release.Image) error
 	// Newest returns the record that says whether an environment proved an image, and false if there is none. Records that cannot be
 	// read are skipped. If one of them may be later than a pass and declares another verdict, the error is a
 	// *release.UnreadableRecordError.
@@ -131,6 +133,9 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	if err := checkSigning(ctx, settings, deps); err != nil {
+		return Result{}, err
+	}
 	found, err := awaitPods(ctx, settings, deps)
 	if err != nil {
 		return Result{}, err
@@ -157,6 +162,17 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	reportUnproved(subject, report, settings, deps)
 	err = recordVerdict(context.WithoutCancel(ctx), checks, &result, settings, deps)
 	return result, errors.Join(verdictError(report), err)
+}
+
+// checkSigning refuses images that no verdict may be signed about, before the first request.
+func checkSigning(ctx context.Context, settings Settings, deps Deps) (refused error) {
+	if deps.Signer == "" || deps.Registry == nil {
+		return nil
+	}
+	for _, image := range settings.images() {
+		refused = errors.Join(refused, deps.Registry.CheckSigning(ctx, image.Image))
+	}
+	return refused
 }
 
 func newResult(settings Settings, found confirmed, report Report) Result {

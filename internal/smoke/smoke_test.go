@@ -46,6 +46,7 @@ type fakeDeps struct {
 	runningOf   map[release.Digest]release.Running
 	running     func() release.Running
 	podRequests int
+	unsignable  error // of CheckSigning
 	revision    string
 	revisions   map[release.Digest]string // of single images; "missing": the registry has none
 	tags        map[string]release.Digest // repository:tag
@@ -208,6 +209,8 @@ func (f *fakeDeps) Running(ctx context.Context, _, _ string, image release.Image
 	return running, nil
 }
 
+func (f *fakeDeps) CheckSigning(context.Context, release.Image) error { return f.unsignable }
+
 func (f *fakeDeps) Record(ctx context.Context, evidence release.Evidence) (release.Digest, error) {
 	if err := wait(ctx, f.recordTakes); err != nil {
 		return release.Digest{}, err
@@ -245,6 +248,19 @@ func (f *fakeDeps) Describe(_ context.Context, image release.Image) (release.Ima
 func (f *fakeDeps) Find(_ context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
 	held, found := f.tags[repository.String()+":"+tag.String()]
 	return release.ImageInfo{Digest: held}, found, nil
+}
+
+// TestAnImageThatMayNotBeSignedIsNotSmoked: no request is sent, and nothing is marked or recorded; without a key, nothing would be signed.
+func TestAnImageThatMayNotBeSignedIsNotSmoked(t *testing.T) {
+	t.Parallel()
+	image := "localhost:5000/shop@" + releasetest.Digest(t, "a").String()
+	for signer, refused := range map[string]bool{"key": true, "": false} {
+		fake := &fakeDeps{signer: signer, answers: []release.Answer{{}}, revision: releasetest.Commit.String(), unsignable: &release.Refusal{Why: "it has a signature of cosign 2"}, pods: [][]release.PodImage{{{Pod: "shop-1", Digest: releasetest.Digest(t, "a")}}}}
+		_, err := fake.run(t, "--release", "shop", "--namespace", "staging", "--environment", "staging", "--image", image, "--expect-commit", releasetest.Commit.String())
+		if got := err != nil && strings.Contains(err.Error(), "cosign 2"); got != refused || refused && (fake.probes > 0 || fake.podRequests > 0 || len(fake.recorded) > 0) {
+			t.Errorf("with the key %q: got %v after %d requests, recorded %v", signer, err, fake.probes, fake.recorded)
+		}
+	}
 }
 
 func (f *fakeDeps) run(t *testing.T, flags ...string) (smoke.Result, error) {

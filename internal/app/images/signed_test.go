@@ -181,3 +181,30 @@ func TestBundlesOfOthersAreNotRead(t *testing.T) {
 		t.Errorf("got %+v, %t, %v, told %q", newest, found, err, told)
 	}
 }
+
+// TestCheckSigning: an image with a signature of cosign 2 is refused before anything is attached, if a signer would have to and the setting says so.
+func TestCheckSigning(t *testing.T) {
+	t.Parallel()
+	connected, _ := connect(t, nil)
+	image := push(t, connected, registrytest.Repository(t))
+	legacy := registrytest.Layout(t, nil)
+	if err := connected.Push(t.Context(), legacy, image.Repository, release.Tag(strings.Replace(image.Digest.String(), ":", "-", 1)+".sig"), nil); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct{ signs, refuses bool }{"warns": {true, false}, "refuses": {true, true}, "signs nothing": {false, true}} {
+		other := connected.Signing(nil)
+		if test.signs {
+			other = connected.Signing(newSigner(t))
+		}
+		other.RefuseLegacy(test.refuses)
+		if err := other.CheckSigning(t.Context(), image); (err != nil) != (test.signs && test.refuses) || err != nil && release.ExitCode(err) != release.ExitFailed {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if err := other.CheckSigning(t.Context(), image.Repository.At(legacy.Digest)); err != nil && legacy.Digest != image.Digest {
+			t.Errorf("%s: an image without such a signature: %v", name, err)
+		}
+	}
+	if read, err := connected.Facts(t.Context(), image); err != nil || len(read) > 0 {
+		t.Errorf("got %v, %v", read, err)
+	}
+}

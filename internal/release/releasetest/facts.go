@@ -15,8 +15,12 @@ import (
 type Facts struct {
 	Recorded []fact.Fact
 	Err      error  // of every record
+	Unsigned error  // of CheckSigning
 	OnRecord func() // called before a fact is recorded; nil: nothing
 }
+
+// CheckSigning returns Unsigned.
+func (f *Facts) CheckSigning(context.Context, release.Image) error { return f.Unsigned }
 
 // RecordFact records a fact that repeats none.
 func (f *Facts) RecordFact(_ context.Context, recorded fact.Fact) (record release.Digest, created bool, err error) {
