@@ -176,6 +176,9 @@ func (p Policy) ForDeploy(to, provedIn release.Environment, maxAge time.Duration
 		return rung, false, nil
 	case !guarded:
 		return Rung{Environment: to, Requires: Requirements{Smoked: &Smoked{In: provedIn, MaxAge: maxAge}, NotRejected: true}}, true, nil
+	case provedIn != "" && smoked == nil && p.HasSigners() && len(p.SignersOf(provedIn)) == 0:
+		return rung, true, release.BadSetting("proved-in", fmt.Sprintf("%q has no signers in %s although the file names others, so that everybody who may push could write its proof", provedIn, p.Source.File),
+			"give it the signers of its facts in the file")
 	case provedIn != "" && smoked == nil:
 		rung.Requires.Smoked = &Smoked{In: provedIn}
 	case provedIn != "" && smoked.In != provedIn:

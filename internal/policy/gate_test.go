@@ -208,3 +208,24 @@ func TestWhoMayOverride(t *testing.T) {
 		t.Error("nobody may override")
 	}
 }
+
+// TestProvedInNeedsSigners: --proved-in asks for a pass that the file does not, and is refused if nobody signs it although the file names signers.
+func TestProvedInNeedsSigners(t *testing.T) {
+	t.Parallel()
+	signers := []policy.Signer{{Key: "a.pub"}}
+	for name, test := range map[string]struct {
+		staging, production []policy.Signer
+		refused             bool
+	}{
+		"signed":         {signers, nil, false},
+		"not signed":     {nil, signers, true},
+		"nobody signs":   {nil, nil, false},
+		"all are signed": {signers, signers, false},
+	} {
+		rules := policy.Policy{Source: policy.Source{File: "p.yaml"}, Ladder: []policy.Rung{{Environment: "staging", Signers: test.staging}, {Environment: "production", Signers: test.production}}}
+		_, _, err := rules.ForDeploy("production", "staging", time.Hour)
+		if input := new(release.InputError); errors.As(err, &input) != test.refused {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}

@@ -181,7 +181,7 @@ func (g *Gate) Facts(ctx context.Context, image release.Image, rung policy.Rung)
 		listed, err := g.images.Snapshot(ctx, image, rung.Environment, provedIn, kinds...)
 		snapshots <- snapshot{listed, err}
 	}()
-	trusted, trust, err := g.verifiersOf(ctx, rung.AllSigners(g.policy))
+	_, trust, err := g.verifiersOf(ctx, rung.AllSigners(g.policy))
 	listed := <-snapshots
 	if err := cmp.Or(err, listed.err); err != nil {
 		return facts, err
@@ -189,11 +189,11 @@ func (g *Gate) Facts(ctx context.Context, image release.Image, rung policy.Rung)
 	required, signersOf := rung, g.policy.SignersOf
 	required.UnsignedLifts = !g.policy.HasSigners() && len(g.verifyKeys) == 0
 	if !g.policy.HasSigners() && len(g.verifyKeys) > 0 {
-		more, signers, err := g.verifiers(ctx, trust)
+		_, signers, err := g.verifiers(ctx, trust)
 		if err != nil {
 			return facts, err
 		}
-		trusted, signersOf = append(trusted, more...), func(release.Environment) []policy.Signer { return signers }
+		signersOf = func(release.Environment) []policy.Signer { return signers }
 		required.Signers = signers
 		if required.Requires.Built != nil {
 			required.Requires.Built = &policy.Built{Signers: signers}
@@ -203,7 +203,7 @@ func (g *Gate) Facts(ctx context.Context, image release.Image, rung policy.Rung)
 			scanned.Signers, required.Requires.Scanned = signers, &scanned
 		}
 	}
-	records, err := listed.images.Trusting(trusted).FactsAgainst(ctx, image, rung.Environment, kinds...)
+	records, err := g.recordsOf(ctx, listed.images, image, required, signersOf)
 	if err != nil {
 		return facts, err
 	}
@@ -212,6 +212,50 @@ func (g *Gate) Facts(ctx context.Context, image release.Image, rung policy.Rung)
 		facts.Smoked, err = g.smoked(ctx, listed.images, image, smoked.In)
 	}
 	return facts, err
+}
+
+// recordsOf reads the records that the rules of an environment ask for, apart from the verdict of the environment before. Each kind is read with its own
+// signers, because a statement that the image was copied lets the facts of another repository count: one by the signer of another fact must not.
+func (g *Gate) recordsOf(ctx context.Context, listed *images.Images, image release.Image, rung policy.Rung, signersOf func(release.Environment) []policy.Signer) (records []fact.Record, err error) {
+	read := func(signers []policy.Signer, kinds ...fact.Kind) {
+		if err != nil {
+			return
+		}
+		var trusted []signed.Verifier
+		if trusted, err = g.verifiersFor(ctx, signers); err != nil {
+			return
+		}
+		var found []fact.Record
+		if slices.Contains(kinds, fact.Rejected) {
+			found, err = listed.Trusting(trusted).FactsAgainst(ctx, image, rung.Environment, kinds...)
+		} else {
+			found, err = listed.Trusting(trusted).Facts(ctx, image, kinds...)
+		}
+		records = append(records, found...)
+	}
+	if rung.Requires.NotRejected {
+		read(slices.Concat(rung.Signers, rung.Override.Signers), fact.Rejected, fact.Lifted)
+	}
+	if built := rung.Requires.Built; built != nil {
+		read(built.Signers, fact.Built)
+	}
+	if deployed := rung.Requires.Deployed; deployed != nil {
+		read(signersOf(deployed.In), fact.Deployed)
+	}
+	if scanned := rung.Requires.Scanned; scanned != nil {
+		read(scanned.Signers, fact.Scanned)
+	}
+	return records, err
+}
+
+// verifiersFor returns who verifies the signatures of signers: of the policy, or the keys of the settings.
+func (g *Gate) verifiersFor(ctx context.Context, signers []policy.Signer) (trusted []signed.Verifier, err error) {
+	if !g.policy.HasSigners() && len(g.verifyKeys) > 0 {
+		trusted, _, err = g.verifiers(ctx, policy.Trust{})
+		return trusted, err
+	}
+	trusted, _, err = g.verifiersOf(ctx, signers)
+	return trusted, err
 }
 
 // Sharing makes the gate give the warnings that were not given yet.

@@ -1,12 +1,28 @@
 package gates
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/onedigest/onedigest/devenv/registrytest"
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/images"
+	"github.com/onedigest/onedigest/internal/app/keys"
+	"github.com/onedigest/onedigest/internal/evidence/signed"
+	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
+	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 func TestFind(t *testing.T) {
@@ -42,4 +58,85 @@ func TestFind(t *testing.T) {
 			t.Errorf("%s: got %q, %v, want %q", name, got, err, test.want)
 		}
 	}
+}
+
+// TestACopyCountsByTheSignersOfItsFact: the statement that an image was copied lets a build recorded in another repository count only if a signer of builds
+// signed it, and not a signer of another fact.
+func TestACopyCountsByTheSignersOfItsFact(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	run := &app.RunContext{Process: app.Process{Dir: dir, Environ: []string{"GITHUB_WORKSPACE=" + dir}, Now: time.Now}, Reporter: releasetest.DiscardReporter{}, Secrets: new(text.Secrets)}
+	signers := map[string]signed.Signer{}
+	for _, name := range []string{"builder", "scanner"} {
+		signers[name] = newKey(t, run, dir, name)
+	}
+	rules := `{"version": 1, "environments": [{"name": "staging", "requires": {"built": {"signers": ["builder.pub"]}, "scanned": {"signers": ["scanner.pub"]}}}]}`
+	if err := os.WriteFile(filepath.Join(dir, policy.DefaultFile), []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read, err := Load(run, policy.DefaultFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rung, _ := read.Rung("staging")
+	for copier, want := range map[string]bool{"builder": true, "scanner": false} {
+		connected, err := images.New(t.Context(), run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		layout, from, to := registrytest.Layout(t, nil), registrytest.Repository(t), registrytest.Repository(t)
+		for _, repository := range []release.Repository{from, to} {
+			if err := connected.Push(t.Context(), layout, repository, "one", nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		image := from.At(layout.Digest)
+		built := fact.Fact{Kind: fact.Built, Image: image, Commit: releasetest.Commit, At: time.Now().UTC(),
+			Build: &fact.Build{Type: fact.BuildType, Builder: "https://example.com/builder", Recipe: releasetest.Digest(t, "1"), Platforms: []string{"linux/amd64"}}}
+		if _, _, err := connected.Signing(signers["builder"]).RecordFact(t.Context(), built); err != nil {
+			t.Fatal(err)
+		}
+		if err := connected.Signing(signers[copier]).CopyEvidence(t.Context(), image, release.Digest{}, to, ""); err != nil {
+			t.Fatal(err)
+		}
+		gate, err := New(run, connected, read, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		facts, err := gate.Facts(t.Context(), to.At(layout.Digest), rung)
+		if err != nil || facts.Built.Found != want {
+			t.Errorf("copied by the %s: got %+v, %v", copier, facts.Built, err)
+		}
+	}
+}
+
+// newKey writes a pair of keys, NAME.key and NAME.pub, and returns the signer.
+func newKey(t *testing.T, run *app.RunContext, dir, name string) signed.Signer {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := signed.NewKey(&private.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	publicPEM, err := public.PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, content := range map[string][]byte{name + ".key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), name + ".pub": []byte(publicPEM)} {
+		if err := os.WriteFile(filepath.Join(dir, file), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signer, err := keys.Signer(t.Context(), run, "sign-key", setting.KeyRef{Source: setting.KeyFile, Name: name + ".key"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer
 }
