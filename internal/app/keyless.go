@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -27,6 +28,6 @@ type KeylessSigner interface {
 
 // KeylessTrust verifies bundles with certificates.
 type KeylessTrust interface {
-	// Verify returns who signed a bundle and the bytes that were signed.
-	Verify(bundle []byte) (by release.Identity, payload []byte, err error)
+	// Verify returns who signed a bundle, the bytes that were signed, and when, as a log or a timestamp authority says.
+	Verify(bundle []byte) (by release.Identity, payload []byte, at time.Time, err error)
 }

@@ -76,6 +76,9 @@ func CannotList(err error) bool {
 	return awsx.IsDenied(err)
 }
 
+// LacksImage reports whether an error of Referrers means that the repository does not have the image.
+func LacksImage(err error) bool { return awsx.Code(err) == "ImageNotFoundException" }
+
 // Manifests reads at most MaxManifests manifests of a repository in one request (BatchGetImage). Those that it does not have, or has
 // archived, are left out. Their
 // bytes are not checked.

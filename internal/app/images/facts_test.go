@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onedigest/onedigest/devenv/localaws"
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/devenv/registrytest"
 	"github.com/onedigest/onedigest/internal/app"
@@ -324,6 +325,36 @@ func TestFactsHideSecrets(t *testing.T) {
 		encoded, err := evidence.EncodeFact(record.Fact)
 		if err != nil || strings.Contains(string(encoded), "canary") || !strings.Contains(string(encoded), "***") {
 			t.Errorf("got %s, %v", encoded, err)
+		}
+	}
+}
+
+// TestARejectionThatIsArchived: it counts; where ECR's own API, which lists it, may not be called, a warning says so once.
+func TestARejectionThatIsArchived(t *testing.T) {
+	t.Parallel()
+	for name, refused := range map[string]bool{"listed": false, "refused": true} {
+		server := localawstest.Start(t)
+		connected, told := connect(t, server.Env())
+		image := push(t, connected, server.Repository("shop"))
+		record, _, err := connected.RecordFact(t.Context(), factsAbout(t, image)[fact.Rejected])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := server.ArchiveImage("shop", record); err != nil {
+			t.Fatal(err)
+		}
+		if refused {
+			server.Inject(localaws.Fault{Route: localaws.RouteListImageReferrers, Do: localaws.APIError(400, "AccessDeniedException", "not authorized")})
+		}
+		told.Reset()
+		for range 2 {
+			read, err := connected.Facts(t.Context(), image, fact.Rejected)
+			if err != nil || len(read) != 1 {
+				t.Errorf("%s: got %+v, %v", name, read, err)
+			}
+		}
+		if got := strings.Count(told.String(), "need not list what is archived"); got != map[bool]int{true: 1}[refused] {
+			t.Errorf("%s: warned %d times: %s", name, got, told)
 		}
 	}
 }

@@ -52,7 +52,7 @@ func New(ctx context.Context, run *app.RunContext, plainHTTP ...string) (*Images
 		DockerConfig: true,
 		Fallback:     githubToken(run),
 		Pace:         pace(cloud),
-		Native:       native(cloud),
+		Native:       native(cloud, run.Reporter),
 		Log:          log,
 		UserAgent:    "onedigest",
 		PlainHTTP:    plainHTTP,

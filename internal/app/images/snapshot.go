@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"sync"
 
 	"github.com/onedigest/onedigest/internal/ecr"
 	"github.com/onedigest/onedigest/internal/evidence"
@@ -48,25 +49,34 @@ func (i *Images) referrers(ctx context.Context, image release.Image, query regis
 	return i.registry.Referrers(ctx, image, query)
 }
 
-// native reads what is attached to images of ECR by ECR's own API, which takes fewer requests and no password.
-func native(cloud *ecr.Client) func(context.Context, string) (registry.NativeReferrers, error) {
+// native reads what is attached to images of ECR by ECR's own API, which takes fewer requests and no password. Where it may not be called, that is reported
+// once a repository.
+func native(cloud *ecr.Client, reporter release.Reporter) func(context.Context, string) (registry.NativeReferrers, error) {
+	told := new(sync.Map)
 	return func(ctx context.Context, host string) (registry.NativeReferrers, error) {
 		owned, err := cloud.Owns(ctx, host)
 		if err != nil || !owned {
 			return nil, err
 		}
-		return ecrReferrers{cloud}, nil
+		return ecrReferrers{cloud, reporter, told}, nil
 	}
 }
 
 // ecrReferrers is ECR's own API as the registry's client uses it.
-type ecrReferrers struct{ cloud *ecr.Client }
+type ecrReferrers struct {
+	cloud    *ecr.Client
+	reporter release.Reporter
+	told     *sync.Map // repositories
+}
 
 // ListReferrers implements registry.NativeReferrers.
 func (e ecrReferrers) ListReferrers(ctx context.Context, image release.Image, artifactTypes []string) iter.Seq2[[]registry.ListedReferrer, error] {
 	return func(yield func([]registry.ListedReferrer, error) bool) {
 		for page, err := range e.cloud.Referrers(ctx, image, artifactTypes) {
 			if err != nil && ecr.CannotList(err) {
+				if _, isTold := e.told.LoadOrStore(image.Repository, true); !isTold && !ecr.LacksImage(err) {
+					e.reporter.Warnf("what is attached to images of %s is listed by the registry's protocol, which need not list what is archived, such as a rejection: %v", image.Repository, err)
+				}
 				err = fmt.Errorf("%w: %w", registry.ErrNotNative, err)
 			}
 			listed := make([]registry.ListedReferrer, len(page))

@@ -4,6 +4,7 @@ package keyless
 import (
 	"context"
 	"path/filepath"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/idtoken"
@@ -138,10 +139,10 @@ func fault(err error) error {
 
 type trust struct{ *sigstore.Trust }
 
-// Verify returns who signed a bundle.
-func (t trust) Verify(bundle []byte) (release.Identity, []byte, error) {
+// Verify returns who signed a bundle, and when.
+func (t trust) Verify(bundle []byte) (release.Identity, []byte, time.Time, error) {
 	verified, err := t.Trust.Verify(bundle)
-	return verified.Identity, verified.Payload, err
+	return verified.Identity, verified.Payload, verified.At, err
 }
 
 type signer struct {

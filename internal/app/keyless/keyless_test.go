@@ -48,8 +48,8 @@ func TestSignerOfAJob(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if by, _, err := trust.Verify(bundle); err != nil || by != signer.Identity() {
-			t.Errorf("%s: got %s, %v", name, by, err)
+		if by, _, at, err := trust.Verify(bundle); err != nil || by != signer.Identity() || time.Since(at).Abs() > time.Minute {
+			t.Errorf("%s: got %s at %s, %v", name, by, at, err)
 		}
 	}
 }

@@ -120,13 +120,19 @@ func (g identities) signer(claims sigstoretest.Claims, dir string) signed.Signer
 // pass records that staging proved the image, signed as a job.
 func (g identities) pass(claims sigstoretest.Claims, dir string) {
 	g.t.Helper()
+	g.passDated(claims, dir, time.Now().Add(-time.Minute))
+}
+
+// passDated is pass with a time of the verdict.
+func (g identities) passDated(claims sigstoretest.Claims, dir string, at time.Time) {
+	g.t.Helper()
 	registry, err := images.New(g.t.Context(), g.context(claims, nil))
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	registry.SignWith(g.signer(claims, dir))
 	if _, err := registry.Record(g.t.Context(), release.Evidence{Image: g.image, Commit: releasetest.Commit, Environment: "staging", Verdict: release.Pass, Checks: []string{"/"}, Rounds: 3,
-		Pods: []string{"shop-1"}, URL: "http://127.0.0.1", At: time.Now().Add(-time.Minute).UTC()}); err != nil {
+		Pods: []string{"shop-1"}, URL: "http://127.0.0.1", At: at.UTC()}); err != nil {
 		g.t.Fatal(err)
 	}
 }
@@ -230,10 +236,10 @@ func TestForgedAttestationsProveNothing(t *testing.T) {
 		"nothing": {func(identities) {}, "no statement that counts says how"},
 		"another repository calls the workflow": {func(g identities) {
 			g.attest(g.sign(builder(func(c *sigstoretest.Claims) { c.Repository = "mallory/shop" }), everything, provenance(g.image)))
-		}, "mallory/shop at refs/heads/main, whom nobody trusts here"},
+		}, "mallory/shop at refs/heads/main, who is not one of its signers"},
 		"a pull request": {func(g identities) {
 			g.attest(g.sign(builder(func(c *sigstoretest.Claims) { c.Ref = "refs/pull/1/merge" }), everything, provenance(g.image)))
-		}, "whom nobody trusts here"},
+		}, "who is not one of its signers"},
 		"another workflow": {func(g identities) { g.attest(g.sign(job("staging.yml"), everything, provenance(g.image))) }, "who is not one of its signers"},
 		"another issuer": {func(g identities) {
 			g.attest(g.sign(builder(func(c *sigstoretest.Claims) { c.Issuer = "https://token.example.com" }), everything, provenance(g.image)))
@@ -285,6 +291,18 @@ func TestForgedAttestationsProveNothing(t *testing.T) {
 	}
 }
 
+// TestAPassOfAnotherTime: a pass whose time is far from the one at which the log has its signature proves nothing.
+func TestAPassOfAnotherTime(t *testing.T) {
+	t.Parallel()
+	g := newIdentities(t)
+	g.attest(g.sign(builder(nil), everything, provenance(g.image)))
+	g.passDated(job("staging.yml"), everything, time.Now().Add(-time.Hour))
+	_, told, err := g.promote()
+	if release.ExitCode(err) != release.ExitFailed || !strings.Contains(told+err.Error(), "more than 10m0s apart") {
+		t.Errorf("got %v\n%s", err, told)
+	}
+}
+
 // TestAPassOfAnotherWorkflow: what the build's workflow may state, a pass is not.
 func TestAPassOfAnotherWorkflow(t *testing.T) {
 	t.Parallel()
@@ -296,7 +314,7 @@ func TestAPassOfAnotherWorkflow(t *testing.T) {
 			g.pass(claims, everything)
 			_, told, err := g.promote()
 			var refusal *release.Refusal
-			if !errors.As(err, &refusal) || !strings.Contains(told, "whom nobody trusts here") {
+			if !errors.As(err, &refusal) || !strings.Contains(told, "who is not one of its signers") {
 				t.Errorf("got %v\n%s", err, told)
 			}
 		})
