@@ -248,14 +248,17 @@ func (g *Gate) recordsOf(ctx context.Context, listed *images.Images, image relea
 	return records, err
 }
 
-// verifiersFor returns who verifies the signatures of signers: of the policy, or the keys of the settings.
+// verifiersFor returns who verifies the signatures of signers: of the policy, and the keys of the settings where it names no signers of facts.
 func (g *Gate) verifiersFor(ctx context.Context, signers []policy.Signer) (trusted []signed.Verifier, err error) {
-	if !g.policy.HasSigners() && len(g.verifyKeys) > 0 {
-		trusted, _, err = g.verifiers(ctx, policy.Trust{})
-		return trusted, err
+	if !g.policy.HasSigners() {
+		var given []policy.Signer
+		if trusted, given, err = g.verifiers(ctx, policy.Trust{}); err != nil {
+			return nil, err
+		}
+		signers = slices.DeleteFunc(slices.Clone(signers), func(signer policy.Signer) bool { return slices.Contains(given, signer) })
 	}
-	trusted, _, err = g.verifiersOf(ctx, signers)
-	return trusted, err
+	more, _, err := g.verifiersOf(ctx, signers)
+	return append(trusted, more...), err
 }
 
 // Sharing makes the gate give the warnings that were not given yet.

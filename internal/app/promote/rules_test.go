@@ -515,12 +515,24 @@ func (g guarded) failInProduction() {
 // --verify-key if that is given.
 func TestLiftWithoutRules(t *testing.T) {
 	t.Parallel()
-	for name, keys := range map[string][]setting.KeyRef{"without keys": nil, "with --verify-key": {{Source: setting.KeyFile, Name: "keys/staging.pub"}}} {
+	verifyKeys := []setting.KeyRef{{Source: setting.KeyFile, Name: "keys/staging.pub"}}
+	for name, test := range map[string]struct {
+		rules string // "": no file
+		keys  []setting.KeyRef
+		by    string // who may lift; "": anybody
+	}{
+		"without keys":                        {"", nil, ""},
+		"with --verify-key":                   {"", verifyKeys, "staging"},
+		"with --verify-key, by an overriding": {"version: 1\nenvironments:\n- name: staging\n- name: production\n  override: {actors: [octocat], signers: [keys/override.pub]}\n", verifyKeys, "override"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			g := newGuarded(t)
+			g, keys := newGuarded(t), test.keys
 			if err := os.Remove(filepath.Join(g.dir, ".onedigest.yaml")); err != nil {
 				t.Fatal(err)
+			}
+			if test.rules != "" {
+				g.write(".onedigest.yaml", []byte(test.rules))
 			}
 			lift := func(s *promote.Settings) { s.LiftRejection = "the load balancer was down" }
 			verified := func(change func(*promote.Settings)) func(*promote.Settings) {
@@ -544,14 +556,16 @@ func TestLiftWithoutRules(t *testing.T) {
 			if keys != nil {
 				refused("this run has no key", lift)
 				refused("may not sign", func(s *promote.Settings) { lift(s); s.SignKey = key("production") })
-				if _, err := g.run(lift, "mallory"); err != nil { // whoever may push leaves out --verify-key
-					t.Fatal(err)
+				if test.rules == "" { // whoever may push leaves out --verify-key
+					if _, err := g.run(lift, "mallory"); err != nil {
+						t.Fatal(err)
+					}
 				}
 				refused("was rejected at", nil)
 			}
 			result, err := g.run(verified(func(s *promote.Settings) {
-				if lift(s); keys != nil {
-					s.SignKey = key("staging")
+				if lift(s); test.by != "" {
+					s.SignKey = key(test.by)
 				}
 			}), "alice")
 			if err != nil || result.Outcome != release.Created || result.Record.IsZero() {
