@@ -176,6 +176,29 @@ func runReleased(t *testing.T, checkout, dist, commit string) {
 	}
 }
 
+// TestSizes: the stripped programs of single verbs stay as small as docs/cli.md says, since a job may download or link them each time.
+func TestSizes(t *testing.T) {
+	if os.Getenv("ONEDIGEST_E2E") == "" {
+		t.Skip("SKIPPED: links four programs; set ONEDIGEST_E2E=1")
+	}
+	const megabyte = 1_000_000
+	for program, most := range map[string]int64{"promote": 15 * megabyte, "scan": 15 * megabyte, "smoke": 30 * megabyte, "build": 35 * megabyte} {
+		to := filepath.Join(t.TempDir(), program)
+		command := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", to, "./cmd/"+program)
+		command.Dir = "../.."
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		info, err := os.Stat(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if t.Logf("%s has %.1f MB", program, float64(info.Size())/megabyte); info.Size() > most {
+			t.Errorf("%s has %d bytes, at most %d are allowed: look at what it links", program, info.Size(), most)
+		}
+	}
+}
+
 func read(t *testing.T, path string) string {
 	t.Helper()
 	content, err := os.ReadFile(path)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,14 +89,14 @@ func TestCanariesLeaveByNoWay(t *testing.T) {
 	}
 }
 
-// TestSecurityPage holds docs/security.md to the tests that it names, and to its list of faults and hostile inputs.
+// TestSecurityPage holds docs/security.md to the tests that it names, each of which is one test, and to its list of faults and hostile inputs.
 func TestSecurityPage(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/security.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	declared := map[string]bool{}
+	declared := map[string][]string{} // the packages that have a test, relative to the repository, by its name
 	for _, root := range []string{"../../internal", "../../actions", "../../e2e", "../../devenv/localaws"} {
 		err := filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, "_test.go") {
@@ -103,7 +104,7 @@ func TestSecurityPage(t *testing.T) {
 			}
 			content, err := os.ReadFile(path)
 			for _, match := range testDeclared.FindAllStringSubmatch(string(content), -1) {
-				declared[match[1]] = true
+				declared[match[1]] = append(declared[match[1]], strings.TrimPrefix(filepath.ToSlash(filepath.Dir(path)), "../../"))
 			}
 			return err
 		})
@@ -116,14 +117,19 @@ func TestSecurityPage(t *testing.T) {
 		t.Errorf("the page names %d tests", len(named))
 	}
 	for _, match := range named {
-		if !declared[match[1]] {
-			t.Errorf("there is no test %s", match[1])
+		switch in, name := declared[match[2]], match[2]; {
+		case match[1] != "" && !slices.Contains(in, strings.TrimSuffix(match[1], ".")):
+			t.Errorf("package %s has no test %s", match[1], name)
+		case len(in) == 0:
+			t.Errorf("there is no test %s", name)
+		case match[1] == "" && len(in) > 1:
+			t.Errorf("%s is a test of %q: name the package, as in %s.%s", name, in, in[0], name)
 		}
 	}
-	for i := range 10 {
-		for _, label := range []string{"R", "H"} {
-			if !strings.Contains(string(page), fmt.Sprintf("| %s%d |", label, i+1)) {
-				t.Errorf("the page lacks %s%d", label, i+1)
+	for label, count := range map[string]int{"R": 10, "H": 12} {
+		for i := range count {
+			if !strings.Contains(string(page), fmt.Sprintf("|\n| %s%d |", label, i+1)) { // a row after another
+				t.Errorf("the page's tables lack %s%d", label, i+1)
 			}
 		}
 	}
@@ -131,5 +137,5 @@ func TestSecurityPage(t *testing.T) {
 
 var (
 	testDeclared = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
-	testNamed    = regexp.MustCompile("`((?:Test|Fuzz)\\w+)`")
+	testNamed    = regexp.MustCompile("`([\\w/]+\\.)?((?:Test|Fuzz)\\w+)`")
 )

@@ -385,8 +385,8 @@ func echo(status int) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("X-Said", strings.Join(r.Header.Values("X-Api-Key"), " "))
 		w.WriteHeader(status)
-		said := strings.Join(r.Header.Values("Authorization"), " ") + " " + strings.Join(r.Header.Values("X-Api-Key"), " ") + string(body) + hostile
-		fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":%q,"errors":[{"code":"DENIED","message":%q}]}`, said, said)
+		said, _ := json.Marshal(strings.Join(r.Header.Values("Authorization"), " ") + " " + strings.Join(r.Header.Values("X-Api-Key"), " ") + string(body) + hostile) // a string
+		fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":%s,"errors":[{"code":"DENIED","message":%s}]}`, said, said)
 	})
 }
 
