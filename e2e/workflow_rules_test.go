@@ -98,6 +98,7 @@ func TestWorkflowRules(t *testing.T) {
 			}
 			for name, job := range read.Jobs {
 				checkSteps(t, name, job.Steps)
+				checkEvidence(t, name, job.Steps)
 				if isCalled && job.Permissions == nil && name != "changes" {
 					t.Errorf("job %q has no permissions of its own", name)
 				}
@@ -209,6 +210,54 @@ func checkRollback(t *testing.T, steps []step) {
 	for _, want := range []string{"failure()", "cancelled()", "steps.smoke.outcome == 'failure'", "steps.smoke.outcome == 'cancelled'"} {
 		if !strings.Contains(steps[at].If, want) {
 			t.Errorf("the step rollback has the condition %q, without %s", steps[at].If, want)
+		}
+	}
+}
+
+// checkEvidence wants the key that signs wherever a verb records something, and of what is required either the settings or the file of rules: verbs refuse
+// both if they differ.
+func checkEvidence(t *testing.T, job string, steps []step) {
+	t.Helper()
+	const previous = "fromJSON(inputs.previous)"
+	for _, each := range steps {
+		verb, isOurs := strings.CutPrefix(each.Uses, "./actions/")
+		if !isOurs || !slices.Contains([]string{"build", "promote", "deploy", "smoke"}, verb) {
+			continue
+		}
+		if each.With["sign-key"] == "" && each.With["dry-run"] != "true" && each.With["heal"] != "true" {
+			t.Errorf("job %q: %s has no sign-key", job, verb)
+		}
+		proof := map[string]string{"promote": "from", "deploy": "proved-in"}[verb]
+		if proof == "" || each.With["rollback-failed-smoke"] == "true" || each.With["heal"] == "true" {
+			continue
+		}
+		for input, want := range map[string]string{
+			proof:    "${{ " + previous + ".verify-key != 'policy' && " + previous + ".name || '' }}",
+			"policy": "${{ " + previous + ".verify-key == 'policy' && '.onedigest.yaml' || '' }}",
+		} {
+			if each.With[input] != want {
+				t.Errorf("job %q: %s has %s: %q, want %q", job, verb, input, each.With[input], want)
+			}
+		}
+		if got := each.With["verify-key"]; !strings.Contains(got, previous+".verify-key != 'policy' &&") {
+			t.Errorf("job %q: %s has the verify-key %q, although the file of rules may name the signers", job, verb, got)
+		}
+	}
+}
+
+// TestUnsetKeysAreRefused: pipeline.yaml refuses environments whose passes would need no signature, if signatures are required or one has a key.
+func TestUnsetKeysAreRefused(t *testing.T) {
+	t.Parallel()
+	_, read := readWorkflow(t, "../.github/workflows/pipeline.yaml")
+	condition := strings.Join(strings.Fields(read.Jobs["refuse"].If), " ")
+	environment := func(at int, key string) string { return fmt.Sprintf("fromJSON(inputs.environments)[%d].%s", at, key) }
+	for _, want := range []string{
+		"(inputs.require-signatures || " + environment(0, "sign-key") + " || " + environment(1, "sign-key") + " || " + environment(2, "sign-key") + ") && (",
+		environment(1, "name") + " && !" + environment(0, "sign-key") + " && !" + environment(0, "verify-key"),
+		environment(2, "name") + " && !" + environment(1, "sign-key") + " && !" + environment(1, "verify-key"),
+	} {
+		if !strings.Contains(condition, want) {
+			t.Errorf("the condition %q lacks %q", condition, want)
 		}
 	}
 }

@@ -281,6 +281,24 @@ func (g *Gate) WarnUnsigned(environment release.Environment) {
 	}
 }
 
+// WarnUnsigned warns, as Gate.WarnUnsigned does, for a run without a key that asks no gate, by the default file of rules. One that cannot be read is left to the
+// verbs that ask the gate.
+func WarnUnsigned(run *app.RunContext, environment release.Environment, warnings *Warnings) {
+	silent := *run
+	silent.Reporter = quiet{run.Reporter}
+	rules, err := Load(&silent, "")
+	if err != nil {
+		return
+	}
+	gate := Gate{run: run, policy: rules, warnings: warnings}
+	gate.WarnUnsigned(environment)
+}
+
+// quiet is a reporter that drops lines.
+type quiet struct{ release.Reporter }
+
+func (quiet) Infof(string, ...any) {}
+
 // snapshot is what a registry lists about an image.
 type snapshot struct {
 	images *images.Images

@@ -110,6 +110,44 @@ func TestACopyCountsByTheSignersOfItsFact(t *testing.T) {
 	}
 }
 
+// TestWarnUnsigned: once for each environment whose signers the rules name.
+func TestWarnUnsigned(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		rules string
+		want  int
+	}{
+		"no file":    {"", 0},
+		"no signers": {`{"version": 1, "environments": [{"name": "staging"}]}`, 0},
+		"signers":    {`{"version": 1, "environments": [{"name": "staging", "signers": ["staging.pub"]}]}`, 1},
+		"no rules":   {`{}`, 0},
+	} {
+		dir, told := t.TempDir(), new(warned)
+		run := &app.RunContext{Process: app.Process{Dir: dir, Environ: []string{"GITHUB_WORKSPACE=" + dir}, Now: time.Now}, Reporter: told, Secrets: new(text.Secrets)}
+		if test.rules != "" {
+			if err := os.WriteFile(filepath.Join(dir, policy.DefaultFile), []byte(test.rules), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		warnings := new(Warnings)
+		for range 2 {
+			WarnUnsigned(run, "staging", warnings)
+		}
+		WarnUnsigned(run, "production", warnings)
+		if told.times != test.want {
+			t.Errorf("%s: warned %d times", name, told.times)
+		}
+	}
+}
+
+// warned counts warnings.
+type warned struct {
+	releasetest.DiscardReporter
+	times int
+}
+
+func (w *warned) Warnf(string, ...any) { w.times++ }
+
 // newKey writes a pair of keys, NAME.key and NAME.pub, and returns the signer.
 func newKey(t *testing.T, run *app.RunContext, dir, name string) signed.Signer {
 	t.Helper()

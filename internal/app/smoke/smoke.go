@@ -12,6 +12,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/clusters"
+	"github.com/onedigest/onedigest/internal/app/gates"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/app/keys"
 	"github.com/onedigest/onedigest/internal/evidence/signed"
@@ -66,10 +67,11 @@ func milliseconds(seconds float64) string { return fmt.Sprintf("%.1f ms", 1000*s
 
 // Run runs the verb with its adapters.
 func Run(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (smoke.Result, error) {
+	warnings := new(gates.Warnings)
 	newDeps := func(ctx context.Context, settings smoke.Settings, reporter release.Reporter) (smoke.Deps, error) {
 		own := *run
 		own.Reporter = reporter
-		return connect(ctx, &settings, &own)
+		return connect(ctx, &settings, &own, warnings)
 	}
 	if settings.Matrix != "" {
 		content, err := run.Workspace().Read("matrix", settings.Matrix, "name a YAML file (docs/matrix.md)")
@@ -86,7 +88,7 @@ func Run(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (sm
 }
 
 // connect makes the adapters of one smoke. The cluster and the registry are connected only where a release or an image is named.
-func connect(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (smoke.Deps, error) {
+func connect(ctx context.Context, settings *smoke.Settings, run *app.RunContext, warnings *gates.Warnings) (smoke.Deps, error) {
 	var cluster *kube.Client
 	if settings.Release != "" {
 		var err error
@@ -101,6 +103,9 @@ func connect(ctx context.Context, settings *smoke.Settings, run *app.RunContext)
 	if !settings.Image.IsZero() {
 		if deps.Registry, deps.Signer, err = newRegistry(ctx, settings, run); err != nil {
 			return smoke.Deps{}, err
+		}
+		if deps.Signer == "" {
+			gates.WarnUnsigned(run, settings.Environment, warnings)
 		}
 	}
 	return deps, nil
