@@ -160,7 +160,8 @@ func prepare(ctx context.Context, settings Settings, deps Deps) (p promotion, er
 	if p.result.Outcome, err = p.inspectFurtherTags(ctx, deps.Registry); err != nil {
 		return p, err
 	}
-	return p, p.checkSigning(ctx, deps)
+	err = p.checkSigning(ctx, deps)
+	return p, err
 }
 
 // checkSigning refuses an image that no statement may be signed about: in the target repository, and in its own if an override is recorded there.

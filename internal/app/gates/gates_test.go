@@ -167,7 +167,7 @@ func newKey(t *testing.T, run *app.RunContext, dir, name string) signed.Signer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, content := range map[string][]byte{name + ".key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), name + ".pub": []byte(publicPEM)} {
+	for file, content := range map[string][]byte{name + ".key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), name + ".pub": publicPEM} {
 		if err := os.WriteFile(filepath.Join(dir, file), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
