@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ import (
 	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -171,6 +173,7 @@ func newLeaks(t *testing.T, namespaces ...string) *leaks {
 	for file, plain := range map[string]string{"secret.yaml": "canary-set-1", "changed.yaml": "canary-set-2", "refused.yaml": "[canary-set-3]"} {
 		l.tree.write(file, "secret: {PLAIN: "+plain+", WHERE: 'postgres://u:canary-set-in-a-url@db/x'}\n")
 	}
+	l.plantHostileText()
 	l.tree.write("secrets.enc.yaml", "signing: ENC[AES256_GCM]\n")
 	l.tree.commit("checks")
 
@@ -185,6 +188,54 @@ func newLeaks(t *testing.T, namespaces ...string) *leaks {
 	l.tree.environ = []string{"KUBECONFIG=" + clusterProxy(t, l.asked), "AWS_ENDPOINT_URL_SECRETS_MANAGER=" + stores.URL(), "AWS_ENDPOINT_URL_SSM=" + stores.URL(),
 		"PATH=" + bin + ":" + os.Getenv("PATH"), "DB_PASSWORD=canary-environment", "GITHUB_TOKEN=canary-github-token", "CHECK_INPUT=canary-check-input"}
 	return l
+}
+
+// plantHostileText has the chart's metadata and notes, and the log of a pod that does not start, say what would command the runner and the terminal.
+func (l *leaks) plantHostileText() {
+	l.t.Helper()
+	const metadata, notes = "charts/service/Chart.yaml", "charts/service/templates/NOTES.txt"
+	l.tree.edit(metadata, "description: The common chart of every service and every environment, pinned to an image by digest\n", apptest.HostileMetadata())
+	l.tree.write(notes, apptest.Read(l.t, filepath.Join(l.tree.dir, notes))+apptest.Hostile+"\n")
+	const failure = "	fmt.Fprintln(os.Stderr, err)\n"
+	l.tree.edit("app/main.go", failure, "	fmt.Fprintln(os.Stderr, "+strconv.Quote(apptest.Hostile)+")\n"+failure)
+}
+
+// plantEvents records an event with hostile text about every pod that appears in the namespaces, until stop is called.
+func (l *leaks) plantEvents(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	cluster, done, planted := client(l.t), make(chan struct{}), map[types.UID]bool{}
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			for _, namespace := range l.namespaces {
+				pods, err := cluster.CoreV1().Pods(namespace).List(ctx, meta.ListOptions{})
+				if err != nil {
+					continue // the next round tries again
+				}
+				for _, pod := range pods.Items {
+					about := core.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: namespace, Name: pod.Name, UID: pod.UID}
+					event := &core.Event{ObjectMeta: meta.ObjectMeta{GenerateName: "hostile-"}, InvolvedObject: about, Type: core.EventTypeWarning, Reason: "Hostile", Message: apptest.Hostile,
+						FirstTimestamp: meta.Now(), LastTimestamp: meta.Now(), Count: 1}
+					if planted[pod.UID] {
+						continue
+					}
+					if _, err := cluster.CoreV1().Events(namespace).Create(ctx, event, meta.CreateOptions{}); err == nil {
+						planted[pod.UID] = true
+					}
+				}
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		if <-done; len(planted) == 0 {
+			l.t.Error("no hostile event was recorded")
+		}
+	}
 }
 
 // putLiveSecrets makes a namespace with Secrets that are not the chart's.
@@ -265,7 +316,12 @@ func (l *leaks) run(run leakRun) {
 	tree := l.tree
 	environ, files := apptest.InJob(l.t, tree.environ)
 	tree.environ = environ
+	stop := func() {}
+	if run.verb == "deploy" && run.ends == apptest.Failed {
+		stop = l.plantEvents(ctx)
+	}
 	got := tree.verb(ctx, commands[run.verb], args...)
+	stop()
 	ways := apptest.Emitted{Stdout: got.stdout, Stderr: got.stderr, Outputs: apptest.Read(l.t, files[0]), Summary: apptest.Read(l.t, files[1])}
 	if run.file != "" {
 		ways.Files = append(ways.Files, apptest.File{Name: run.file, Content: apptest.Read(l.t, filepath.Join(tree.dir, run.file))})

@@ -299,7 +299,7 @@ func (c canaryVerb) workTree(t *testing.T, cluster *httptest.Server, registry st
 	}
 	login, _ := json.Marshal(map[string]any{"auths": map[string]any{registry: map[string]string{"username": "u", "password": "canary-docker-password"}}}) // strings
 	files := map[string]string{
-		"chart/Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.0.0\n", "chart/templates/secret.yaml": template, "chart/templates/pod.yaml": "apiVersion: v1\nkind: Pod\n" +
+		"chart/Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.0.0\n" + apptest.HostileMetadata(), "chart/templates/NOTES.txt": hostile, "chart/templates/secret.yaml": template, "chart/templates/pod.yaml": "apiVersion: v1\nkind: Pod\n" +
 			"metadata: {name: a}\nspec: {containers: [{name: a, image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}', env: [{name: A, value: canary-variable-1}], args: [canary-argument-2]}]}\n",
 		"values-staging.yaml": "secret: {PASSWORD: canary-values-4}\n", "values-production.yaml": "secret: {PASSWORD: canary-values-5}\n", "a\n::set-output name=pwned::1": "x",
 		"go.mod": "module example.com/shop\n\ngo 1.26\n", "main.go": program,

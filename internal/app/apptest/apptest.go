@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -38,7 +39,13 @@ var OnCluster = map[string][]RunEnd{
 }
 
 // Hostile is untrusted text with workflow commands for the runner and escape sequences for the terminal.
-const Hostile = "\n::set-output name=pwned::1\n##[add-mask]x\r::add-mask::x\n\x1b[2J\u202e::stop-commands::x"
+const Hostile = "\n::set-output name=pwned::1\n##[add-mask]x\r::add-mask::x\n\x1b[2J\u202e::stop-commands::x\n::error::pwned\n::save-state name=pwned::1\n::group::pwned"
+
+// HostileMetadata are fields of a Chart.yaml that are untrusted text.
+func HostileMetadata() string {
+	quoted := strconv.Quote(Hostile) // a scalar of YAML too
+	return "description: " + quoted + "\nkeywords: [" + quoted + "]\nhome: " + quoted + "\nmaintainers: [{name: " + quoted + ", email: " + quoted + "}]\n"
+}
 
 // Emitted is everything that a run emits: its streams, outputs and summary, the requests that it sends, and the files that it writes.
 type Emitted struct {
@@ -80,6 +87,7 @@ func (w Emitted) Search(t *testing.T) {
 				t.Errorf("%s shows %q", name, line)
 			}
 			if strings.HasPrefix(trimmed, "::set-output") || strings.HasPrefix(trimmed, "::add-mask") || strings.HasPrefix(trimmed, "::stop-commands") ||
+				strings.HasPrefix(trimmed, "::save-state") || strings.HasPrefix(trimmed, "::error::pwned") || strings.HasPrefix(trimmed, "::group::pwned") ||
 				strings.Contains(line, "##[") || strings.ContainsAny(line, "\x1b\u202e") {
 				t.Errorf("%s: is live: %q", name, line)
 			}
