@@ -176,7 +176,7 @@ func TestAScanIsRecordedUnlessTheNewestStatesIt(t *testing.T) {
 	day := time.Now().UTC().Add(-12 * time.Hour)
 	type one struct {
 		scanner string
-		hour    time.Duration // of the scan
+		hour    int // of the scan
 		bad     bool
 		by      int // signer
 	}
@@ -198,7 +198,7 @@ func TestAScanIsRecordedUnlessTheNewestStatesIt(t *testing.T) {
 		recorded := time.Duration(0)
 		record := func(of one) bool {
 			f := factsAbout(t, image)[fact.Scanned]
-			f.Scan.Scanner, f.Scan.ScannedAt = of.scanner, day.Add(of.hour*time.Hour)
+			f.Scan.Scanner, f.Scan.ScannedAt = of.scanner, day.Add(time.Duration(of.hour)*time.Hour)
 			f.At, recorded = day.Add(5*time.Hour+recorded), recorded+time.Minute
 			if !of.bad {
 				f.Scan.AddFindings(nil)
