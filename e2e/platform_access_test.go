@@ -102,8 +102,14 @@ func TestPlatformAccess(t *testing.T) {
 	})
 	t.Run("a network policy stands", func(t *testing.T) {
 		policy, err := client(t).NetworkingV1().NetworkPolicies(staging).Get(t.Context(), "shop", meta.GetOptions{})
-		if err != nil || len(policy.Spec.PolicyTypes) != 2 || len(policy.Spec.Ingress) != 1 {
+		if err != nil || len(policy.Spec.PolicyTypes) != 2 || len(policy.Spec.Ingress) != 2 {
 			t.Fatalf("got %+v, %v", policy, err)
+		}
+		for i, port := range []int32{8080, 9090} { // the service's, and that of its metrics, which Prometheus alone may read
+			rule := policy.Spec.Ingress[i]
+			if len(rule.Ports) != 1 || rule.Ports[0].Port.IntVal != port || len(rule.From) != 1 || (rule.From[0].IPBlock != nil) != (port == 8080) {
+				t.Errorf("rule %d admits %+v, want port %d from one peer", i, rule, port)
+			}
 		}
 		t.Log("NOT CHECKED: that the NetworkPolicy is enforced. It was accepted; enforcing it takes a CNI that does, and the sandbox's bridge does not.")
 	})
