@@ -173,7 +173,7 @@ var floors = []floor{
 		why: "a rule about JSON, which every reader of evidence uses"},
 	{packages: []string{"internal/evidence/signed"}, allowed: []string{"internal/text", "internal/evidence/strictjson"}, banned: append([]string{"net", "os"}, heavy...),
 		why: "signatures over bytes; where keys and bundles are is another package's"},
-	{packages: []string{"internal/kms"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text", "internal/httpx", "internal/awsx"}, banned: except(heavy, "github.com/aws/"),
+	{packages: []string{"internal/kms"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text", "internal/httpx", "internal/awsx", "internal/worktree"}, banned: except(heavy, "github.com/aws/"),
 		why: "signing through AWS KMS; what is signed is another package's"},
 	{packages: []string{"internal/app/roles"}, allowed: wiring("internal/oidc", "internal/awsx"), banned: heavy,
 		why: "the AWS role of a run, assumed once for all adapters"},

@@ -18,6 +18,7 @@ import (
 	"github.com/onedigest/onedigest/internal/awsx"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
+	"github.com/onedigest/onedigest/internal/worktree"
 )
 
 // Options of a Client.
@@ -27,6 +28,8 @@ type Options struct {
 	Environ     func(name string) string
 	Credentials awsx.Credentials // instead of those of the environment; nil: the environment's
 	Secrets     *text.Secrets    // gets the credentials; may be nil
+	// WorkTree is where a profile may name neither a program nor a file: New's error is a *release.InputError then.
+	WorkTree worktree.Tree
 }
 
 // Client talks to AWS KMS. It may be used from several goroutines.
@@ -42,8 +45,12 @@ const (
 
 // New reads the configuration; it sends no request.
 func New(ctx context.Context, options Options) (*Client, error) {
-	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, Credentials: options.Credentials, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: options.Secrets})
-	if err != nil {
+	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, Credentials: options.Credentials, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: options.Secrets, WorkTree: options.WorkTree})
+	var input *release.InputError
+	switch {
+	case errors.As(err, &input):
+		return nil, err
+	case err != nil:
 		return nil, fault(err, "reading the AWS configuration", "")
 	}
 	return &Client{config: loaded, endpoint: awsx.Endpoint(options.Environ, loaded, kms.ServiceID)}, nil

@@ -3,12 +3,17 @@ package kms_test
 import (
 	"crypto/ecdsa"
 	"crypto/sha256"
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/onedigest/onedigest/devenv/localaws"
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/internal/kms"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/worktree"
 )
 
 // environ looks up a variable in KEY=value lines.
@@ -106,5 +111,26 @@ func TestSignWithAnAliasThatIsMoved(t *testing.T) {
 	}
 	if _, err := key.Sign(t.Context(), []byte("message")); err == nil || !strings.Contains(err.Error(), arn) || !strings.Contains(err.Error(), other) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestAProfileNamesNoProgramOfTheWorkTree: it would run with the job's credentials.
+func TestAProfileNamesNoProgramOfTheWorkTree(t *testing.T) {
+	t.Parallel()
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree := filepath.Join(root, "tree")
+	profile := filepath.Join(root, "config")
+	if err := errors.Join(os.Mkdir(tree, 0o700), os.WriteFile(filepath.Join(tree, "keys"), nil, 0o600),
+		os.WriteFile(profile, []byte("[default]\nregion = eu-central-1\ncredential_process = "+tree+"/keys\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = kms.New(t.Context(), kms.Options{Environ: environ([]string{"AWS_CONFIG_FILE=" + profile, "AWS_SHARED_CREDENTIALS_FILE=" + profile + "-none"}),
+		WorkTree: worktree.Tree{Root: tree, Dir: tree}})
+	var input *release.InputError
+	if !errors.As(err, &input) || !strings.Contains(err.Error(), "credential_process") {
+		t.Errorf("got %v, want bad input", err)
 	}
 }

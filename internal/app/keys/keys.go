@@ -103,7 +103,7 @@ func kmsKey(ctx context.Context, run *app.RunContext, ref setting.KeyRef) (kmsSi
 	if err != nil {
 		return kmsSigner{}, err
 	}
-	client, err := kms.New(ctx, kms.Options{Environ: run.Process.Getenv, Credentials: role, Secrets: run.Secrets})
+	client, err := kms.New(ctx, kms.Options{Environ: run.Process.Getenv, Credentials: role, Secrets: run.Secrets, WorkTree: run.WorkTree()})
 	if err != nil {
 		return kmsSigner{}, err
 	}
