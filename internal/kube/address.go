@@ -52,7 +52,7 @@ func (c *Client) Address(ctx context.Context, namespace, name string, image rele
 		}
 	}
 	wait := addressWait{client: c, namespace: namespace, name: name, report: reportOnce}
-	wait.leads = sync.OnceValue(func() func(release.Object) bool { return c.leads(ctx, namespace, name, image) })
+	wait.leads = sync.OnceValues(func() (func(release.Object) bool, error) { return c.leads(ctx, namespace, name, image) })
 	kind, named := address.Object()
 	switch kind {
 	case "Service":
@@ -122,7 +122,7 @@ type addressWait struct {
 	client          *Client
 	namespace, name string
 	report          func(string)
-	leads           func() func(release.Object) bool // reads what the image's workloads are, once
+	leads           func() (func(release.Object) bool, error) // reads what the image's workloads are, once
 }
 
 // run waits until the endpoint that find returns has a URL. If there is no endpoint, the URL is "" and reason says why.
@@ -180,8 +180,16 @@ func (w addressWait) selectEndpoint(endpoints []endpoint) (*endpoint, error) {
 	for _, candidate := range endpoints {
 		objects = append(objects, candidate.object)
 	}
-	chosen, found, err := release.SelectEndpoint(objects, w.name, func(object release.Object) bool { return w.leads()(object) })
-	if err != nil {
+	var unread error
+	chosen, found, err := release.SelectEndpoint(objects, w.name, func(object release.Object) bool {
+		leads, err := w.leads()
+		unread = err
+		return err == nil && leads(object)
+	})
+	switch {
+	case unread != nil:
+		return nil, unread
+	case err != nil:
 		return nil, release.BadSetting("address", fmt.Sprintf("%s %v", causes.AddressUnclear, err), causes.AddressUnclear.Cause().Advice)
 	}
 	for i := range endpoints {
@@ -194,32 +202,41 @@ func (w addressWait) selectEndpoint(endpoints []endpoint) (*endpoint, error) {
 
 // leads reads the workloads of an image and the Services of its namespace, and returns what reports whether a Service or an Ingress leads to the workloads'
 // pods. Of what this user may not read it reports false.
-func (c *Client) leads(ctx context.Context, namespace, name string, image release.Image) func(release.Object) bool {
+func (c *Client) leads(ctx context.Context, namespace, name string, image release.Image) (func(release.Object) bool, error) {
 	none := func(release.Object) bool { return false }
 	if image.IsZero() {
-		return none
+		return none, nil
+	}
+	failed := func(err error) (func(release.Object) bool, error) {
+		if apierrors.IsForbidden(err) {
+			return none, nil
+		}
+		return nil, c.Fault(ctx, err, "reading what leads to the pods of release %q in namespace %q", name, namespace)
 	}
 	named, err := c.workloads(ctx, namespace, name, image)
 	if err != nil {
-		return none
+		return failed(err)
 	}
 	list, err := c.services(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return none
+		return failed(err)
 	}
 	services := map[string]bool{}
 	for _, service := range list.Items {
 		services[service.Name] = named.isSelectedBy(service.Spec.Selector)
 	}
 	ingresses := map[string]bool{}
-	if list, err := c.ingresses(namespace).List(ctx, metav1.ListOptions{}); err == nil {
+	switch list, err := c.ingresses(namespace).List(ctx, metav1.ListOptions{}); {
+	case err == nil:
 		for _, ingress := range list.Items {
 			ingresses[ingress.Name] = slices.ContainsFunc(backendsOf(ingress), func(service string) bool { return services[service] })
 		}
+	case !apierrors.IsForbidden(err):
+		return failed(err)
 	}
 	return func(object release.Object) bool {
 		return object.Kind == "Service" && services[object.Name] || object.Kind == "Ingress" && ingresses[object.Name]
-	}
+	}, nil
 }
 
 // isSelectedBy reports whether a Service's selector selects pods of a workload that names the image.

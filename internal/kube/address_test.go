@@ -253,6 +253,29 @@ func TestAddressOfANamedObject(t *testing.T) {
 	}
 }
 
+// TestAddressOfAClusterThatFails: what this user may not read makes the choice unclear, which is bad input; a cluster that fails is a fault.
+func TestAddressOfAClusterThatFails(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]int{http.StatusForbidden: release.ExitInput, http.StatusInternalServerError: release.ExitFault} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.Put(service("one", core.ServiceTypeLoadBalancer, "one.example.com", port(80, "")), service("two", core.ServiceTypeLoadBalancer, "two.example.com", port(80, "")))
+			s.Break(func(r *http.Request) int {
+				if strings.Contains(r.URL.Path, "/secrets") || strings.Contains(r.URL.Path, "/deployments") || strings.Contains(r.URL.Path, "/statefulsets") || strings.Contains(r.URL.Path, "/daemonsets") {
+					return status
+				}
+				return 0
+			})
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			if _, err := s.client().Address(ctx, space, "shop", builtImage(t), release.AddressAuto, func(string) {}); release.ExitCode(err) != want {
+				t.Errorf("got %v, want exit code %d", err, want)
+			}
+		})
+	}
+}
+
 // TestAddressInFrontOfTheImage: of several load balancers or Ingresses, none of which has the release's name, the one that leads to the image's pods is used.
 func TestAddressInFrontOfTheImage(t *testing.T) {
 	t.Parallel()
