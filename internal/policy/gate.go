@@ -277,7 +277,7 @@ func (s Scanned) evaluate(facts Facts, now time.Time) Line {
 	line := Line{Fact: FactScanned, Required: s.String(), Do: fmt.Sprintf("scan it, and record the results: scan --image %s --results FILE%s", facts.Image, signHint(s.Signers))}
 	found := facts.Scanned
 	if !found.Found {
-		line.Found = fmt.Sprintf("no statement that counts says what a scan of %s found", facts.Image.Digest)
+		line.Found = fmt.Sprintf("no statement that counts says what a scan of %s found%s", facts.Image.Digest, because(found.Other))
 		return line
 	}
 	scan := found.Fact

@@ -48,7 +48,7 @@ func Select(records []fact.Record, image release.Image, rung Rung, signersOf fun
 	}
 	if scanned := rung.Requires.Scanned; scanned != nil {
 		newest, name, found := newestScan(records, image, *scanned, trust)
-		facts.Scanned = Finding[Scan]{Found: found, Signed: len(scanned.Signers) > 0}
+		facts.Scanned = Finding[Scan]{Found: found, Other: other(found, scansBy(records, scanned.Scanner), image, fact.Scanned, ""), Signed: len(scanned.Signers) > 0}
 		if found {
 			facts.Scanned.Fact = Scan{Scan: *newest.Scan, Signer: name}
 		}
@@ -92,12 +92,19 @@ func other(found bool, records []fact.Record, image release.Image, kind fact.Kin
 
 // newestScan returns the newest scan that one of the signers signed, by the time of the scan: one that is recorded late is not newer.
 func newestScan(records []fact.Record, image release.Image, wanted Scanned, trust Trust) (newest fact.Record, name string, found bool) {
-	newest, found = fact.NewestScan(records, func(r fact.Record) bool {
+	newest, found = fact.NewestScan(scansBy(records, wanted.Scanner), func(r fact.Record) bool {
 		_, counts := trust.By(wanted.Signers, r.Signer)
-		return counts && r.Image == image && (wanted.Scanner == "" || strings.EqualFold(wanted.Scanner, r.Scan.Scanner))
+		return counts && r.Image == image
 	})
 	name, _ = trust.By(wanted.Signers, newest.Signer)
 	return newest, name, found
+}
+
+// scansBy returns the records without the scans by other scanners than the one that is wanted; "" is any.
+func scansBy(records []fact.Record, scanner string) []fact.Record {
+	return slices.DeleteFunc(slices.Clone(records), func(r fact.Record) bool {
+		return scanner != "" && r.Scan != nil && !strings.EqualFold(scanner, r.Scan.Scanner)
+	})
 }
 
 // Against returns what keeps an image from an environment: rejections of the environment and of all, and, if the environment is guarded, the

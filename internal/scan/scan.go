@@ -84,9 +84,12 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 			return Result{}, err
 		}
 		own := report.Report{Findings: slices.Concat(found.Findings, found.Excused)}
-		if found.All() == len(own.Findings) { // otherwise not all of them are named, and none can be excused
+		switch {
+		case found.All() == len(own.Findings):
 			excuse(&own, statements, settings, deps)
 			found.AddFindings(own.Findings)
+		case len(statements) > 0:
+			deps.Reporter.Warnf("the VEX files excuse nothing: ECR found %d vulnerabilities, of which the first %d are read by name", found.All(), len(own.Findings))
 		}
 	} else {
 		err = checkSubject("results", found.Images, settings.Image, platforms)

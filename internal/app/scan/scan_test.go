@@ -2,6 +2,7 @@ package scan_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,6 +62,14 @@ func TestScanOfECR(t *testing.T) {
 	records, err := connected.Facts(t.Context(), image, fact.Scanned)
 	if err != nil || len(records) != 1 || records[0].Scan.String() != "1 low, 1 do not count" || records[0].Scan.Scanner != "Amazon ECR" {
 		t.Errorf("got %+v, %v", records, err)
+	}
+	many := localaws.Scan{Status: "COMPLETE", CompletedAt: time.Now()}
+	for i := range 150 {
+		many.Findings = append(many.Findings, localaws.ScanFinding{ID: fmt.Sprintf("CVE-2026-%04d", i), Severity: "LOW", Package: "zlib", Version: "1"})
+	}
+	server.SetScan("shop", image.Digest, many)
+	if code, said := run(append(from, "--vex", "vex.json")...); code != 0 || !strings.Contains(said, "the VEX files excuse nothing: ECR found 150 vulnerabilities") {
+		t.Errorf("more findings than are named: ended with %d:\n%s", code, said)
 	}
 	for name, args := range map[string][]string{
 		"another registry": {"--image", registrytest.Repository(t).At(layout.Digest).String(), "--from-ecr"},
