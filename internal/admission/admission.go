@@ -108,8 +108,8 @@ type requirement struct {
 	smoked        *policy.Smoked      // nil for the others
 }
 
-// requirements lists the statements that the rules ask for. Nothing that a signature proves, or a statement that anybody may write, is a
-// *release.InputError.
+// requirements lists the statements that the rules ask for. The error is a *release.InputError if the rules require no signed statement, or
+// name no signers for one.
 func requirements(rung policy.Rung, deps Deps) (list []requirement, err error) {
 	if built := rung.Requires.Built; built != nil {
 		list = append(list, requirement{name: policy.FactBuilt, predicateType: deps.TypeOf(fact.Built), signers: built.Signers})

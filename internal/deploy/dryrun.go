@@ -53,7 +53,7 @@ func (r request) dryRun(ctx context.Context) (Result, error) {
 		return result, &release.Failure{What: fmt.Sprintf("the deploy would fail:\n  %s", strings.Join(problems, "\n  "))}
 	}
 	if ctx.Err() != nil { // a cancelled run keeps no plan, also if its last request was answered
-		return result, context.Cause(ctx)
+		return result, fmt.Errorf("keeping the plan: %w", context.Cause(ctx))
 	}
 	if result.PlanDigest, err = r.keepPlan(plan); err != nil {
 		return result, err

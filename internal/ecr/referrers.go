@@ -80,8 +80,7 @@ func CannotList(err error) bool {
 func LacksImage(err error) bool { return awsx.Code(err) == "ImageNotFoundException" }
 
 // Manifests reads at most MaxManifests manifests of a repository in one request (BatchGetImage). Those that it does not have, or has
-// archived, are left out. Their
-// bytes are not checked.
+// archived, are left out. Their bytes are not checked.
 func (c *Client) Manifests(ctx context.Context, repo release.Repository, digests []release.Digest) (map[release.Digest][]byte, error) {
 	ids := make([]types.ImageIdentifier, 0, len(digests))
 	for _, digest := range digests {

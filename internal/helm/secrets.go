@@ -21,7 +21,7 @@ type collector struct {
 	seen    sync.Map // revisions that were searched, as "namespace/name/number/status"
 }
 
-// publish excludes the values that identify a deployment from redaction, even if an environment variable has the same value.
+// markPublic excludes the values that identify a deployment from redaction, even if an environment variable has the same value.
 func (c *collector) markPublic(deployment release.Deployment) {
 	if c == nil {
 		return

@@ -54,7 +54,7 @@ type Settings struct {
 	LegacySignatures string // of cosign 2: warn or refuse
 	VerifyKeys       []setting.KeyRef
 	Policy           string // file of rules; "": the default one, if it exists
-	OverrideReason   string // "": the rules are not passed over
+	OverrideReason   string // "": the rules are not overridden
 
 	AllowWorkTree bool // whether a kubeconfig may be in the work tree, or name programs and files there
 	PodSecurity   release.PodSecurity

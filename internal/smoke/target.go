@@ -102,7 +102,7 @@ func findURL(ctx context.Context, subject Subject, settings Settings, deps Deps)
 	var none *release.Failure
 	switch {
 	case errors.As(err, &none) && canCheckPods && ctx.Err() == nil:
-		deps.Reporter.Warnf("the release is asked inside its cluster only: %v", err)
+		deps.Reporter.Warnf("the release is checked inside its cluster only: %v", err)
 		return "", nil
 	case err != nil || url != "" || canCheckPods:
 		return url, err

@@ -199,7 +199,7 @@ func base64Of(value string) (forms []string) {
 	return forms
 }
 
-// secretName matches the commonWords names of what holds a secret.
+// secretName matches the usual names of what holds a secret.
 var secretName = regexp.MustCompile(`(?i)passw(or)?d|passphrase|secret|token|credential|api[_-]?key|private[_-]?key|access[_-]?key|authorization|cookie|` +
 	`client[_-]?key|sign(ing)?[_-]?key|encryption[_-]?key|evidence[_-]?key|(^|[_.-])(age|ssh|deploy|master)[_-]?key|(^|[_.-])(auth|pat|pwd|dsn)$|dsn$|connection[_-]?string`)
 

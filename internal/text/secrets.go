@@ -41,7 +41,7 @@ type sorted struct {
 	whole            map[string]bool // those of public that are identities
 }
 
-// Add adds values that are secret: of a Secret, a token, a password. Their parts are added too: the lines of a text, the strings of a JSON document, the password of a URL. Values of less than 6 bytes, and commonWords words of Kubernetes, are left out.
+// Add adds values that are secret: of a Secret, a token, a password. Their parts are added too: the lines of a text, the strings of a JSON document, the password of a URL. Values of less than 6 bytes, and common words of Kubernetes, are left out.
 func (s *Secrets) Add(values ...string) { s.add(minSecret, values) }
 
 // AddWhole is Add without the parts of the values.
@@ -58,7 +58,7 @@ func (s *Secrets) AddWhole(values ...string) {
 	s.keep(&s.secret, added)
 }
 
-// AddPossible adds values that often are secret, such as those of environment variables. Values of less than 8 bytes, and commonWords
+// AddPossible adds values that often are secret, such as those of environment variables. Values of less than 8 bytes, and common
 // words of Kubernetes, are left out.
 func (s *Secrets) AddPossible(values ...string) { s.add(minPossible, values) }
 
@@ -180,7 +180,7 @@ func (s *Secrets) search() *sorted {
 // span is a part of a text, from and to in bytes.
 type span struct{ from, to int }
 
-// Redact returns a text with "***" in place of every secret, in any of its commonWords encodings (base64, JSON, URL), and in place of the
+// Redact returns a text with "***" in place of every secret, in any of its usual encodings (base64, JSON, URL), and in place of the
 // beginning or the end of a secret where the text was cut.
 func (s *Secrets) Redact(text string) string {
 	if s == nil || text == "" {

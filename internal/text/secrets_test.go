@@ -53,7 +53,7 @@ func TestPartsOfSecretsAreRedacted(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoSecret: short values, commonWords words and what a run is about are shown.
+// TestWhatIsNoSecret: short values, common words and what a run is about are shown.
 func TestWhatIsNoSecret(t *testing.T) {
 	t.Parallel()
 	s := new(Secrets)

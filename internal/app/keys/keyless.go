@@ -67,7 +67,7 @@ func verifier(trust app.KeylessTrust, counts func(release.Identity) bool) signed
 		case err != nil:
 			return "", err
 		case !bytes.Equal(payload, e.Payload):
-			return "", errors.New("it can be read in two ways")
+			return "", errors.New("the statement that was read is not the one that is signed")
 		case !counts(by):
 			return "", fmt.Errorf("it is that of %s, who is not one of its signers", by)
 		}
