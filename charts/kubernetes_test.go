@@ -82,6 +82,8 @@ func TestTheSchemasBite(t *testing.T) {
 		"a wrong type":                 "{apiVersion: v1, kind: Service, spec: {ports: [{port: eighty}]}}",
 		"a missing field":              "{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, spec: {maxReplicas: 3}}",
 		"an unknown field of a secret": "{apiVersion: external-secrets.io/v1, kind: ExternalSecret, spec: {target: {nam: a}}}",
+		"an unknown value":             "{apiVersion: external-secrets.io/v1, kind: ExternalSecret, spec: {target: {creationPolicy: Perhaps}}}",
+		"an unknown field of a pod's":  "{apiVersion: monitoring.coreos.com/v1, kind: PodMonitor, spec: {selector: {}, podMetricsEndpoints: [{prt: a}]}}",
 		"an unknown field of a rule":   "{apiVersion: monitoring.coreos.com/v1, kind: PrometheusRule, spec: {groups: [{name: a, rules: [{expr: up, fro: 1m}]}]}}",
 	} {
 		object := objects(t, document)[0]

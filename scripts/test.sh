@@ -15,6 +15,7 @@ onedigest tests
   unpacks   Debian's prometheus and docker-registry into bin/, without installing them
   installs  if absent, these Debian packages: containerd runc containernetworking-plugins nftables shellcheck gcc libc6-dev
             chromium-headless-shell fonts-dejavu-core npm
+  uses      Debian's postgresql if it is installed; without it, the tests of the sample's database are listed at the end as not run
 TXT
 
 # stage NAME COMMAND...: runs one stage. After a failure the other stages still run. Exit status 77 means that a part was skipped.
@@ -103,6 +104,8 @@ alerts() {
   prometheus=$(scripts/unpack.sh prometheus promtool prometheus) && (cd terraform/platform/rules && "$prometheus/promtool" test rules slo_test.yaml)
 }
 
+# Debian keeps the programs of PostgreSQL, which the tests of the sample's database need, outside of PATH.
+for directory in /usr/lib/postgresql/*/bin; do PATH=$PATH:$directory; done
 gotestsum=$(tool gotestsum)
 before=$(footprint)
 stage packages packages
@@ -125,9 +128,17 @@ stage release tests . release -count=1 -timeout 20m ./e2e/release
 stage end-to-end tests . e2e -count=1 -timeout 40m ./e2e
 stage "nothing left behind" nothing_left
 
+# The tests that were skipped, by name: those of the unit stage that a later stage ran are not among them.
+not_run() {
+  local ran='"Action":"(pass|fail)"' name='s/.*"Package":"([^"]*)","Test":"([^"]*)".*/\1 \2/'
+  comm -23 <(cat "$results"/*.json | grep -F '"Action":"skip"' | grep -F '"Test":' | sed -E "$name" | sort -u) \
+    <(cat "$results"/*.json | grep -E "$ran" | grep -F '"Test":' | sed -E "$name" | sort -u)
+}
+
 count() { cat "$results"/*.json | grep -F '"Test":' | grep -cF "\"Action\":\"$1\"" || true; }
 echo
 if ((${#skipped[@]})); then printf 'SKIPPED in part: %s\n' "${skipped[@]}"; fi
 if ((${#failed[@]})); then printf 'FAILED: %s\n' "${failed[@]}"; fi
+not_run | sed 's/^/NOT RUN: /'
 echo "$(count pass) passed, $(count fail) failed, $(count skip) skipped"
 ((${#failed[@]} == 0))

@@ -288,7 +288,7 @@ func closeSchema(schema map[string]any) {
 func TestManifestsFitTheSchemas(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("it downloads the modules of Kyverno and policy-controller")
+		t.Skip("NOT CHECKED: it downloads the modules of Kyverno and policy-controller")
 	}
 	kyverno := module(t, "github.com/kyverno/kyverno@v1.19.1") + "/config/crds/policies.kyverno.io/policies.kyverno.io_imagevalidatingpolicies.yaml"
 	controller := module(t, "github.com/sigstore/policy-controller@v0.13.1") + "/config/"

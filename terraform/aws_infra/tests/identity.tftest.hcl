@@ -138,6 +138,16 @@ run "workloads_have_the_roles_they_were_given" {
   }
 
   assert {
+    condition = alltrue([
+      for role in values(aws_iam_role.workload) :
+      length(jsondecode(role.assume_role_policy).Statement) == 1 &&
+      jsondecode(role.assume_role_policy).Statement[0].Action == ["sts:AssumeRoleWithWebIdentity"] &&
+      jsondecode(role.assume_role_policy).Statement[0].Principal == { Federated = aws_iam_openid_connect_provider.cluster["shared"].arn }
+    ])
+    error_message = "a workload's role can be taken another way than by the cluster's OIDC provider"
+  }
+
+  assert {
     condition = (
       keys(aws_iam_role_policy.workload_database) == ["production"] &&
       jsondecode(aws_iam_role_policy.workload_database["production"].policy).Statement ==

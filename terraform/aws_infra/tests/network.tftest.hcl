@@ -296,7 +296,7 @@ run "flow_logs_are_kept_encrypted" {
       aws_flow_log.this.traffic_type == "REJECT" &&
       aws_flow_log.this.log_destination == aws_cloudwatch_log_group.flow.arn
     )
-    error_message = "the VPC's whole traffic is not logged"
+    error_message = "the connections that the VPC refuses are not logged"
   }
 
   assert {
