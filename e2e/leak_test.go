@@ -41,7 +41,7 @@ import (
 type leakRun struct {
 	verb     string
 	ends     apptest.RunEnd
-	args     []string // IMAGE is replaced
+	args     []string // IMAGE and PLAN are replaced
 	want     []string // in its output
 	cancelAt string   // a part of the request to the cluster at which it is cancelled
 	file     string   // that it writes
@@ -66,7 +66,7 @@ var (
 var leakRuns = []leakRun{
 	{verb: "build", ends: apptest.Ended, args: []string{"--repository", "REGISTRY/shop", "--context", "app", "--builder", "go"}},
 	{verb: "deploy", ends: apptest.Planned, args: more(leakDeploy, "--dry-run", "--plan-out", "plan.json"), want: []string{"Secret/shop"}, file: "plan.json"},
-	{verb: "deploy", ends: apptest.Ended, args: more(leakDeploy, "--plan", "plan.json"), want: []string{"carrying out plan"}},
+	{verb: "deploy", ends: apptest.Ended, args: more(leakDeploy, "--plan", "plan.json", "--plan-digest", "PLAN"), want: []string{"carrying out plan"}},
 	{verb: "deploy", ends: apptest.Planned, args: more(otherPassword, "--dry-run"), want: []string{"Secret/shop"}},
 	{verb: "deploy", ends: apptest.Ended, args: more(leakDeploy, "--values", "secret.yaml")},
 	{verb: "deploy", ends: apptest.Planned, args: more(leakDeploy, "--values", "changed.yaml", "--dry-run"), want: []string{"Secret/shop"}},
@@ -154,6 +154,7 @@ type leaks struct {
 	namespaces []string
 	asked      *apptest.Servers
 	image      string
+	plan       string // digest of the plan that was kept
 }
 
 // hostileProgram is a check that prints all that it has, and what would command the runner and the terminal.
@@ -304,7 +305,7 @@ func (l *leaks) run(run leakRun) {
 		args = append(args, "--repository", site.registry+"/shop")
 	}
 	for _, arg := range run.args {
-		args = append(args, strings.NewReplacer("IMAGE", l.image, "REGISTRY", site.registry).Replace(arg))
+		args = append(args, strings.NewReplacer("IMAGE", l.image, "PLAN", l.plan, "REGISTRY", site.registry).Replace(arg))
 	}
 	ctx, cancel := context.WithTimeout(l.t.Context(), 5*time.Minute)
 	defer cancel()
@@ -338,6 +339,9 @@ func (l *leaks) run(run leakRun) {
 	}
 	if run.verb == "build" {
 		l.image = field(l.t, got, "image")
+	}
+	if run.file == "plan.json" {
+		l.plan = field(l.t, got, "planDigest")
 	}
 }
 

@@ -17,6 +17,17 @@ const (
 	maxEventBytes = 1 << 10 // bytes of one line
 )
 
+// failedAttempts are the reasons of events about an attempt to place, create, equip or start a pod that has failed (kubelet: pkg/kubelet/events/event.go;
+// scheduler: pkg/scheduler/schedule_one.go; controllers: pkg/controller/controller_utils.go, pkg/controller/volume/events/event.go). The
+// probes of a container that runs, and policies of others, give other reasons.
+var failedAttempts = []string{"Failed", "InspectFailed", "ErrImageNeverPull", "FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox", "FailedScheduling",
+	ReasonFailedCreate, "ProvisioningFailed", "VolumeMismatch", "ClaimLost", "FailedBinding"}
+
+// IsFailedAttempt reports whether an event says that an attempt to place, create, equip or start a pod has failed.
+func IsFailedAttempt(event *core.Event) bool {
+	return event.Type == core.EventTypeWarning && slices.Contains(failedAttempts, event.Reason)
+}
+
 // SortEvents sorts events by their last occurrence, then by their resource version, because most events give the time in whole
 // seconds only.
 func SortEvents(events []*core.Event) {

@@ -149,7 +149,7 @@ func (a *assessor) renewed(found diagnose.Finding) bool {
 		return false // only a further run of the container can show it
 	}
 	for _, event := range a.known.events[found.UID] {
-		if !a.known.oldEvents[event.UID] && event.Type == core.EventTypeWarning && event.Reason != "BackOff" &&
+		if !a.known.oldEvents[event.UID] && diagnose.IsFailedAttempt(event) &&
 			(found.Container == "" || diagnose.IsAboutContainer(event, found.Container)) {
 			return true
 		}

@@ -125,6 +125,28 @@ func TestEarlierProblemsCountWhenTheyHappenAgain(t *testing.T) {
 	}
 }
 
+// TestOtherWarningsRenewNothing: a warning about a container that has started since, or one of a policy, does not say that an earlier problem
+// has happened again.
+func TestOtherWarningsRenewNothing(t *testing.T) {
+	t.Parallel()
+	for _, reason := range []string{"Unhealthy", "PolicyViolation", "BackOff"} {
+		r := readRecording(t, "secret-absent")
+		known := r.earlier(t)
+		known.memory = assess(known, policy{}, r.Taken).memory
+		for about, events := range known.events {
+			event := events[0].DeepCopy()
+			event.UID, event.Type, event.Reason = types.UID(reason), core.EventTypeWarning, reason
+			event.InvolvedObject.FieldPath = "spec.containers{app}"
+			known.events[about] = append(events, event)
+		}
+		at := r.Taken.Add(time.Second)
+		known.memory = assess(known, policy{}, at).memory
+		if got := assess(known, policy{}, at.Add(diagnose.GraceShort)); got.failure != nil {
+			t.Errorf("%s: failed: %+v", reason, got.failure)
+		}
+	}
+}
+
 // TestARefusalBeforeTheWatchCounts: the controller of a new workload may report a refusal between the apply and the beginning of the watch.
 func TestARefusalBeforeTheWatchCounts(t *testing.T) {
 	t.Parallel()
