@@ -2,8 +2,8 @@ package history
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -39,63 +39,52 @@ type Cell struct {
 	Records     []fact.Record       `json:"records"`           // newest first
 }
 
-// newestIn returns the newest record of a kind that can be read and, if signatures are verified, that a trusted key signed.
-func newestIn(records []fact.Record, kind fact.Kind, environment release.Environment, verified bool) (fact.Record, bool) {
-	return fact.Newest(records, kind, environment, func(r fact.Record) bool { return !verified || r.Trusted() })
+// newestIn returns the newest record of a kind about an image and an environment, among those that count; false if there is none.
+func newestIn(records []fact.Record, image release.Image, kind fact.Kind, environment release.Environment) (fact.Record, bool) {
+	return fact.Newest(records, kind, environment, func(r fact.Record) bool { return r.Counts() && r.Image == image })
 }
 
-// newestSmoke is newestIn for smoke, except that a verdict against the image counts even if no trusted key signed it, as for promote.
-func newestSmoke(records []fact.Record, environment release.Environment, verified bool) (fact.Record, bool) {
-	return fact.Newest(records, fact.Smoked, environment, func(r fact.Record) bool { return !verified || r.Trusted() || r.Smoke.Verdict != release.Pass })
-}
-
-// givenKeys is a signer that stands for all given keys.
-var givenKeys = policy.Signer{Key: "given"}
-
-// blockingRejections returns the rejections and failed verdicts that keep an image from an environment, by the rules that promote has without a file of
-// rules, the newest first. Without keys, a statement lifts a rejection without a signature.
-func blockingRejections(records []fact.Record, image release.Image, environment release.Environment, isFirst bool, keys map[string]string) []policy.Rejection {
-	rung := policy.Rung{Environment: environment, UnsignedLifts: len(keys) == 0}
-	if !isFirst {
-		rung.Requires.Smoked = new(policy.Smoked)
+// verdictOf returns the verdict of a finding, and its time; "" if there is none. Of a record that cannot be read, it is the one that the record declares.
+func verdictOf(found policy.Finding[release.Record]) (release.Verdict, time.Time) {
+	if unreadable := new(release.UnreadableRecordError); errors.As(found.Err, &unreadable) {
+		at, _ := time.Parse(time.RFC3339, unreadable.Created) // zero if it is undated
+		return unreadable.Verdict, at
 	}
-	if len(keys) > 0 {
-		rung.Signers = []policy.Signer{givenKeys}
+	if !found.Found {
+		return "", time.Time{}
 	}
-	against, _ := policy.Against(records, image, rung, policy.Trust{givenKeys: slices.Collect(maps.Keys(keys))})
-	return against
+	return found.Fact.Verdict, found.Fact.At
 }
 
-// cellOf derives the state of an image in an environment from its records. rejections are those that keep it from the environment. live is whether the environment's newest deploy is of this image, tagged
+// cellOf derives the state of an image in an environment from what is recorded about it. live is whether the environment's newest deploy is of this image, tagged
 // whether a tag promotes it there.
-func cellOf(environment release.Environment, records []fact.Record, rejections []policy.Rejection, live, tagged, verified bool) Cell {
+func cellOf(environment release.Environment, image release.Image, overview policy.Overview, live, tagged bool) Cell {
 	cell := Cell{Environment: environment, Records: []fact.Record{}}
-	for _, record := range records {
+	for _, record := range overview.Records {
 		if record.Environment == environment {
 			cell.Records = append(cell.Records, record)
 		}
 	}
 	slices.SortStableFunc(cell.Records, func(a, b fact.Record) int { return b.At.Compare(a.At) })
-	smoked, isSmoked := newestSmoke(records, environment, verified)
-	deployed, isDeployed := newestIn(records, fact.Deployed, environment, verified)
-	promoted, isPromoted := newestIn(records, fact.Promoted, environment, verified)
-	if isSmoked {
-		cell.Verdict = smoked.Smoke.Verdict
-	}
-	set := func(state State, by fact.Record) { cell.State, cell.Since = state, by.At }
+	var smokedAt time.Time
+	standing := overview.Standings[environment]
+	cell.Verdict, smokedAt = verdictOf(standing.Smoked)
+	deployed, isDeployed := newestIn(overview.Records, image, fact.Deployed, environment)
+	promoted, isPromoted := newestIn(overview.Records, image, fact.Promoted, environment)
+	set := func(state State, at time.Time) { cell.State, cell.Since = state, at }
 	switch {
-	case len(rejections) > 0:
-		cell.State, cell.Since = StateRejected, rejections[0].At
+	case len(standing.Against) > 0:
+		set(StateRejected, standing.Against[0].At)
 	case isDeployed && live:
-		set(StateLive, deployed)
+		set(StateLive, deployed.At)
 	case cell.Verdict == release.Fail:
-		set(StateFailed, smoked)
+		set(StateFailed, smokedAt)
 	case cell.Verdict == release.Pass:
-		set(StateProved, smoked)
+		set(StateProved, smokedAt)
 	case isDeployed:
-		set(StateReplaced, deployed)
+		set(StateReplaced, deployed.At)
 	case isPromoted:
-		set(StatePromoted, promoted)
+		set(StatePromoted, promoted.At)
 	case tagged:
 		cell.State = StatePromoted
 	}
@@ -157,8 +146,10 @@ func Signature(record fact.Record, keys map[string]string) string {
 	switch {
 	case record.Signer != "":
 		return "signed by " + cmp.Or(keys[record.Signer], record.Signer)
+	case record.Signed && record.Untrusted == "":
+		return "signed, not verified"
 	case record.Signed:
-		return "signed, by no key that was given"
+		return "signed, by nobody who is trusted"
 	}
 	return "not signed"
 }

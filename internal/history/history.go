@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
 	"golang.org/x/sync/errgroup"
@@ -24,7 +25,10 @@ type Deps struct {
 	Reporter release.Reporter
 	Now      func() time.Time
 	Board    func(Result) ([]byte, error) // renders the result as a page
-	Keys     map[string]string            // the keys that verify records, as they were given, by their IDs
+	Policy   policy.Policy                // without a file, the settings are the rules
+	Keys     map[string]string            // the keys that verify records, as they are named, by their IDs
+	// TrustedRoot is the file by which certificates are verified; "": that of the public instance of Sigstore.
+	TrustedRoot string
 }
 
 // Registry reads tags and what they name.
@@ -35,9 +39,10 @@ type Registry interface {
 	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error)
 }
 
-// Evidence reads all records about an image. A record that cannot be read is among them, with its Problem.
+// Evidence reads all records about an image, and decides what counts in the environments of a ladder as promote and deploy do. A record that cannot be read
+// is among them, with its Problem.
 type Evidence interface {
-	Facts(ctx context.Context, image release.Image, kinds ...fact.Kind) ([]fact.Record, error)
+	Overview(ctx context.Context, image release.Image, ladder []policy.Rung) (policy.Overview, error)
 }
 
 // Files writes into the work tree.
@@ -55,10 +60,12 @@ type Result struct {
 	Running      []Running             `json:"running"`           // per environment
 	LeftOut      int                   `json:"leftOut,omitempty"` // older commits beyond the limit
 	Unread       int                   `json:"unread,omitempty"`  // older commits that were not read, so that an environment may run one of them
-	Verified     bool                  `json:"verified"`          // signatures were checked with the given keys
+	Verified     bool                  `json:"verified"`          // signatures were checked
+	Policy       policy.Source         `json:"policy,omitzero"`   // of the rules
 	Board        string                `json:"board,omitempty"`   // path of the written page
 	Source       string                `json:"source,omitempty"`  // address of the sources, to which commits are linked
-	Keys         map[string]string     `json:"keys,omitempty"`    // the given keys by their IDs, which records name as signers
+	Keys         map[string]string     `json:"keys,omitempty"`    // the names of keys by their IDs, which records name as signers
+	TrustedRoot  string                `json:"trustedRoot,omitempty"`
 }
 
 // Entry is one commit's image.
@@ -77,7 +84,8 @@ type Running struct {
 	Commit      release.Commit      `json:"commit,omitempty"` // "" if no deploy is recorded
 	Image       release.Image       `json:"image,omitzero"`
 	Since       time.Time           `json:"since,omitzero"`
-	Because     string              `json:"because"` // which facts allow it, one line
+	Because     string              `json:"because"`         // which facts allow it, one line
+	Entry       *policy.Decision    `json:"entry,omitempty"` // whether it may enter now; nil if no deploy is recorded
 }
 
 // String says what the environment runs, and why, in one line.
@@ -98,17 +106,21 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 			return Result{}, err
 		}
 	}
+	ladder, err := ladderOf(settings, deps.Policy)
+	if err != nil {
+		return Result{}, err
+	}
 	entries, unread, err := commits(ctx, settings, deps)
 	if err != nil {
 		return Result{}, err
 	}
-	records, err := recordsOf(ctx, entries, deps)
+	overviews, err := overviewsOf(ctx, entries, ladder, deps)
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Repository: settings.Repository, Environments: settings.Environments, At: deps.Now().UTC(), Unread: unread,
-		Verified: len(deps.Keys) > 0, Source: settings.Source, Keys: deps.Keys}
-	result.setStates(entries, records)
+	result := Result{Repository: settings.Repository, Environments: policy.Policy{Ladder: ladder}.Order(), At: deps.Now().UTC(), Unread: unread,
+		Verified: deps.Policy.HasSigners() || len(deps.Keys) > 0, Policy: deps.Policy.Source, Source: settings.Source, Keys: deps.Keys, TrustedRoot: deps.TrustedRoot}
+	result.setStates(entries, ladder, overviews)
 	result.filter(settings)
 	if ctx.Err() != nil { // a cancelled run writes nothing, also if its last request was answered
 		return Result{}, fmt.Errorf("reading the history of %s: %w", settings.Repository, context.Cause(ctx))
@@ -126,6 +138,33 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	result.Board = settings.Board
 	deps.Reporter.Infof("wrote the board of %d commits to %s", len(result.Commits), settings.Board)
 	return result, nil
+}
+
+// ladderOf returns the rules of the environments that the settings name, of all that the policy lists if they name none. Without a policy they are those
+// of promote. The error is a *release.InputError.
+func ladderOf(settings Settings, rules policy.Policy) ([]policy.Rung, error) {
+	environments := settings.Environments
+	if rules.Source.File == "" {
+		if len(environments) == 0 {
+			environments = release.DefaultPromotionOrder
+		}
+		return policy.DefaultLadder(environments, settings.MaxAge), nil
+	}
+	if len(environments) == 0 {
+		environments = rules.Order()
+	}
+	var ladder []policy.Rung
+	for _, environment := range environments {
+		if _, found := rules.Rung(environment); !found {
+			return nil, release.BadSetting("environments", fmt.Sprintf("%q is not an environment of %s", environment, rules.Source.File), "name its environments, or leave it out for all of them")
+		}
+		rung, err := rules.ForPromotion(environment, "", settings.MaxAge)
+		if err != nil {
+			return nil, err
+		}
+		ladder = append(ladder, rung)
+	}
+	return ladder, nil
 }
 
 // filter drops the commits that the settings do not ask for. What each environment runs was derived from all of them before.
@@ -203,8 +242,8 @@ func environmentOf(tag release.Tag, commit release.Commit) (bool, release.Enviro
 	return is && err == nil, environment
 }
 
-// recordsOf reads the records about each image, once for each digest.
-func recordsOf(ctx context.Context, entries []Entry, deps Deps) (map[release.Digest][]fact.Record, error) {
+// overviewsOf reads what is recorded about each image, once for each digest.
+func overviewsOf(ctx context.Context, entries []Entry, ladder []policy.Rung, deps Deps) (map[release.Digest]policy.Overview, error) {
 	var images []release.Image
 	seen := map[release.Digest]bool{}
 	for _, entry := range entries {
@@ -214,31 +253,29 @@ func recordsOf(ctx context.Context, entries []Entry, deps Deps) (map[release.Dig
 		}
 	}
 	var (
-		mu      sync.Mutex
-		records = map[release.Digest][]fact.Record{}
+		mu        sync.Mutex
+		overviews = map[release.Digest]policy.Overview{}
 	)
 	done := report(deps, "reading the records of %d of %d images", len(images))
 	err := each(ctx, len(images), func(ctx context.Context, i int) error {
 		defer done()
-		read, err := deps.Evidence.Facts(ctx, images[i])
+		read, err := deps.Evidence.Overview(ctx, images[i], ladder)
 		mu.Lock()
 		defer mu.Unlock()
-		records[images[i].Digest] = read
+		overviews[images[i].Digest] = read
 		return err
 	})
-	return records, err
+	return overviews, err
 }
 
 // setStates sets the state of each commit in each environment, and what each environment runs, from the records.
-func (r *Result) setStates(entries []Entry, records map[release.Digest][]fact.Record) {
+func (r *Result) setStates(entries []Entry, ladder []policy.Rung, overviews map[release.Digest]policy.Overview) {
 	live := map[release.Environment]release.Digest{}
 	r.Running, r.Commits = make([]Running, len(r.Environments)), []Entry{}
 	for i, environment := range r.Environments {
 		r.Running[i] = Running{Environment: environment, Because: "no deploy is recorded"}
 		for _, entry := range entries { // the newest commit first, so that of two with the same image it is the one
-			deployed, found := fact.Newest(records[entry.Image.Digest], fact.Deployed, environment, func(record fact.Record) bool {
-				return record.Image == entry.Image && (!r.Verified || record.Trusted())
-			})
+			deployed, found := newestIn(overviews[entry.Image.Digest].Records, entry.Image, fact.Deployed, environment)
 			if found && deployed.At.After(r.Running[i].Since) {
 				live[environment] = entry.Image.Digest
 				r.Running[i].Commit, r.Running[i].Image, r.Running[i].Since = entry.Commit, entry.Image, deployed.At
@@ -251,8 +288,8 @@ func (r *Result) setStates(entries []Entry, records map[release.Digest][]fact.Re
 		}
 	}
 	for _, entry := range entries {
-		known := records[entry.Image.Digest]
-		for _, record := range known {
+		overview := overviews[entry.Image.Digest]
+		for _, record := range overview.Records {
 			if record.Environment == "" {
 				entry.Records = append(entry.Records, record)
 			}
@@ -260,13 +297,14 @@ func (r *Result) setStates(entries []Entry, records map[release.Digest][]fact.Re
 		entry.Cells = make([]Cell, len(r.Environments))
 		for i, environment := range r.Environments {
 			tagged := slices.ContainsFunc(entry.Tags, func(tag release.Tag) bool { is, of := environmentOf(tag, entry.Commit); return is && of == environment })
-			entry.Cells[i] = cellOf(environment, known, blockingRejections(known, entry.Image, environment, i == 0, r.Keys), live[environment] == entry.Image.Digest, tagged, r.Verified)
+			entry.Cells[i] = cellOf(environment, entry.Image, overview, live[environment] == entry.Image.Digest, tagged)
 		}
 		for i := range r.Running {
 			if r.Running[i].Commit == entry.Commit {
-				r.Running[i].Because = r.explainRunning(known, i)
-				if smoked, found := newestSmoke(known, r.Environments[i], r.Verified); found && smoked.Smoke.Verdict == release.Fail && smoked.At.After(r.Running[i].Since) {
-					r.Running[i].Because += fmt.Sprintf("; its smoke failed at %s, and no rollback is recorded: the environment may run an earlier image", smoked.At.UTC().Format(time.RFC3339))
+				standing := overview.Standings[ladder[i].Environment]
+				r.Running[i].Entry, r.Running[i].Because = &standing.Entry, r.explainRunning(overview, ladder[i], entry.Image)
+				if verdict, at := verdictOf(standing.Smoked); verdict == release.Fail && at.After(r.Running[i].Since) {
+					r.Running[i].Because += fmt.Sprintf("; its smoke failed at %s, and no rollback is recorded: the environment may run an earlier image", at.UTC().Format(time.RFC3339))
 				}
 			}
 		}
@@ -274,26 +312,59 @@ func (r *Result) setStates(entries []Entry, records map[release.Digest][]fact.Re
 	}
 }
 
-// explainRunning describes in one line the records that allow an environment to run an image: the promotion, and the smoke of the environment before it.
-func (r *Result) explainRunning(records []fact.Record, at int) string {
-	if at == 0 {
-		return "the first environment accepts every build"
+// explainRunning describes in one line what allows an environment to run an image: the promotion, and the smoke of the environment that must have proved
+// it; with a policy, whether its rules would let the image enter now.
+func (r *Result) explainRunning(overview policy.Overview, rung policy.Rung, image release.Image) string {
+	var reasons []string
+	switch smoked := rung.Requires.Smoked; {
+	case smoked != nil:
+		reasons = append(reasons, r.explainSmoke(overview, smoked.In))
+	case !rung.IsGuarded() && rung.Requires.Built == nil && rung.Requires.Scanned == nil:
+		reasons = append(reasons, "the first environment accepts every build")
 	}
-	before := r.Environments[at-1]
-	reason := fmt.Sprintf("no smoke in %q is recorded", before)
-	if smoked, found := newestSmoke(records, before, r.Verified); found {
-		reason = fmt.Sprintf("the newest smoke in %q is %q, of %s, %s", before, smoked.Smoke.Verdict, smoked.At.UTC().Format(time.RFC3339), Signature(smoked, r.Keys))
-		if smoked.Smoke.Verdict == release.Pass {
-			reason = fmt.Sprintf("%q proved it at %s, %s", before, smoked.At.UTC().Format(time.RFC3339), Signature(smoked, r.Keys))
-		}
-	}
-	if promoted, found := newestIn(records, fact.Promoted, r.Environments[at], r.Verified); found {
-		reason += fmt.Sprintf("; promoted at %s, %s", promoted.At.UTC().Format(time.RFC3339), Signature(promoted, r.Keys))
+	if promoted, found := newestIn(overview.Records, image, fact.Promoted, rung.Environment); found && rung.IsGuarded() {
+		reasons = append(reasons, fmt.Sprintf("promoted at %s, %s", promoted.At.UTC().Format(time.RFC3339), Signature(promoted, r.Keys)))
 		if promoted.Promotion.Override != "" {
-			reason += "; a rule was overridden: " + promoted.Promotion.Override
+			reasons = append(reasons, "a rule was overridden: "+promoted.Promotion.Override)
 		}
 	}
-	return reason
+	if entry := overview.Standings[rung.Environment].Entry; r.Policy.File != "" {
+		verdict := "what %s requires is met"
+		if !entry.Opens {
+			verdict = "%s would not let it in now"
+		}
+		reasons = append(reasons, fmt.Sprintf(verdict, r.Policy.File))
+		for _, line := range entry.Missing() {
+			reasons = append(reasons, line.Found)
+		}
+	}
+	return strings.Join(reasons, "; ")
+}
+
+// explainSmoke says what the newest smoke in an environment found that must have proved an image.
+func (r *Result) explainSmoke(overview policy.Overview, in release.Environment) string {
+	standing, found := overview.Standings[in]
+	if !found {
+		return fmt.Sprintf("%q must have proved it, and is not among the environments", in)
+	}
+	verdict, at := verdictOf(standing.Smoked)
+	switch {
+	case verdict == "":
+		return fmt.Sprintf("no smoke in %q is recorded", in)
+	case standing.Smoked.Err != nil:
+		return standing.Smoked.Err.Error()
+	}
+	var record fact.Record
+	for _, each := range overview.Records {
+		if each.Record == standing.Smoked.Fact.Record {
+			record = each
+		}
+	}
+	signature := Signature(record, r.Keys)
+	if verdict == release.Pass {
+		return fmt.Sprintf("%q proved it at %s, %s", in, at.UTC().Format(time.RFC3339), signature)
+	}
+	return fmt.Sprintf("the newest smoke in %q is %q, of %s, %s", in, verdict, at.UTC().Format(time.RFC3339), signature)
 }
 
 // each calls a function for 0 to n-1, some at once, until one fails.

@@ -5,12 +5,14 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/history"
+	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
@@ -27,6 +29,8 @@ type fakes struct {
 	images  map[release.Tag]release.ImageInfo
 	records map[release.Digest][]fact.Record
 	written map[string]string
+	policy  policy.Policy
+	verify  bool // records count only if "ours" signed them
 }
 
 func commit(n int) release.Commit { return release.Commit(fmt.Sprintf("%040x", n)) }
@@ -63,8 +67,31 @@ func (f *fakes) Find(_ context.Context, _ release.Repository, tag release.Tag) (
 	return info, found, nil
 }
 
-func (f *fakes) Facts(_ context.Context, image release.Image, _ ...fact.Kind) ([]fact.Record, error) {
-	return f.records[image.Digest], nil
+// Overview decides as the gate does, in short: the newest verdict by its time, without copies.
+func (f *fakes) Overview(_ context.Context, image release.Image, ladder []policy.Rung) (policy.Overview, error) {
+	overview := policy.Overview{Records: slices.Clone(f.records[image.Digest]), Standings: map[release.Environment]policy.Standing{}}
+	ours := policy.Signer{Key: "cosign.pub"}
+	for i, record := range overview.Records {
+		if f.verify && record.Signer == "" {
+			overview.Records[i].Untrusted = "it is not signed"
+		}
+	}
+	for _, rung := range ladder {
+		var standing policy.Standing
+		smoked, found := fact.Newest(overview.Records, fact.Smoked, rung.Environment, func(r fact.Record) bool { return r.Counts() || r.Smoke.Verdict != release.Pass })
+		if found {
+			evidence := *smoked.Smoke
+			evidence.At = smoked.At
+			standing.Smoked = policy.Finding[release.Record]{Found: true, Fact: release.Record{Evidence: evidence, Record: smoked.Record, Signer: smoked.Signer}}
+		}
+		if rung.UnsignedLifts = !f.verify; f.verify {
+			rung.Signers = []policy.Signer{ours}
+		}
+		standing.Against, _ = policy.Against(overview.Records, image, rung, policy.Trust{ours: {"ours"}})
+		standing.Entry = policy.Evaluate(f.policy.Source, rung, policy.Facts{Image: image, Against: standing.Against}, noon)
+		overview.Standings[rung.Environment] = standing
+	}
+	return overview, nil
 }
 
 func (f *fakes) CheckWritable(string, string) error { return nil }
@@ -119,7 +146,8 @@ func (f *fakes) run(verify bool, change func(*history.Settings)) (history.Result
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	deps := history.Deps{Registry: f, Evidence: f, Files: f, Reporter: releasetest.DiscardReporter{}, Now: func() time.Time { return noon },
+	f = &fakes{t: f.t, tags: f.tags, images: f.images, records: f.records, written: f.written, policy: f.policy, verify: verify}
+	deps := history.Deps{Registry: f, Policy: f.policy, Evidence: f, Files: f, Reporter: releasetest.DiscardReporter{}, Now: func() time.Time { return noon },
 		Board: func(r history.Result) ([]byte, error) { return fmt.Appendf(nil, "%d commits", len(r.Commits)), nil }}
 	if verify {
 		deps.Keys = map[string]string{"ours": "cosign.pub"}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
@@ -15,10 +16,12 @@ var Verb = setting.Verb{
 	Summary: "show, from the registry alone, what happened to each commit's image, and what each environment runs",
 	About: "Reads the tags that build wrote and the evidence beside their images. It sends requests to the registry only: to no cluster and no other server. " +
 		"Shows for each commit and environment whether the image was deployed, what smoke found, and whose signature says so. " +
+		"With a policy, whose signatures count is what the policy says, as for promote and deploy, and whether what runs may enter now is compared with its rules. " +
 		"--board writes the same as one HTML page that needs nothing else, for example for GitHub Pages.",
 	Examples: []setting.Example{
 		{Does: "show the newest commits of a repository", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop`},
 		{Does: "show what happened to one commit", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --commit "$(git rev-parse HEAD)"`},
+		{Does: "compare what runs with the rules of promotion", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --policy .onedigest.yaml`},
 		{Does: "write a board, with every signature checked", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --verify-key awskms:///alias/evidence-staging --board history.html`},
 	},
 	Outputs: []setting.Output{
@@ -33,8 +36,10 @@ type Settings struct {
 	Commit       release.Commit // "" for all
 	Environments []release.Environment
 	Limit        int
-	Board        string // path of the page, "" for none
-	Source       string // address of the sources, without a final slash, "" for none
+	Policy       string        // the file of rules; "": the default file, if there is one
+	MaxAge       time.Duration // of a pass, where the rules do not say
+	Board        string        // path of the page, "" for none
+	Source       string        // address of the sources, without a final slash, "" for none
 	VerifyKeys   []setting.KeyRef
 	PlainHTTP    []string
 }
@@ -49,8 +54,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Repository whose images are listed"}, release.ParseRepository)
 	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Value: "SHA", Commit: true,
 		Help: "Commit, full or short, that is listed alone"}, release.ParseCommit)
-	setting.List(set, &s.Environments, setting.Setting{Name: "environments", Commas: true, Default: "staging,production", Value: "NAME",
-		Help: "Environments in the order in which images are promoted"}, release.ParseEnvironment)
+	setting.List(set, &s.Environments, setting.Setting{Name: "environments", Commas: true, Value: "NAME",
+		Help: "Environments in the order in which images are promoted; default: those of the policy, or else staging and production"}, release.ParseEnvironment)
 	setting.Var(set, &s.Limit, setting.Setting{Name: "limit", Default: "100", Value: "N",
 		Help: fmt.Sprintf("How many of the newest commits are listed, at most %d", maxCommits)}, setting.Count(maxCommits))
 	setting.Var(set, &s.Board, setting.Setting{Name: "board", Value: "FILE",
@@ -59,6 +64,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Address of the sources, to which commits are linked; default: that of the workflow's repository"}, ParseSource)
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
+	setting.DeclarePolicy(set, &s.Policy)
+	setting.DeclareMaxAge(set, &s.MaxAge)
 	return set
 }
 

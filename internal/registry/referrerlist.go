@@ -29,12 +29,19 @@ type ReferrerList struct {
 
 	mu        sync.Mutex // guards the maps
 	manifests map[release.Digest]readManifest
-	pushed    map[release.Digest]time.Time // zero: the registry does not say
+	contents  map[release.Digest]readContent // by the manifest
+	pushed    map[release.Digest]time.Time   // zero: the registry does not say
 }
 
 // readManifest is the manifest of a referrer, or why that one cannot be read.
 type readManifest struct {
 	content manifestContent
+	err     error
+}
+
+// readContent is the content of a referrer, or why that cannot be read.
+type readContent struct {
+	content []byte
 	err     error
 }
 
@@ -44,7 +51,7 @@ func (c *Client) OpenReferrers(ctx context.Context, image release.Image, artifac
 	if err != nil {
 		return nil, err
 	}
-	list := &ReferrerList{repository: r, image: image, allowed: newAllowance(), manifests: map[release.Digest]readManifest{}, pushed: map[release.Digest]time.Time{}}
+	list := &ReferrerList{repository: r, image: image, allowed: newAllowance(), manifests: map[release.Digest]readManifest{}, contents: map[release.Digest]readContent{}, pushed: map[release.Digest]time.Time{}}
 	ctx, cancel := context.WithTimeoutCause(ctx, maxReferrerTime, errReferrersTooLong)
 	defer cancel()
 	if list.listed, list.native, err = r.listReferrers(ctx, image.Digest, artifactTypes, list.allowed); err != nil {
@@ -250,6 +257,27 @@ func (l *ReferrerList) keep(digest release.Digest, read readManifest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.manifests[digest] = read
+}
+
+// content returns the only layer of a referrer. An error of the referrer alone is kept too; another ends the reading.
+func (l *ReferrerList) content(ctx context.Context, of candidate, layers []descriptor) ([]byte, error) {
+	l.mu.Lock()
+	known, found := l.contents[of.digest]
+	l.mu.Unlock()
+	if found {
+		return known.content, known.err
+	}
+	content, err := l.repository.referrerContent(ctx, layers, l.allowed)
+	if err != nil {
+		err = l.repository.asSkippedContent(ctx, of, err)
+	}
+	var skipped *SkippedReferrerError
+	if err == nil || errors.As(err, &skipped) && !skipped.Unavailable {
+		l.mu.Lock()
+		l.contents[of.digest] = readContent{content, err}
+		l.mu.Unlock()
+	}
+	return content, err
 }
 
 // manifest returns the manifest of a candidate that readManifests was asked for.

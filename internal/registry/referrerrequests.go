@@ -30,10 +30,10 @@ func (l *ReferrerList) referrer(ctx context.Context, of candidate, want referrer
 		!want.matches(read.Annotations, true) {
 		return Referrer{}, false, nil
 	}
-	content, err := l.repository.referrerContent(ctx, read.Layers, l.allowed)
+	of.annotations = read.Annotations
+	content, err := l.content(ctx, of, read.Layers)
 	if err != nil {
-		of.annotations = read.Annotations
-		return Referrer{}, false, l.repository.asSkippedContent(ctx, of, err)
+		return Referrer{}, false, err
 	}
 	return Referrer{Digest: of.digest, Annotations: read.Annotations, PushedAt: of.pushed, MediaType: read.Layers[0].MediaType, Content: content}, true, nil
 }

@@ -105,14 +105,7 @@ func (g *Gate) verifiersOf(ctx context.Context, signers []policy.Signer) (truste
 			identities = append(identities, signer)
 			continue
 		}
-		ref, err := setting.ParseKeyRef(signer.Key)
-		if err != nil {
-			return nil, nil, err
-		}
-		if ref.Source == setting.KeyFile {
-			ref.Name = g.beside(ref.Name)
-		}
-		read, err := g.keysAt(ctx, "policy", ref)
+		_, read, err := g.keysOf(ctx, signer)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -155,6 +148,19 @@ func (g *Gate) certificates(ctx context.Context) (func(counts func(release.Ident
 	return g.trust, nil
 }
 
+// keysOf reads the public keys of a signer that the policy names, and returns where they are.
+func (g *Gate) keysOf(ctx context.Context, signer policy.Signer) (setting.KeyRef, []signed.Key, error) {
+	ref, err := setting.ParseKeyRef(signer.Key)
+	if err != nil {
+		return ref, nil, err
+	}
+	if ref.Source == setting.KeyFile {
+		ref.Name = g.beside(ref.Name)
+	}
+	read, err := g.keysAt(ctx, "policy", ref)
+	return ref, read, err
+}
+
 // keysAt reads the public keys at a place once. Several images may be asked about at once.
 func (g *Gate) keysAt(ctx context.Context, name string, ref setting.KeyRef) ([]signed.Key, error) {
 	g.mu.Lock()
@@ -186,6 +192,11 @@ func (g *Gate) Facts(ctx context.Context, image release.Image, rung policy.Rung)
 	if err := cmp.Or(err, listed.err); err != nil {
 		return facts, err
 	}
+	return g.factsFrom(ctx, listed.images, image, rung, trust)
+}
+
+// factsFrom returns, from what the registry lists about an image, what the rules of an environment ask for.
+func (g *Gate) factsFrom(ctx context.Context, listed *images.Images, image release.Image, rung policy.Rung, trust policy.Trust) (facts policy.Facts, err error) {
 	required, signersOf := rung, g.policy.SignersOf
 	required.UnsignedLifts = !g.policy.HasSigners() && len(g.verifyKeys) == 0
 	if !g.policy.HasSigners() && len(g.verifyKeys) > 0 {
@@ -203,13 +214,13 @@ func (g *Gate) Facts(ctx context.Context, image release.Image, rung policy.Rung)
 			scanned.Signers, required.Requires.Scanned = signers, &scanned
 		}
 	}
-	records, err := g.recordsOf(ctx, listed.images, image, required, signersOf)
+	records, err := g.recordsOf(ctx, listed, image, required, signersOf)
 	if err != nil {
 		return facts, err
 	}
 	facts = policy.Select(records, image, required, signersOf, trust)
 	if smoked := rung.Requires.Smoked; smoked != nil {
-		facts.Smoked, err = g.smoked(ctx, listed.images, image, smoked.In)
+		facts.Smoked, err = g.smoked(ctx, listed, image, smoked.In)
 	}
 	return facts, err
 }

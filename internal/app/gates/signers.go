@@ -5,7 +5,6 @@ import (
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/policy"
-	"github.com/onedigest/onedigest/internal/setting"
 )
 
 // Signers reads what a policy names to verify signatures.
@@ -19,14 +18,7 @@ func NewSigners(run *app.RunContext, rules policy.Policy) (Signers, error) {
 
 // PublicKeys returns the keys of a signer in PEM.
 func (s Signers) PublicKeys(ctx context.Context, signer policy.Signer) (list []string, err error) {
-	ref, err := setting.ParseKeyRef(signer.Key)
-	if err != nil {
-		return nil, err
-	}
-	if ref.Source == setting.KeyFile {
-		ref.Name = s.gate.beside(ref.Name)
-	}
-	read, err := s.gate.keysAt(ctx, "policy", ref)
+	_, read, err := s.gate.keysOf(ctx, signer)
 	if err != nil {
 		return nil, err
 	}

@@ -6,15 +6,13 @@ import (
 	"fmt"
 
 	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/gates"
 	"github.com/onedigest/onedigest/internal/app/images"
-	"github.com/onedigest/onedigest/internal/app/keys"
 	"github.com/onedigest/onedigest/internal/evidence"
-	"github.com/onedigest/onedigest/internal/evidence/signed"
 	"github.com/onedigest/onedigest/internal/git"
 	"github.com/onedigest/onedigest/internal/history"
 	"github.com/onedigest/onedigest/internal/history/board"
 	"github.com/onedigest/onedigest/internal/release"
-	"github.com/onedigest/onedigest/internal/setting"
 )
 
 // Command returns the history verb as a program.
@@ -39,25 +37,25 @@ func Run(ctx context.Context, settings *history.Settings, run *app.RunContext) (
 	if err != nil {
 		return history.Result{}, err
 	}
-	named, trusted := map[string]string{}, []signed.Verifier(nil)
-	for _, ref := range settings.VerifyKeys {
-		read, err := keys.Trusted(ctx, run, "verify-key", []setting.KeyRef{ref})
-		if err != nil {
-			return history.Result{}, err
-		}
-		for _, key := range read {
-			named[key.ID] = ref.String()
-		}
-		trusted = append(trusted, signed.Verifiers(read...)...)
+	rules, err := gates.Load(run, settings.Policy)
+	if err != nil {
+		return history.Result{}, err
 	}
-	registry.Trust(trusted)
+	gate, err := gates.New(run, registry, rules, settings.VerifyKeys, nil)
+	if err != nil {
+		return history.Result{}, err
+	}
+	named, err := gate.Named(ctx)
+	if err != nil {
+		return history.Result{}, err
+	}
 	if server, name := run.Process.Getenv("GITHUB_SERVER_URL"), run.Process.Getenv("GITHUB_REPOSITORY"); settings.Source == "" && server != "" && name != "" {
 		if settings.Source, err = history.ParseSource(fmt.Sprintf("%s/%s", server, name)); err != nil {
 			return history.Result{}, release.BadInput("GITHUB_REPOSITORY", err.Error(), "give --source")
 		}
 	}
-	result, err := history.Run(ctx, *settings, history.Deps{Registry: registry, Evidence: registry, Files: run.Workspace(), Reporter: run.Reporter,
-		Now: run.Process.Now, Board: board.Page{PredicateType: evidence.TypeOf}.Render, Keys: named})
+	result, err := history.Run(ctx, *settings, history.Deps{Registry: registry, Evidence: gate, Policy: rules, Files: run.Workspace(), Reporter: run.Reporter,
+		Now: run.Process.Now, Board: board.Page{PredicateType: evidence.TypeOf}.Render, Keys: named, TrustedRoot: gate.TrustedRoot()})
 	for _, line := range result.Table() {
 		run.Reporter.Infof("%s", line)
 	}

@@ -119,6 +119,12 @@ func (i *Images) Facts(ctx context.Context, image release.Image, kinds ...fact.K
 	return i.factsWhere(ctx, image, func(kind fact.Kind, _ map[string]string) bool { return slices.Contains(kinds, kind) })
 }
 
+// FactsIn reads the facts of some kinds about an environment, "" for those about none, as Facts does.
+func (i *Images) FactsIn(ctx context.Context, image release.Image, environment release.Environment, kinds ...fact.Kind) ([]fact.Record, error) {
+	records, err := i.Facts(ctx, image, kinds...)
+	return slices.DeleteFunc(records, func(r fact.Record) bool { return r.Environment != environment }), err
+}
+
 // FactsAgainst reads the facts of some kinds, as Facts does, and of the verdicts of smoke those that an environment failed.
 func (i *Images) FactsAgainst(ctx context.Context, image release.Image, environment release.Environment, kinds ...fact.Kind) ([]fact.Record, error) {
 	return i.factsWhere(ctx, image, func(kind fact.Kind, annotations map[string]string) bool {

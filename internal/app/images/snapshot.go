@@ -17,6 +17,23 @@ import (
 // environment is the one that is to be entered and provedIn the one that proved the image: what FactsAgainst reads of these kinds and what Newest
 // reads is read ahead where ECR can do it in one request. It is for reading only: what is attached later is not in the list.
 func (i *Images) Snapshot(ctx context.Context, image release.Image, environment, provedIn release.Environment, kinds ...fact.Kind) (*Images, error) {
+	isVerdict := func(annotations map[string]string) bool {
+		in, named := annotations[evidence.AnnotationEnvironment]
+		return provedIn != "" && !isOther(annotations) && (!named || in == provedIn.String())
+	}
+	return i.snapshotOf(ctx, image, isVerdict, func(annotations map[string]string) bool {
+		kind, declared := declaredKind(annotations)
+		return !declared || isVerdict(annotations) || isAgainst(kind, annotations, environment, kinds)
+	})
+}
+
+// SnapshotAll is Snapshot for every record about an image.
+func (i *Images) SnapshotAll(ctx context.Context, image release.Image) (*Images, error) {
+	return i.snapshotOf(ctx, image, func(annotations map[string]string) bool { return !isOther(annotations) }, func(map[string]string) bool { return true })
+}
+
+// snapshotOf lists what is attached to an image, and reads ahead what wanted accepts, and when was pushed what isVerdict accepts.
+func (i *Images) snapshotOf(ctx context.Context, image release.Image, isVerdict, wanted func(annotations map[string]string) bool) (*Images, error) {
 	list, err := i.registry.OpenReferrers(ctx, image, recordTypes)
 	if err != nil {
 		return nil, err
@@ -25,14 +42,6 @@ func (i *Images) Snapshot(ctx context.Context, image release.Image, environment,
 	if err != nil {
 		return nil, err
 	}
-	isVerdict := func(annotations map[string]string) bool {
-		in, named := annotations[evidence.AnnotationEnvironment]
-		return provedIn != "" && !isOther(annotations) && (!named || in == provedIn.String())
-	}
-	wanted := func(annotations map[string]string) bool {
-		kind, declared := declaredKind(annotations)
-		return !declared || isVerdict(annotations) || isAgainst(kind, annotations, environment, kinds)
-	}
 	if err := list.Prefetch(ctx, wanted, isVerdict, pushedAt); err != nil {
 		return nil, err
 	}
@@ -40,6 +49,18 @@ func (i *Images) Snapshot(ctx context.Context, image release.Image, environment,
 	other.snapshot = list
 	return &other, nil
 }
+
+// Quiet returns a copy of i that gives no warnings.
+func (i *Images) Quiet() *Images {
+	other := *i
+	other.reporter = quiet{i.reporter}
+	return &other
+}
+
+// quiet is a reporter that drops warnings.
+type quiet struct{ release.Reporter }
+
+func (quiet) Warnf(string, ...any) {}
 
 // referrers reads what is attached to an image: from the snapshot, if that is of the image.
 func (i *Images) referrers(ctx context.Context, image release.Image, query registry.ReferrerQuery) iter.Seq2[registry.Referrer, error] {

@@ -14,12 +14,14 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/gates"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/app/keyless"
 	"github.com/onedigest/onedigest/internal/app/keys"
 	promoting "github.com/onedigest/onedigest/internal/app/promote"
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/evidence/signed"
+	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
@@ -192,6 +194,29 @@ func (g identities) promote() (promote.Result, string, error) {
 	return result, told.String(), err
 }
 
+// overview is what history shows of the image and production.
+func (g identities) overview() policy.Standing {
+	g.t.Helper()
+	run := g.context(job("production.yml"), nil)
+	rules, err := gates.Load(run, "")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	registry, err := images.New(g.t.Context(), run)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	gate, err := gates.New(run, registry, rules, nil, nil)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	overview, err := gate.Overview(g.t.Context(), g.image, rules.Ladder)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return overview.Standings["production"]
+}
+
 // TestKeylessChain: a pass that staging's workflow signed and GitHub's attestation of the build let the workflow of production promote, and its
 // promotion is signed too.
 func TestKeylessChain(t *testing.T) {
@@ -205,6 +230,9 @@ func TestKeylessChain(t *testing.T) {
 	}
 	if result.Gate == nil || !result.Gate.Opens {
 		t.Errorf("got %+v", result.Gate)
+	}
+	if shown := g.overview(); !shown.Entry.Opens || fmt.Sprint(shown.Entry.Lines[0]) != fmt.Sprint(result.Gate.Lines[0]) {
+		t.Errorf("history shows %+v, the gate says %+v", shown.Entry, result.Gate)
 	}
 	for _, want := range []string{
 		"built from commit " + releasetest.Commit.Short() + ", by https://github.com/octo/shared/.github/workflows/build.yml@refs/tags/v1 of " + release.GitHubIssuer + " in https://github.com/octo/shop",
@@ -283,6 +311,9 @@ func TestForgedAttestationsProveNothing(t *testing.T) {
 			var refusal *release.Refusal
 			if !errors.As(err, &refusal) || !strings.Contains(told, test.want) {
 				t.Errorf("got %v; want %q in\n%s", err, test.want, told)
+			}
+			if shown := g.overview(); shown.Entry.Opens {
+				t.Errorf("history shows that it may enter: %+v", shown)
 			}
 			if _, promoted, err := g.client.Find(t.Context(), g.image.Repository, release.Tag("production-"+releasetest.Commit)); err != nil || promoted {
 				t.Errorf("the tag is there: %t, %v", promoted, err)

@@ -36,7 +36,7 @@ type Page struct {
 type view struct {
 	history.Result
 	Page   Page
-	Policy template.HTMLAttr
+	CSP    template.HTMLAttr // Content Security Policy
 	Style  template.CSS
 	Script template.JS
 	States []history.State
@@ -79,7 +79,7 @@ func (p Page) Render(result history.Result) ([]byte, error) {
 	err := parsed.Execute(&out, view{
 		Result: result, Page: p,
 		// The page runs what has these digests and nothing else. Source: W3C, Content Security Policy Level 3, hash-source.
-		Policy: template.HTMLAttr(fmt.Sprintf(`content="default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'"`, digest(style), digest(script))), //nolint:gosec // of constants
+		CSP:    template.HTMLAttr(fmt.Sprintf(`content="default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'"`, digest(style), digest(script))), //nolint:gosec // of constants
 		Style:  template.CSS(style),                                                                                                                                                 //nolint:gosec // a constant
 		Script: template.JS(script),                                                                                                                                                 //nolint:gosec // a constant
 		States: history.States,
@@ -101,9 +101,16 @@ func isWeb(address string) bool {
 	return err == nil && (parsed.Scheme == "https" || parsed.Scheme == "http") && parsed.Host != ""
 }
 
-// verifyCommand returns the command with which cosign verifies a record, "" if the record is not signed by a given key.
+// verifyCommand returns the command with which cosign verifies a record, "" if nobody who is trusted signed it.
 func verifyCommand(record fact.Record, of imageRecords) string {
 	key := of.view.Keys[record.Signer]
+	if identity, is := release.ParseIdentity(record.Signer); is {
+		command := fmt.Sprintf("cosign verify-attestation --certificate-oidc-issuer %s --certificate-identity %s", quote(identity.Issuer), quote(identity.Subject))
+		if root := of.view.TrustedRoot; root != "" {
+			command += " --trusted-root " + quote(root)
+		}
+		return fmt.Sprintf("%s --type %s %s", command, quote(of.view.Page.PredicateType(record.Kind)), of.Image)
+	}
 	if record.Signer == "" || key == "" {
 		return ""
 	}

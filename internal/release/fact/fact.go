@@ -189,7 +189,7 @@ type Record struct {
 	Signed bool           `json:"signed"`           // it has a signature, by whomever
 	Signer string         `json:"signer,omitempty"` // ID of the trusted key, or the trusted identity, that signed it; "" if none did
 	// Untrusted says why nobody who is trusted signed it; "" if somebody did, or nobody is named.
-	Untrusted string `json:"-"`
+	Untrusted string `json:"untrusted,omitempty"`
 	// Problem says why the record cannot be read; "" if it can. Only its kind and environment are known then, as its annotations declare them,
 	// and its time.
 	Problem string `json:"problem,omitempty"`
@@ -197,6 +197,9 @@ type Record struct {
 
 // Trusted reports whether the record can be read and a trusted key signed it.
 func (r Record) Trusted() bool { return r.Problem == "" && r.Signer != "" }
+
+// Counts reports whether the record can be read and is signed by somebody who is trusted, if anybody is named.
+func (r Record) Counts() bool { return r.Problem == "" && r.Untrusted == "" }
 
 // Newest returns the newest of the records that have a kind and an environment and that accept takes; false if there is none. Records that
 // cannot be read are not among them. Of two with the same time, the one that names the other counts as newer, and else the first.

@@ -1,0 +1,100 @@
+package gates
+
+import (
+	"context"
+	"slices"
+
+	"github.com/onedigest/onedigest/internal/app/images"
+	"github.com/onedigest/onedigest/internal/policy"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
+)
+
+// Overview reads all records about an image, and decides what counts in the environments of a ladder as Facts does. What does not count is not reported: the
+// records say why.
+func (g *Gate) Overview(ctx context.Context, image release.Image, ladder []policy.Rung) (policy.Overview, error) {
+	listed, err := g.images.SnapshotAll(ctx, image)
+	if err != nil {
+		return policy.Overview{}, err
+	}
+	overview := policy.Overview{Standings: map[release.Environment]policy.Standing{}}
+	if overview.Records, err = g.everyRecord(ctx, listed, image, ladder); err != nil {
+		return policy.Overview{}, err
+	}
+	listed = listed.Quiet()
+	for _, rung := range ladder {
+		_, trust, err := g.verifiersOf(ctx, rung.AllSigners(g.policy))
+		if err != nil {
+			return policy.Overview{}, err
+		}
+		facts, err := g.factsFrom(ctx, listed, image, rung, trust)
+		if err != nil {
+			return policy.Overview{}, err
+		}
+		smoked, err := g.smoked(ctx, listed, image, rung.Environment)
+		if err != nil {
+			return policy.Overview{}, err
+		}
+		if smoked.Found && smoked.Fact.Verdict == release.Pass && smoked.Fact.Proves(image, rung.Environment, g.run.Process.Now(), 0) != nil {
+			smoked.Found = false // a pass of another image, or one that is dated in the future
+		}
+		overview.Standings[rung.Environment] = policy.Standing{Smoked: smoked, Against: facts.Against, Entry: policy.Evaluate(g.policy.Source, rung, facts, g.run.Process.Now())}
+	}
+	return overview, nil
+}
+
+// everyRecord reads the records of all kinds, each verified for the signers of its kind and environment. Those of environments that the ladder lacks are left out.
+func (g *Gate) everyRecord(ctx context.Context, listed *images.Images, image release.Image, ladder []policy.Rung) (records []fact.Record, err error) {
+	environments := []release.Environment{""}
+	for _, rung := range ladder {
+		environments = append(environments, rung.Environment)
+	}
+	for _, environment := range environments {
+		for _, group := range g.policy.RecordSigners(environment) {
+			trusted, err := g.verifiersFor(ctx, group.Signers)
+			if err != nil {
+				return nil, err
+			}
+			found, err := listed.Trusting(trusted).FactsIn(ctx, image, environment, group.Kinds...)
+			if err != nil {
+				return nil, err
+			}
+			records, listed = append(records, found...), listed.Quiet() // what cannot be read is reported once
+		}
+	}
+	return records, nil
+}
+
+// Named reads the keys of all signers, and returns what they are named by, by their IDs.
+func (g *Gate) Named(ctx context.Context) (map[string]string, error) {
+	named := map[string]string{}
+	for _, signer := range g.policy.Signers() {
+		if signer.IsIdentity() {
+			continue
+		}
+		ref, read, err := g.keysOf(ctx, signer)
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range read {
+			named[key.ID] = ref.String()
+		}
+	}
+	for _, ref := range g.verifyKeys {
+		read, err := g.keysAt(ctx, "verify-key", ref)
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range read {
+			named[key.ID] = ref.String()
+		}
+	}
+	if !slices.ContainsFunc(g.policy.Signers(), policy.Signer.IsIdentity) {
+		return named, nil
+	}
+	_, err := g.certificates(ctx)
+	return named, err
+}
+
+// TrustedRoot is the path of the trusted root that the policy names, relative to the working directory; "" if it names none.
+func (g *Gate) TrustedRoot() string { return g.beside(g.policy.TrustedRoot) }
