@@ -55,6 +55,7 @@ type Settings struct {
 	Labels     []setting.Pair
 	Tags       []string
 	User       string
+	WorkingDir string
 	Stamps     []setting.Pair
 	Files      []setting.Pair
 	WithoutCgo bool
@@ -101,6 +102,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Directory of the context to copy into the image, and where (Go builder): static files, owned by root, that the program reads"}, parseFiles, setting.PairName)
 	setting.Var(set, &s.User, setting.Setting{Name: "user", Value: "UID[:GID]",
 		Help: "Numbers of the user and the group that the program runs as (Go builder); the group's default is the user's number; default: the base's user, or 65532:65532 (nonroot)"}, parseUser)
+	setting.Var(set, &s.WorkingDir, setting.Setting{Name: "working-dir", Value: "/PATH",
+		Help: "Directory of the image in which the program starts (Go builder), for a chart with a relative command such as ./shop, or a program that opens relative paths; the program itself is in /app; default: the base's, or /"}, parseWorkingDir)
 	setting.Bool(set, &s.WithoutCgo, setting.Setting{Name: "without-cgo",
 		Help: "Build although packages use cgo, which the Go builder disables: without it they may be stubs"})
 	setting.Bool(set, &s.AllowDirty, setting.Setting{Name: "allow-dirty",
@@ -135,7 +138,7 @@ func (s *Settings) Declare() *setting.Set {
 			return nil
 		}
 		var problems []release.Problem
-		for name, given := range map[string]bool{"ldflags": len(s.Stamps) > 0, "files": len(s.Files) > 0, "main": s.Main != ".", "base": !s.Base.IsZero(), "user": s.User != "", "labels": len(s.Labels) > 0, "tags": len(s.Tags) > 0,
+		for name, given := range map[string]bool{"ldflags": len(s.Stamps) > 0, "files": len(s.Files) > 0, "main": s.Main != ".", "base": !s.Base.IsZero(), "user": s.User != "", "working-dir": s.WorkingDir != "", "labels": len(s.Labels) > 0, "tags": len(s.Tags) > 0,
 			"dockerfile": s.Dockerfile != "", "build-args": len(s.BuildArgs) > 0, "target": s.Target != "", "allow-dirty": s.AllowDirty, "rebuild-unchanged": s.Rebuild} {
 			if given {
 				problems = append(problems, release.Problem{Setting: name, What: "does not apply to an image that is built already", Do: "omit it, or omit adopt"})
@@ -228,6 +231,14 @@ func parseUser(text string) (string, error) {
 		}
 	}
 	return user + ":" + group, nil
+}
+
+// parseWorkingDir accepts an absolute path without needless parts.
+func parseWorkingDir(text string) (string, error) {
+	if !path.IsAbs(text) || path.Clean(text) != text {
+		return "", fmt.Errorf("%q is not an absolute path in the image, such as /app", text)
+	}
+	return text, nil
 }
 
 // parseLabel accepts name=value for a label that the build does not set itself.

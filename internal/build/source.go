@@ -21,7 +21,7 @@ func newRecipe(ctx context.Context, settings Settings, deps Deps) (release.Recip
 	return release.Recipe{
 		Context: dir, Main: settings.Main, Dockerfile: settings.Dockerfile, Platforms: settings.Platforms, Base: settings.Base,
 		Source: source, Labels: pairMap(settings.Labels), BuildArgs: pairMap(settings.BuildArgs), Docker: settings.recipe(),
-		Tags: settings.Tags, User: settings.User, Stamps: pairMap(settings.Stamps), Files: filesOf(settings.Files), WithoutCgo: settings.WithoutCgo,
+		Tags: settings.Tags, User: settings.User, WorkingDir: settings.WorkingDir, Stamps: pairMap(settings.Stamps), Files: filesOf(settings.Files), WithoutCgo: settings.WithoutCgo,
 	}, nil
 }
 

@@ -144,9 +144,7 @@ func configOf(recipe release.Recipe, below v1.Config, name string) v1.Config {
 	config.Entrypoint = []string{"/" + programDir + "/" + name}
 	config.Env = withProgramDir(below.Env)
 	config.User = cmp.Or(recipe.User, below.User, defaultUser)
-	if config.WorkingDir == "" {
-		config.WorkingDir = "/"
-	}
+	config.WorkingDir = cmp.Or(recipe.WorkingDir, below.WorkingDir, "/")
 	config.Labels = map[string]string{}
 	maps.Copy(config.Labels, below.Labels)
 	maps.Copy(config.Labels, labelsOf(recipe))

@@ -24,6 +24,7 @@ const (
 	settingTags       = "tags"
 	settingFiles      = "files"
 	settingUser       = "user"
+	settingWorkingDir = "working-dir"
 	settingLDFlags    = "ldflags"
 	settingTarget     = "target"
 	settingContexts   = "build-contexts"
@@ -160,6 +161,9 @@ func (b *Builders) checkDockerRecipe(recipe release.Recipe) error {
 	}
 	if recipe.User != "" {
 		problems = append(problems, release.Problem{Setting: settingUser, What: "the Dockerfile names the user of what the docker builder builds (USER)", Do: "omit it, or give --builder go"})
+	}
+	if recipe.WorkingDir != "" {
+		problems = append(problems, release.Problem{Setting: settingWorkingDir, What: "the Dockerfile names the working directory of what the docker builder builds (WORKDIR)", Do: "omit it, or give --builder go"})
 	}
 	if len(recipe.Tags) > 0 {
 		problems = append(problems, release.Problem{Setting: settingTags, What: "the docker builder takes no build tags", Do: "omit them, or give --builder go"})

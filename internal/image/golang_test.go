@@ -189,17 +189,17 @@ func TestGoImagesShareTheirBase(t *testing.T) {
 	}
 }
 
-// The recipe's user runs the program, also on a base with a user of its own, and the builder's own base knows it.
+// The recipe's user runs the program in the recipe's directory, also on a base with others of its own, and the builder's own base knows the user.
 func TestGoImageRunsAsTheRecipesUser(t *testing.T) {
 	t.Parallel()
 	own, onBase := recipeOf(tree(t, shop)), recipeOf(tree(t, shop))
-	onBase.Base, onBase.BaseLayout = someBase(t), baseLayout(t, types.DockerLayer, v1.Config{User: "1000"})
+	onBase.Base, onBase.BaseLayout = someBase(t), baseLayout(t, types.DockerLayer, v1.Config{User: "1000", WorkingDir: "/srv"})
 	for _, recipe := range []release.Recipe{own, onBase} {
-		recipe.User = "4711:100"
+		recipe.User, recipe.WorkingDir = "4711:100", "/app"
 		img := imageOf(t, build(t, recipe))
 		config, err := img.ConfigFile()
-		if err != nil || config.Config.User != "4711:100" {
-			t.Errorf("user %q, %v", config.Config.User, err)
+		if err != nil || config.Config.User != "4711:100" || config.Config.WorkingDir != "/app" {
+			t.Errorf("user %q in %q, %v", config.Config.User, config.Config.WorkingDir, err)
 		}
 	}
 	own.User = "4711:100"

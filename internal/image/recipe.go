@@ -49,6 +49,9 @@ func (b *Builders) Settings(builder string, recipe release.Recipe) (release.Reci
 		if recipe.User != "" && (recipe.User != defaultUser || !recipe.Base.IsZero()) {
 			settings[settingUser] = recipe.User
 		}
+		if recipe.WorkingDir != "" && (recipe.WorkingDir != "/" || !recipe.Base.IsZero()) {
+			settings[settingWorkingDir] = recipe.WorkingDir
+		}
 	case Docker:
 		file, err := findDockerfile(recipe)
 		if err != nil {

@@ -52,9 +52,11 @@ func TestSettings(t *testing.T) {
 		"docker, what leaves no trace": {image.Docker, func(r *release.Recipe) {
 			r.Docker = release.DockerRecipe{Secrets: map[string]string{"A": "b"}, SSH: []string{"default"}, CacheFrom: []string{"type=gha"}}
 		}, nil},
-		"go, a variable":       {image.Go, func(r *release.Recipe) { r.Stamps = map[string]string{"main.version": "{commit}"} }, map[string]string{"ldflags main.version": "{commit}"}},
-		"go, a user":           {image.Go, func(r *release.Recipe) { r.User = "1000:1000" }, map[string]string{"user": "1000:1000"}},
-		"go, the default user": {image.Go, func(r *release.Recipe) { r.User = "65532:65532" }, nil},
+		"go, a variable":          {image.Go, func(r *release.Recipe) { r.Stamps = map[string]string{"main.version": "{commit}"} }, map[string]string{"ldflags main.version": "{commit}"}},
+		"go, a user":              {image.Go, func(r *release.Recipe) { r.User = "1000:1000" }, map[string]string{"user": "1000:1000"}},
+		"go, the default user":    {image.Go, func(r *release.Recipe) { r.User = "65532:65532" }, nil},
+		"go, a working directory": {image.Go, func(r *release.Recipe) { r.WorkingDir = "/app" }, map[string]string{"working-dir": "/app"}},
+		"go, the default one":     {image.Go, func(r *release.Recipe) { r.WorkingDir = "/" }, nil},
 		"go, it on a base": {image.Go, func(r *release.Recipe) { r.User, r.Base = "65532:65532", someBase(t) },
 			map[string]string{"user": "65532:65532", "base": someBase(t).Digest.String()}},
 	} {

@@ -74,6 +74,7 @@ type Recipe struct {
 	BaseLayout Layout // path of an image layout with Base for each platform
 	Source     Source
 	Labels     map[string]string
+	WorkingDir string            // absolute path in the image in which the program starts; "" for the base's, or /; Go builder only
 	User       string            // "UID:GID" that the program runs as; "" for the base's, or nonroot's; Go builder only
 	Files      map[string]string // paths in the image, by the directory of the context that is copied there; Go builder only
 	BuildArgs  map[string]string // Docker builder only
