@@ -1,6 +1,7 @@
 package helm
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -127,6 +128,40 @@ func TestPlanOfAChartThatRendersDifferentlyEachTime(t *testing.T) {
 	d.Chart = addTemplate(t, d.Chart, "name.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: 'run-{{ randAlphaNum 8 | lower }}'}\n")
 	if plan := mustPlan(t, c, d); !strings.Contains(plan.Basis.NotKeepable, "other names each time") {
 		t.Errorf("with random names: %+v", plan.Basis)
+	}
+}
+
+// TestATestsRandomNameChangesNothing: charts name the pods of helm test differently each time, and no deploy makes them.
+func TestATestsRandomNameChangesNothing(t *testing.T) {
+	t.Parallel()
+	const tested = "apiVersion: v1\nkind: Pod\nmetadata: {name: 'test-{{ randAlphaNum 8 | lower }}', annotations: {helm.sh/hook: %s}}\nspec: {containers: [{name: a, image: busybox, args: [%s]}]}\n"
+	for name, test := range map[string]struct {
+		event, again string
+		want         release.Outcome
+	}{
+		"a test":                  {"test", "a", release.Unchanged},
+		"a test of other content": {"test", "b", release.Changed},
+		"a hook of deploys too":   {"'test,post-delete'", "a", release.Changed},
+	} {
+		s := newServer(t)
+		s.put("/api/v1/namespaces/staging", map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "staging"}})
+		c, d := s.client("staging"), wideDeployment(t)
+		chart := d.Chart
+		d.Chart = addTemplate(t, chart, "test.yaml", fmt.Sprintf(tested, test.event, "a"))
+		mustDeploy(t, c, d)
+		d.Chart = addTemplate(t, chart, "test.yaml", fmt.Sprintf(tested, test.event, test.again))
+		plan := mustPlan(t, c, d)
+		if plan.Outcome != test.want || (plan.Basis.NotKeepable == "") != (test.event == "test") {
+			t.Errorf("%s: planned %s, %q", name, plan.Outcome, plan.Basis.NotKeepable)
+		}
+		if plan.Basis.NotKeepable == "" {
+			if got := differing(plan.Basis, mustPlan(t, c, d).Basis); got != nil {
+				t.Errorf("%s: the basis differs: %q", name, got)
+			}
+		}
+		if got := mustDeploy(t, c, d); got.Outcome != test.want {
+			t.Errorf("%s: deployed %s", name, got.Outcome)
+		}
 	}
 }
 

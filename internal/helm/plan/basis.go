@@ -69,10 +69,10 @@ func (p *planner) setBasis(results []*dryRunResult) error {
 	return nil
 }
 
-// renderedObject is an object as it is rendered; isHook says that it is a hook.
+// renderedObject is an object as it is rendered; isHook says that it is a hook, isTest that it is one of helm test alone.
 type renderedObject struct {
-	fields map[string]any
-	isHook bool
+	fields         map[string]any
+	isHook, isTest bool
 }
 
 // renderedObjects parses a rendering: its objects, then all its hooks, also those of other events.
@@ -90,7 +90,7 @@ func renderedObjects(rendered *chart.Rendered) (list []renderedObject, err error
 			return nil, fmt.Errorf("reading hook %q: %w", hook.Path, err)
 		}
 		for _, item := range release.ListItems(object) {
-			list = append(list, renderedObject{fields: item, isHook: true})
+			list = append(list, renderedObject{fields: item, isHook: true, isTest: isTest(hook)})
 		}
 	}
 	for _, one := range list {
@@ -103,6 +103,9 @@ func renderedObjects(rendered *chart.Rendered) (list []renderedObject, err error
 func (b *basis) addRendered(once, again []renderedObject, live map[string]*dryRunResult) error {
 	p := b.planner
 	for i, one := range once {
+		if len(again) == len(once) && one.isTest && again[i].isTest {
+			hideVaryingName(one.fields, again[i].fields)
+		}
 		id := manifest.ObjectID(one.fields, p.namespace)
 		stable := one.fields
 		switch {
@@ -124,6 +127,18 @@ func (b *basis) addRendered(once, again []renderedObject, live map[string]*dryRu
 		b.add(planned)
 	}
 	return nil
+}
+
+// hideVaryingName replaces the names of an object that is named differently each time: no deploy makes or changes a test.
+func hideVaryingName(once, again map[string]any) {
+	if fmt.Sprint(manifest.ValueAt(once, "metadata.name", "")) == fmt.Sprint(manifest.ValueAt(again, "metadata.name", "")) {
+		return
+	}
+	for _, fields := range []map[string]any{once, again} {
+		if metadata, isMap := fields["metadata"].(map[string]any); isMap {
+			metadata["name"] = varying
+		}
+	}
 }
 
 func (b *basis) add(object release.PlannedObject) {
