@@ -17,9 +17,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/initialize"
 )
 
 // released is a release of this repository that scripts/release.sh tagged, as GitHub would have it for a repository that calls its workflows.
@@ -192,6 +194,75 @@ func TestAnotherRepository(t *testing.T) {
 	}
 }
 
+// contextOf is the directory that a service is built from, the repository by default.
+func contextOf(service map[string]string) string {
+	if service["context"] == "" {
+		return "."
+	}
+	return service["context"]
+}
+
+// initialized is a foreign repository with what init writes into it, unedited.
+func initialized(t *testing.T, r released, files map[string]string, args ...string) *flow {
+	t.Helper()
+	f := foreignFlow(t, r, files)
+	var log bytes.Buffer
+	code := initialize.Command("").Run(t.Context(), app.Process{Args: append([]string{"--pin", r.commit}, args...), Dir: f.checkout.dir, Environ: []string{"PATH=" + os.Getenv("PATH")}, Stdout: &log, Stderr: &log, Now: time.Now})
+	if code != 0 {
+		t.Fatalf("init ended with %d:\n%s", code, log.String())
+	}
+	f.commitAll("onedigest init")
+	return f
+}
+
+// TestInitializedRepository: what init writes into a repository takes it to production, by the release's program and with nothing edited.
+func TestInitializedRepository(t *testing.T) {
+	r := newRelease(t, []byte(standIns))
+	const repository = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop"
+	on := []string{"--repository", repository, "--role", "arn:aws:iam::123456789012:role/shop-build", "--cluster", "staging=shop-staging", "--cluster", "production=shop",
+		"--environment-role", "staging=arn:aws:iam::123456789012:role/shop-staging", "--environment-role", "production=arn:aws:iam::123456789012:role/shop-production", "--probe", "/"}
+	for name, test := range map[string]struct {
+		files    map[string]string
+		services []map[string]string // what build is given of each, and release and values of the deploys
+	}{
+		"a Go service": {map[string]string{"main.go": goService, "go.mod": "module example.com/api\n\ngo 1.25\n"}, []map[string]string{{"values": "deploy/staging.yaml"}}},
+		"a monorepo": {map[string]string{"cart/main.go": goService, "cart/go.mod": "module example.com/cart\n\ngo 1.25\n", "web/Dockerfile": "FROM scratch\nEXPOSE 8080\n"},
+			[]map[string]string{{"context": "cart", "repository": "/cart", "values": "deploy/cart-staging.yaml"}, {"context": "web", "repository": "/web", "values": "deploy/web-staging.yaml"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := initialized(t, r, test.files, on...)
+			verbs, log, err := f.rehearse(t, r, "push", "delivery.yaml")
+			if err != nil {
+				t.Fatalf("%v\n%s", err, log)
+			}
+			var ran []string
+			for _, verb := range verbs {
+				ran = append(ran, verb["verb"])
+			}
+			for _, want := range test.services {
+				for _, verb := range []map[string]string{
+					{"verb": "build", "repository": repository + want["repository"], "context": contextOf(want)},
+					{"verb": "deploy", "environment": "staging", "image": repository + want["repository"] + "@" + builtDigest, "values": want["values"], "cluster": "shop-staging"},
+				} {
+					if !slices.ContainsFunc(verbs, func(got map[string]string) bool {
+						for key, value := range verb {
+							if got[key] != value {
+								return false
+							}
+						}
+						return true
+					}) {
+						t.Errorf("nothing ran as %v; these did: %v", verb, verbs)
+					}
+				}
+			}
+			if want := 6 * len(test.services); len(ran) != want {
+				t.Errorf("%d verbs ran, want %d: %v\n%s", len(ran), want, ran, log)
+			}
+		})
+	}
+}
+
 const monorepo = `name: delivery
 on: {push: {branches: [main]}, workflow_dispatch: {inputs: {service: {}, to: {}}}}
 permissions: {contents: read, id-token: write, actions: read}
@@ -325,6 +396,27 @@ func TestAnotherRepositoryOnTheNode(t *testing.T) {
 		t.Fatalf("%v\n%s", err, log)
 	}
 	staging, production := runningOf(t, "foreign-staging", "api"), runningOf(t, "foreign-production", "api")
+	if len(staging) != 1 || cmp.Diff(staging, production) != "" {
+		t.Fatalf("staging runs %v, production runs %v; want one digest, the same\n%s", staging, production, log)
+	}
+}
+
+// TestInitializedRepositoryOnTheNode runs what init writes with the real verbs, on a runner that has a kubeconfig and credentials; nothing is edited.
+func TestInitializedRepositoryOnTheNode(t *testing.T) {
+	onNode(t)
+	r := newRelease(t, []byte("#!/bin/bash\nexit 70\n"))
+	f := initialized(t, r, map[string]string{"main.go": goService, "go.mod": "module example.com/made\n\ngo 1.25\n"}, "--repository", site.registry+"/api", "--environments", "made-staging,made-production",
+		"--region", app.Process{Environ: site.aws}.Getenv("AWS_REGION"), "--runner", "ubuntu-latest", "--build-runner", "ubuntu-latest", "--probe", "/")
+	f.checkout.recordNamespaces([]string{"--environment", "made-staging", "--environment", "made-production"})
+	var args []string
+	for _, pair := range slices.Concat(site.aws, goEnviron(), goCaches(t), []string{"ONEDIGEST_BIN=" + filepath.Join(site.root, "bin"), "KUBECONFIG=" + site.kubeconfig}) {
+		args = append(args, "--env", pair)
+	}
+	log, err := f.run(t, "push", "delivery.yaml", args...)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	staging, production := runningOf(t, "made-staging", "api"), runningOf(t, "made-production", "api")
 	if len(staging) != 1 || cmp.Diff(staging, production) != "" {
 		t.Fatalf("staging runs %v, production runs %v; want one digest, the same\n%s", staging, production, log)
 	}

@@ -122,8 +122,12 @@ func withCommon(set *setting.Set) (*setting.Set, *common) {
 	return set, s
 }
 
-// declareRole adds the settings of the AWS role, and the region to the verbs that do not have it for a cluster.
+// declareRole adds the settings of the AWS role, and the region to the verbs that do not have it for a cluster. A verb that has a role of its own, which it writes
+// and does not assume, gets none of them.
 func declareRole(set *setting.Set, s *common) {
+	if set.Lookup("role") != nil {
+		return
+	}
 	setting.Var(set, &s.role, setting.Setting{Name: "role", Value: "ARN",
 		Help: "AWS role to assume with the job's identity token, for which the job needs the permission id-token: write; its credentials are renewed and stay in the process. Without it, the AWS credentials of the environment are used"}, setting.RoleARN)
 	setting.Var(set, &s.audience, setting.Setting{Name: "audience", Default: "sts.amazonaws.com", Value: "NAME",

@@ -36,6 +36,7 @@ import (
 // Why a block of commands is not run by TestDocs.
 const (
 	needsAWS       = "needs an AWS account; terraform test runs the configurations with mocked providers"
+	needsRelease   = "there is no release whose pipeline.yaml it would call: TestThePage of internal/app/initialize runs it with --pin"
 	needsServices  = "needs a cluster and the services that the page supposes: matrix.txtar builds with such a file"
 	needsStores    = "needs an AWS account and a cluster: deploy_secrets.txtar and the tests of internal/secretstore and internal/helm read and deploy secrets"
 	needsGitHub    = "needs a repository on GitHub; e2e runs the workflows with act"
@@ -69,9 +70,10 @@ var commandBlocks = map[string]string{
 	"docs/cli.md: go build -o bin/onedigest ./cmd/onedigest": run,
 	"docs/cli.md: source <(onedigest completion bash)":       setsUpShell,
 	"devenv/sandbox/README.md: bin/sandbox up":               needsNode,
-	"docs/matrix.md: onedigest build   --matrix services.yaml --output json > built.json && DIGESTS=$(jq -c .digests built.json)": needsServices,
-	"docs/matrix.md: onedigest pipeline --matrix services.yaml":                                                                   needsServices,
-	`docs/secrets.md: deploy --environment production --image "$IMAGE" \`:                                                         needsStores,
+	"docs/matrix.md: onedigest build   --matrix services.yaml --output json > built.json && DIGESTS=$(jq -c .digests built.json)":                           needsServices,
+	`docs/workflow.md: onedigest init --repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --role arn:aws:iam::123456789012:role/shop-build \`: needsRelease,
+	"docs/matrix.md: onedigest pipeline --matrix services.yaml":                                                                                             needsServices,
+	`docs/secrets.md: deploy --environment production --image "$IMAGE" \`:                                                                                   needsStores,
 	"docs/demo.md: $ make demo": recordedDemo,
 	"docs/reference.md: $ deploy --environment staging --image 127.0.0.1:5510/shop@sha256:f2d48a3806d2… --values values-staging.yaml --values loud.yaml":                         recordedRun,
 	`docs/policy.md: onedigest promote --image "$IMAGE" --to production --dry-run`:                                                                                               policyAtWork,

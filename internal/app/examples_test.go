@@ -84,11 +84,15 @@ var examples = map[string]end{
 	"history: compare what runs with the rules of promotion":                                       succeeds(`staging: no deploy is recorded`),
 	"history: write a board, with every signature checked":                                         succeeds(`wrote the board of 1 commits`),
 	"admission: write the rules of production for Kyverno":                                         succeeds(`wrote kyverno.yaml`),
-	"pipeline: this repository's sample app on a local cluster":                                    stops(discoveryRefused, needsCluster),
-	"pipeline: all services of a monorepo (docs/matrix.md)":                                        stops(clusterRefuses+"|"+discoveryRefused, needsCluster),
-	"build: build all services of a monorepo (docs/matrix.md)":                                     succeeds(`(created|reused) +shop`),
-	"smoke: prove all services of a monorepo (docs/matrix.md)":                                     stops(clusterRefuses, needsCluster),
-	"promote: promote what staging proved of all services of a monorepo (docs/matrix.md)":          succeeds(`production-[0-9a-f]{40}`),
+	"init: one of several services of a repository, on EKS":                                        succeeds(`created: \.github/workflows/delivery\.yaml`),
+	"init: with the names that terraform/aws_infra makes, and the variables for it": {exit: []int{release.ExitInput}, output: `makes repositories of ECR, and this is none`,
+		why: "the host of this test is none of ECR's; internal/app/initialize writes the variables"},
+	"init: a runner of your own with a kubeconfig and credentials":                        succeeds(`created: \.github/workflows/delivery\.yaml`),
+	"pipeline: this repository's sample app on a local cluster":                           stops(discoveryRefused, needsCluster),
+	"pipeline: all services of a monorepo (docs/matrix.md)":                               stops(clusterRefuses+"|"+discoveryRefused, needsCluster),
+	"build: build all services of a monorepo (docs/matrix.md)":                            succeeds(`(created|reused) +shop`),
+	"smoke: prove all services of a monorepo (docs/matrix.md)":                            stops(clusterRefuses, needsCluster),
+	"promote: promote what staging proved of all services of a monorepo (docs/matrix.md)": succeeds(`production-[0-9a-f]{40}`),
 }
 
 // TestExamplesRunAsPrinted runs every example of every verb's --help in a shell, as its own program. $IMAGE is the image that

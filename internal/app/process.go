@@ -4,15 +4,18 @@
 package app
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/text"
+	"golang.org/x/term"
 )
 
 // Process is the operating system's view of a command, as values, so that a test can supply others.
@@ -25,8 +28,10 @@ type Process struct {
 	Stderr  io.Writer     // only a sink writes to it
 	Secrets *text.Secrets // redacted everywhere, together with those of the environment; nil: a new set is made
 	Now     func() time.Time
-	Keyless Keyless  // nil: this program has no keyless signing
-	Child   []string // command that starts the command's Child, nil if none can be started
+	Keyless Keyless // nil: this program has no keyless signing
+	// Ask asks whoever is at the terminal, and returns the line that is typed; nil if standard input is none.
+	Ask   func(question string) (string, error)
+	Child []string // command that starts the command's Child, nil if none can be started
 }
 
 // childArgument is the only argument of a program that is to be the child of another run of itself.
@@ -46,6 +51,7 @@ func Main(command Command) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	process = process.ThroughSink()
+	process.askAtTerminal(os.Stdin)
 	process.useTrustedPath()
 	release := captureStreams(process.Stderr)
 	code := command.Run(ctx, process)
@@ -67,6 +73,22 @@ func (p Process) ThroughSink() Process {
 	sink := newSink(p)
 	p.Stdout, p.Stderr, p.Secrets = sink.stdout, sink.stderr, sink.secrets
 	return p
+}
+
+// askAtTerminal lets the process ask, if a file is a terminal.
+func (p *Process) askAtTerminal(input *os.File) {
+	if !term.IsTerminal(int(input.Fd())) {
+		return
+	}
+	lines := bufio.NewReader(input)
+	p.Ask = func(question string) (string, error) {
+		_, _ = fmt.Fprint(p.Stderr, question+": ") // whoever does not see it does not answer
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return "", fmt.Errorf("reading the answer to %q: %w", question, err)
+		}
+		return strings.TrimSuffix(line, "\n"), nil
+	}
 }
 
 // useTrustedPath lets this process and its children find programs outside of the work tree only: credential plugins and helpers of

@@ -63,6 +63,7 @@ type canaryVerb struct {
 	docker string            // how the docker client ends: "done" or "failed"; "": there is none
 	signs  bool              // with a private key, of which it records facts
 	writes string            // file of the work tree that it writes
+	local  bool              // the verb sends no request
 	alone  bool              // run as a program of its own, since libraries read the environment and print to the streams
 }
 
@@ -128,6 +129,11 @@ var canaryVerbs = map[string]canaryVerb{
 	"admission, a login given back":  {verb: "admission", ends: failed, echoes: true, args: admissionArgs, files: admissionRules},
 	"admission, no key":              {verb: "admission", ends: refusedInput, args: admissionArgs, files: map[string]string{".onedigest.yaml": strings.ReplaceAll(admissionRules[".onedigest.yaml"], "awskms:///alias/staging", "env://DB_PASSWORD")}},
 	"admission, cancelled":           {verb: "admission", ends: cancelled, args: admissionArgs, files: admissionRules},
+	"init":                           {verb: "init", ends: ended, local: true, args: initArgs, writes: "deploy/checks.yaml"},
+	"init, a file that differs":      {verb: "init", ends: failed, local: true, args: initArgs, files: map[string]string{"deploy/staging.yaml": "secret: {PASSWORD: canary-values-4}\nlist: [\n- canary-values-5\n# canary: values\n"}},
+	"init, no names":                 {verb: "init", ends: refusedInput, local: true, args: append(slices.Clone(initArgs), "--repository", "https://u:canary-in-a-url@r.example.com/shop")},
+	"init, a directory's name":       {verb: "init", ends: refusedInput, local: true, args: initArgs, files: map[string]string{"b\n::set-output name=pwned::1\n##[add-mask]x/Dockerfile": "FROM scratch\n"}},
+	"init, cancelled":                {verb: "init", ends: cancelled, local: true, args: initArgs},
 	"promote":                        {verb: "promote", ends: ended, args: []string{"--image", "IMAGE", "--to", "production"}},
 	"promote, a login given back":    {verb: "promote", ends: failed, echoes: true, args: []string{"--image", "IMAGE", "--to", "production"}},
 	"promote, a login of docker":     {verb: "promote", ends: failed, echoes: true, alone: true, args: []string{"--image", "OTHER/shop@" + zeros, "--to", "production"}},
@@ -151,6 +157,7 @@ var (
 	zeros          = "sha256:" + strings.Repeat("0", 64)
 	dockerArgs     = []string{"--repository", "REGISTRY/shop", "--builder", "docker", "--build-args", "PASSWORD=canary-argument-1", "--secrets", "npm=canary-secret-1"}
 	scanArgs       = []string{"--image", "IMAGE", "--results", "results.sarif"}
+	initArgs       = []string{"--repository", "r.example.com/shop", "--runner", "mine", "--build-runner", "mine", "--pin", "v1.0.0", "--branch", "main", "--port", "8080", "--probe", "/"}
 	smokeArgs      = []string{"--url", "SERVICE", "--checks", "checks.yaml", "--timeout", "5s", "--patience", "100ms", "--consecutive", "1"}
 	admissionArgs  = []string{"--format", "kyverno", "--environment", "production", "--repository", "registry.example.com/shop", "--manifest", "admission.yaml"}
 	admissionRules = map[string]string{".onedigest.yaml": "version: 1\nenvironments:\n- {name: staging, signers: ['awskms:///alias/staging']}\n- {name: production}\n"}
@@ -184,7 +191,7 @@ func TestCanariesOfVerbs(t *testing.T) {
 				}) {
 					t.Error("no signed fact was searched")
 				}
-				if one.ends == ended && len(ways.Sent) == 0 {
+				if one.ends == ended && !one.local && len(ways.Sent) == 0 {
 					t.Error("no request was recorded")
 				}
 			})
@@ -259,6 +266,9 @@ func (c canaryVerb) run(t *testing.T, output string) (int, emitted) {
 	}})
 	if c.ends == cancelled {
 		asked.OnSent = func(string, string) { cancel() }
+	}
+	if c.ends == cancelled && c.local {
+		cancel()
 	}
 	if c.alone {
 		return c.runAlone(ctx, t, dir, environ, args, asked)

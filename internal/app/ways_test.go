@@ -31,6 +31,7 @@ type process struct {
 	Secrets *text.Secrets
 	Now     func() time.Time
 	Keyless app.Keyless
+	Ask     func(question string) (string, error)
 	Child   []string
 }
 
@@ -80,6 +81,6 @@ func runInJob(ctx context.Context, t *testing.T, command app.Command, dir string
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	environ, files := apptest.InJob(t, environ)
-	code := command.Run(ctx, app.Process(process{"", args, environ, dir, &stdout, &stderr, nil, time.Now, nil, nil}))
+	code := command.Run(ctx, app.Process(process{"", args, environ, dir, &stdout, &stderr, nil, time.Now, nil, nil, nil}))
 	return code, emitted{Stdout: stdout.String(), Stderr: stderr.String(), Outputs: apptest.Read(t, files[0]), Summary: apptest.Read(t, files[1]), Sent: asked.Requests()}
 }

@@ -37,6 +37,9 @@ func newWorkspace(process Process) Workspace {
 // Root returns the directory of the work tree, absolute, symbolic links resolved.
 func (w Workspace) Root() string { return w.root }
 
+// IsCheckout reports whether the work tree is one of git, or of a job, and not only the working directory.
+func (w Workspace) IsCheckout() bool { return w.checkout }
+
 // resolvePath returns a path with symbolic links resolved, or the cleaned path if it does not exist.
 func resolvePath(path string) string {
 	if actual, err := filepath.EvalSymlinks(path); err == nil {

@@ -28,7 +28,7 @@ func (p *ClusterRef) Declare(set *Set) {
 	Var(set, &p.Context, Setting{Name: "context", Value: "NAME",
 		Help: "Context of the kubeconfig; its current one if not given"}, Text)
 	Var(set, &p.Cluster, Setting{Name: "cluster", Value: "NAME",
-		Help: "EKS cluster, reached with the AWS credentials of the environment instead of a kubeconfig"}, eksName)
+		Help: "EKS cluster, reached with the AWS credentials of the environment instead of a kubeconfig"}, EKSName)
 	Var(set, &p.Region, Setting{Name: "region", Fallback: "AWS_REGION", Value: "REGION",
 		Help: "AWS region of the EKS cluster, of the role's token service and of keys that name none"}, Text)
 	Var(set, &p.Account, Setting{Name: "expect-account", Value: "ID",
@@ -75,13 +75,13 @@ func accountNumber(text string) (string, error) {
 	return text, nil
 }
 
-// eksName matches the names that EKS accepts for a cluster (Amazon EKS API Reference, CreateCluster): 1 to 100 letters, digits, -
+// EKSName accepts the names that EKS accepts for a cluster (Amazon EKS API Reference, CreateCluster): 1 to 100 letters, digits, -
 // and _, starting with a letter or digit.
-func eksName(text string) (string, error) {
+func EKSName(text string) (string, error) {
 	allowed := func(r rune) bool {
 		return r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r == '-' || r == '_'
 	}
-	if len(text) > 100 || strings.Trim(text[:1], "-_") == "" || strings.ContainsFunc(text, func(r rune) bool { return !allowed(r) }) {
+	if text == "" || len(text) > 100 || strings.Trim(text[:1], "-_") == "" || strings.ContainsFunc(text, func(r rune) bool { return !allowed(r) }) {
 		return "", fmt.Errorf("%q is not the name of an EKS cluster (letters, digits, - and _, at most 100)", text)
 	}
 	return text, nil

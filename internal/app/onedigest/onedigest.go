@@ -12,6 +12,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app/build"
 	"github.com/onedigest/onedigest/internal/app/deploy"
 	"github.com/onedigest/onedigest/internal/app/history"
+	"github.com/onedigest/onedigest/internal/app/initialize"
 	"github.com/onedigest/onedigest/internal/app/keyless"
 	"github.com/onedigest/onedigest/internal/app/pipeline"
 	"github.com/onedigest/onedigest/internal/app/promote"
@@ -26,7 +27,7 @@ const program = "onedigest"
 
 // Verbs returns the verbs, which are subcommands.
 func Verbs() []app.Command {
-	return []app.Command{build.Command(), deploy.Command(), smoke.Command(), promote.Command(), scan.Command(), pipeline.Command(), history.Command(), admission.Command()}
+	return []app.Command{build.Command(), deploy.Command(), smoke.Command(), promote.Command(), scan.Command(), pipeline.Command(), history.Command(), admission.Command(), initialize.Command(currentVersion().release())}
 }
 
 // Command returns the program.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 
@@ -51,6 +52,16 @@ func currentVersion() Version {
 		v.Commit, v.Modified, v.Time = commit, false, ""
 	}
 	return v
+}
+
+var releasePattern = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+$`)
+
+// release returns the version if the program is a release of this module, else "".
+func (v Version) release() string {
+	if !releasePattern.MatchString(v.Version) || v.Modified {
+		return ""
+	}
+	return v.Version
 }
 
 func versionCommand(out io.Writer) *cobra.Command {

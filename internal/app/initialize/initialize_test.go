@@ -1,0 +1,559 @@
+package initialize_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/initialize"
+	"github.com/onedigest/onedigest/internal/helm"
+	"github.com/onedigest/onedigest/internal/helm/chart"
+	"github.com/onedigest/onedigest/internal/image"
+	"github.com/onedigest/onedigest/internal/policy/policyfile"
+	"github.com/onedigest/onedigest/internal/probe"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
+	"go.yaml.in/yaml/v3"
+	"helm.sh/helm/v3/pkg/chartutil"
+)
+
+const (
+	registry = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+	pin      = "0123456789abcdef0123456789abcdef01234567"
+	// goService has what a service usually has.
+	goService = `package main
+
+import "net/http"
+
+func main() {
+	http.HandleFunc("GET /healthz", ok)
+	http.HandleFunc("/readyz", ok)
+	http.ListenAndServe(":8081", nil)
+}
+
+func ok(http.ResponseWriter, *http.Request) {}
+`
+	goMod      = "module example.com/shop\n\ngo 1.25\n"
+	dockerfile = "FROM python:3.13-slim\nCOPY . /app\nARG PORT=5000\nENV PORT=$PORT\nEXPOSE ${PORT}/tcp 9000/udp\nHEALTHCHECK CMD curl -f http://localhost:5000/health || exit 1\nCMD [\"python\", \"/app/main.py\"]\n"
+)
+
+// required is what init cannot find out by itself.
+var required = []string{"--repository", registry + "/shop", "--role", "arn:aws:iam::123456789012:role/shop-build", "--pin", pin,
+	"--cluster", "staging=shop-staging", "--cluster", "production=shop",
+	"--environment-role", "staging=arn:aws:iam::123456789012:role/shop-staging", "--environment-role", "production=arn:aws:iam::123456789012:role/shop-production"}
+
+// repository is somebody's repository.
+type repository struct {
+	t   *testing.T
+	dir string
+	ask func(question string) (string, error)
+}
+
+func newRepository(t *testing.T, files map[string]string) *repository {
+	t.Helper()
+	r := &repository{t: t, dir: t.TempDir()}
+	for name, content := range files {
+		r.write(name, content)
+	}
+	r.git("init", "--quiet", "--initial-branch=main")
+	return r
+}
+
+func (r *repository) git(args ...string) {
+	r.t.Helper()
+	if out, err := exec.CommandContext(r.t.Context(), "git", append([]string{"-C", r.dir}, args...)...).CombinedOutput(); err != nil {
+		r.t.Fatalf("git %v: %v\n%s", args, err, out)
+	}
+}
+
+func (r *repository) write(name, content string) {
+	r.t.Helper()
+	name = filepath.Join(r.dir, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(content), 0o644)); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *repository) read(name string) string {
+	r.t.Helper()
+	content, err := os.ReadFile(filepath.Join(r.dir, name))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(content)
+}
+
+// init runs the verb.
+func (r *repository) init(args ...string) (code int, stdout, stderr string) {
+	r.t.Helper()
+	var out, log bytes.Buffer
+	code = initialize.Command("").Run(r.t.Context(), app.Process{Args: args, Dir: r.dir, Environ: []string{"PATH=" + os.Getenv("PATH")}, Stdout: &out, Stderr: &log, Now: time.Now, Ask: r.ask})
+	return code, out.String(), log.String()
+}
+
+// must runs the verb, which must succeed, and returns its files and their states.
+func (r *repository) must(args ...string) map[string]string {
+	r.t.Helper()
+	code, stdout, stderr := r.init(append([]string{"--output", "json"}, args...)...)
+	var result struct {
+		Files []struct{ Path, State string }
+	}
+	if err := json.Unmarshal([]byte(stdout), &result); code != 0 || err != nil {
+		r.t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
+	}
+	states := map[string]string{}
+	for _, file := range result.Files {
+		states[file.Path] = file.State
+	}
+	return states
+}
+
+// call is what a workflow gives to pipeline.yaml.
+type call struct {
+	uses         string
+	with         map[string]string
+	environments []map[string]any
+	services     map[string]map[string]any
+}
+
+func (r *repository) call() call {
+	r.t.Helper()
+	var workflow struct {
+		Jobs map[string]struct {
+			Uses string
+			With map[string]string
+		}
+	}
+	if err := yaml.Unmarshal([]byte(r.read(".github/workflows/delivery.yaml")), &workflow); err != nil {
+		r.t.Fatal(err)
+	}
+	c := call{uses: workflow.Jobs["pipeline"].Uses, with: workflow.Jobs["pipeline"].With}
+	if err := json.Unmarshal([]byte(c.with["environments"]), &c.environments); err != nil {
+		r.t.Fatalf("environments: %v", err)
+	}
+	if text := c.with["services"]; text != "" {
+		if err := json.Unmarshal([]byte(text), &c.services); err != nil {
+			r.t.Fatalf("services: %v", err)
+		}
+	}
+	return c
+}
+
+// check has every written file read by what reads it in use: the workflow by actionlint and by what pipeline.yaml declares, the values by the chart, which must then
+// render the port and the paths, the checks by smoke, the recipe by build.
+func (r *repository) check(lines int, services map[string]want) {
+	r.t.Helper()
+	workflow := r.read(".github/workflows/delivery.yaml")
+	if got := strings.Count(workflow, "\n"); got > lines {
+		r.t.Errorf("the workflow has %d lines, want at most %d:\n%s", got, lines, workflow)
+	}
+	lint := exec.CommandContext(r.t.Context(), pinnedTool(r.t, "actionlint"), "-shellcheck=", "-no-color", ".github/workflows/delivery.yaml")
+	lint.Dir = r.dir
+	if out, err := lint.CombinedOutput(); err != nil {
+		r.t.Errorf("actionlint: %v\n%s\n%s", err, out, workflow)
+	}
+	c := r.call()
+	pipeline, err := os.ReadFile("../../../.github/workflows/pipeline.yaml")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for name := range c.with {
+		if !strings.Contains(string(pipeline), "\n      "+name+":\n") {
+			r.t.Errorf("pipeline.yaml has no input %q", name)
+		}
+	}
+	for name, want := range services {
+		entry := map[string]any{}
+		for key, value := range c.with {
+			entry[key] = value
+		}
+		if name != "" {
+			entry = c.services[name]
+		}
+		text := func(key string) string { found, _ := entry[key].(string); return found }
+		checks, err := probe.LoadChecks(text("checks"), []byte(r.read(text("checks"))))
+		if err != nil || len(checks) != 1 || checks[0].Path != want.ready {
+			r.t.Errorf("the checks of %q are %v, %v; want one of %s", name, checks, err, want.ready)
+		}
+		recipe := release.Recipe{Context: filepath.Join(r.dir, text("context")), Main: text("main"), Platforms: []release.Platform{{OS: "linux", Architecture: "amd64"}}}
+		if file := text("dockerfile"); file != "" {
+			recipe.Dockerfile = filepath.Join(recipe.Context, file)
+		}
+		builder := text("builder")
+		if builder == "" {
+			builder = "auto"
+		}
+		if chosen, err := image.New(image.Options{}).Choose(builder, recipe); err != nil || chosen != want.builder {
+			r.t.Errorf("%q is built by %q, %v; want %q", name, chosen, err, want.builder)
+		}
+		chartDir := "../../../charts/service"
+		if own := text("chart"); own != "" {
+			chartDir = filepath.Join(r.dir, own)
+		}
+		if got := text("chart"); got != want.chart {
+			r.t.Errorf("the chart of %q is %q, want %q", name, got, want.chart)
+		}
+		for _, environment := range c.environments {
+			values, _ := environment["values"].(string)
+			rendered := r.render(chartDir, strings.ReplaceAll(values, "{0}", name))
+			for _, part := range []string{"containerPort: " + want.port + "\n", `path: "?` + want.ready + `"?\n`, `path: "?` + want.alive + `"?\n`} {
+				if !regexp.MustCompile(part).MatchString(rendered) {
+					r.t.Errorf("%q renders no %q with %s:\n%s", name, part, values, rendered)
+				}
+			}
+		}
+	}
+}
+
+// want is what a service is to be found as.
+type want struct{ builder, chart, port, ready, alive string }
+
+// render checks and renders a chart with values, as a deploy does.
+func (r *repository) render(dir, values string) string {
+	r.t.Helper()
+	deployment := release.Deployment{Name: "shop", Namespace: "staging", Environment: "staging", Chart: dir, ValuesFiles: []string{filepath.Join(r.dir, values)},
+		Images: []release.BuiltImage{{Image: release.Repository(registry + "/shop").At(releasetest.Digest(r.t, "a"))}}}
+	if err := helm.Offline().Check(deployment); err != nil {
+		r.t.Errorf("%s: %v", values, err)
+		return ""
+	}
+	loaded, err := chart.Load(deployment)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	rendered, err := loaded.RenderRevision(deployment, chart.Target{Capabilities: chartutil.DefaultCapabilities, Install: true})
+	if err != nil {
+		r.t.Errorf("%s: %v", values, err)
+	}
+	return rendered.Manifest
+}
+
+// pinnedTool is a tool that scripts/tools.sh pins and builds.
+func pinnedTool(t *testing.T, name string) string {
+	t.Helper()
+	pins, err := os.ReadFile("../../../scripts/tools.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	match := regexp.MustCompile(`\[` + regexp.QuoteMeta(name) + `\]=\S+@(\S+)`).FindStringSubmatch(string(pins))
+	if match == nil {
+		t.Fatalf("scripts/tools.sh pins no %s", name)
+	}
+	program, err := filepath.Abs("../../../bin/tools/" + name + "-" + match[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(program); err != nil {
+		t.Skipf("NOT CHECKED: needs %s, which scripts/test.sh builds", program)
+	}
+	return program
+}
+
+// helmCreate returns the files of what `helm create` makes.
+func helmCreate(t *testing.T, name, below string) map[string]string {
+	t.Helper()
+	dir := t.TempDir()
+	made, err := chartutil.Create(name, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	err = filepath.WalkDir(made, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		relative, _ := filepath.Rel(dir, path) // path is below it
+		files[filepath.Join(below, relative)] = string(content)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func merged(all ...map[string]string) map[string]string {
+	files := map[string]string{}
+	for _, one := range all {
+		for name, content := range one {
+			files[name] = content
+		}
+	}
+	return files
+}
+
+// TestRepositories: what init writes is read by what reads it in use, and a second run, with the same flags or without any, changes nothing.
+func TestRepositories(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		files map[string]string
+		args  []string
+		want  map[string]want
+	}{
+		"a Go service": {
+			files: map[string]string{"main.go": goService, "go.mod": goMod},
+			want:  map[string]want{"": {builder: "go", port: "8081", ready: "/readyz", alive: "/healthz"}},
+		},
+		"a Go service in cmd, with tools": {
+			files: map[string]string{"cmd/shop/main.go": goService, "tools/gen/main.go": "package main\n", "internal/x/x.go": "package x\n", "go.mod": goMod},
+			want:  map[string]want{"": {builder: "go", port: "8081", ready: "/readyz", alive: "/healthz"}},
+		},
+		"a Dockerfile": {
+			files: map[string]string{"main.py": "print()\n", "Dockerfile": dockerfile},
+			want:  map[string]want{"": {builder: "docker", port: "5000", ready: "/health", alive: "/health"}},
+		},
+		"a Dockerfile that is built from above": {
+			files: map[string]string{"src/main.py": "@app.get('/ping')\n", "deployment/Dockerfile": "FROM scratch\nCOPY src /app\nEXPOSE 8000\n"},
+			want:  map[string]want{"": {builder: "docker", port: "8000", ready: "/ping", alive: "/ping"}},
+		},
+		"a Go service with a Dockerfile": {
+			files: map[string]string{"main.go": goService, "go.mod": goMod, "Dockerfile": "FROM scratch\nEXPOSE 9090\n"},
+			args:  []string{"--builder", "docker"},
+			want:  map[string]want{"": {builder: "docker", port: "9090", ready: "/readyz", alive: "/healthz"}},
+		},
+		"a monorepo of three": {
+			files: map[string]string{
+				"cart/main.go": goService, "cart/go.mod": goMod,
+				"catalog/Dockerfile": dockerfile, "catalog/main.py": "print()\n",
+				"web/Dockerfile": "FROM node:24\nEXPOSE 3000\n", "web/server.js": "app.get('/api/health', ok)\n",
+			},
+			want: map[string]want{
+				"cart":    {builder: "go", port: "8081", ready: "/readyz", alive: "/healthz"},
+				"catalog": {builder: "docker", port: "5000", ready: "/health", alive: "/health"},
+				"web":     {builder: "docker", port: "3000", ready: "/api/health", alive: "/api/health"},
+			},
+		},
+		"three main packages of a module": {
+			files: map[string]string{"go.mod": goMod, "cmd/cart/main.go": goService, "cmd/catalog/main.go": strings.ReplaceAll(goService, "8081", "8082"), "cmd/web/main.go": strings.ReplaceAll(goService, "/readyz", "/ready")},
+			args:  []string{"--service", "cart=cmd/cart", "--service", "catalog=cmd/catalog", "--service", "web=cmd/web"},
+			want: map[string]want{
+				"cart":    {builder: "go", port: "8081", ready: "/readyz", alive: "/healthz"},
+				"catalog": {builder: "go", port: "8082", ready: "/readyz", alive: "/healthz"},
+				"web":     {builder: "go", port: "8081", ready: "/ready", alive: "/healthz"},
+			},
+		},
+		"helm create": {
+			files: merged(helmCreate(t, "shop", "chart"), map[string]string{"main.py": "print()\n", "Dockerfile": dockerfile}),
+			want:  map[string]want{"": {builder: "docker", chart: "chart/shop", port: "5000", ready: "/health", alive: "/health"}},
+		},
+		"helm create, and nothing is known of the service": {
+			files: merged(helmCreate(t, "shop", "charts"), map[string]string{"Dockerfile": "FROM nginx\n"}),
+			want:  map[string]want{"": {builder: "docker", chart: "charts/shop", port: "80", ready: "/", alive: "/"}},
+		},
+		"a chart for each of two services": {
+			files: merged(helmCreate(t, "cart", "charts"), helmCreate(t, "web", "charts"), map[string]string{"cart/Dockerfile": dockerfile, "web/Dockerfile": dockerfile}),
+			want: map[string]want{
+				"cart": {builder: "docker", chart: "charts/cart", port: "5000", ready: "/health", alive: "/health"},
+				"web":  {builder: "docker", chart: "charts/web", port: "5000", ready: "/health", alive: "/health"},
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRepository(t, test.files)
+			args := append(slices.Clone(required), test.args...)
+			for path, state := range r.must(args...) {
+				if state != "created" {
+					t.Errorf("%s is %s", path, state)
+				}
+			}
+			r.check(15, test.want)
+			for _, again := range [][]string{args, nil} {
+				for path, state := range r.must(again...) {
+					if state != "unchanged" {
+						t.Errorf("again, %s is %s", path, state)
+					}
+				}
+			}
+			if _, stdout, _ := r.init(); !strings.Contains(stdout, "nothing has changed") {
+				t.Errorf("the second run does not say that it changed nothing:\n%s", stdout)
+			}
+		})
+	}
+}
+
+// TestThePage runs the command of docs/workflow.md.
+func TestThePage(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../../docs/workflow.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, found := strings.Cut(string(page), "\n```sh\nonedigest init ")
+	line, _, _ = strings.Cut(line, "```")
+	if !found {
+		t.Fatal("docs/workflow.md does not begin a block with onedigest init")
+	}
+	r := newRepository(t, map[string]string{"main.go": goService, "go.mod": goMod})
+	r.must(append(strings.Fields(strings.ReplaceAll(line, "\\\n", " ")), "--pin", pin)...)
+	r.check(15, map[string]want{"": {builder: "go", port: "8081", ready: "/readyz", alive: "/healthz"}})
+}
+
+// TestPolicyAndTerraform: the rules and the variables are read by what reads them in use.
+func TestPolicyAndTerraform(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t, map[string]string{"main.go": goService, "go.mod": goMod, ".git/config": "[core]\n\tbare = false\n[remote \"origin\"]\n\turl = git@github.com:octo/shop.git\n"})
+	states := r.must("--repository", registry+"/shop", "--pin", pin, "--policy", "--sign-key", "staging=awskms:///alias/staging", "--sign-key", "production=awskms:///alias/production",
+		"--terraform", "infra/account.tfvars", "--cluster-admin", "arn:aws:iam::123456789012:role/platform")
+	if states[".onedigest.yaml"] != "created" || states["infra/account.tfvars"] != "created" {
+		t.Fatalf("got %v", states)
+	}
+	r.check(15, map[string]want{"": {builder: "go", port: "8081", ready: "/readyz", alive: "/healthz"}})
+	rules, err := policyfile.Parse(".onedigest.yaml", []byte(r.read(".onedigest.yaml")))
+	if err != nil || len(rules.Ladder) != 2 || rules.Ladder[1].Requires.Smoked == nil || len(rules.Ladder[0].Signers) != 1 {
+		t.Errorf("the rules are %+v, %v", rules, err)
+	}
+	c := r.call()
+	if diff := cmp.Diff([]map[string]any{
+		{"name": "staging", "cluster": "shop", "role": "arn:aws:iam::123456789012:role/shop-deploy-staging", "values": "deploy/staging.yaml", "sign-key": "awskms:///alias/staging", "verify-key": "policy"},
+		{"name": "production", "cluster": "shop", "role": "arn:aws:iam::123456789012:role/shop-deploy-production", "values": "deploy/production.yaml", "sign-key": "awskms:///alias/production"},
+	}, c.environments); diff != "" || c.with["role"] != "arn:aws:iam::123456789012:role/shop-build" {
+		t.Errorf("the build's role is %s, the environments (-want +got):\n%s", c.with["role"], diff)
+	}
+	variables := r.read("infra/account.tfvars")
+	declared := ""
+	paths, err := filepath.Glob("../../../terraform/aws_infra/variables*.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		declared += string(content)
+	}
+	for _, set := range regexp.MustCompile(`(?m)^([a-z_]+) += `).FindAllStringSubmatch(variables, -1) {
+		if !strings.Contains(declared, "variable \""+set[1]+"\"") {
+			t.Errorf("terraform/aws_infra has no variable %q", set[1])
+		}
+	}
+	if want := "github_repository   = \"octo/shop\"\n"; !strings.Contains(variables, want) {
+		t.Errorf("got no %q in\n%s", want, variables)
+	}
+	for path, state := range r.must() {
+		if state != "unchanged" {
+			t.Errorf("again, %s is %s", path, state)
+		}
+	}
+}
+
+// TestAmbiguity: what has two answers, or none, is bad input that names the flag, and nothing is written.
+func TestAmbiguity(t *testing.T) {
+	t.Parallel()
+	shop := map[string]string{"main.go": goService, "go.mod": goMod}
+	for name, test := range map[string]struct {
+		files map[string]string
+		args  []string
+		want  []string
+	}{
+		"no flags":             {shop, nil, []string{"--repository", "--pin", "--cluster", "--cluster"}},
+		"GHCR":                 {shop, []string{"--repository", "ghcr.io/octo/shop", "--pin", pin, "--runner", "mine"}, []string{"--repository"}},
+		"no role":              {shop, []string{"--repository", registry + "/shop", "--pin", pin, "--cluster", "staging=a", "--cluster", "production=b"}, []string{"--environment-role", "--environment-role", "--role"}},
+		"an environment":       {shop, append(slices.Clone(required), "--cluster", "preview=x"), []string{"--cluster"}},
+		"nothing":              {map[string]string{"README.md": ""}, required, []string{"--context"}},
+		"two builders":         {merged(shop, map[string]string{"Dockerfile": dockerfile}), required, []string{"--builder"}},
+		"two main packages":    {map[string]string{"go.mod": goMod, "cmd/a/main.go": goService, "cmd/b/main.go": goService}, required, []string{"--main"}},
+		"one in another":       {merged(shop, map[string]string{"worker/Dockerfile": dockerfile}), required, []string{"--service"}},
+		"two charts":           {merged(shop, helmCreate(t, "a", "."), helmCreate(t, "b", ".")), required, []string{"--chart"}},
+		"no chart":             {shop, append(slices.Clone(required), "--chart", "charts/none"), []string{"--chart"}},
+		"two ports":            {map[string]string{"Dockerfile": "FROM scratch\nEXPOSE 8080 9090\nHEALTHCHECK CMD curl http://localhost/ready\n"}, required, []string{"--port"}},
+		"no port and no probe": {map[string]string{"Dockerfile": "FROM scratch\n"}, required, []string{"--port", "--probe"}},
+		"a port of root":       {map[string]string{"Dockerfile": "FROM nginx\nEXPOSE 80\n"}, append(slices.Clone(required), "--probe", "/"), []string{"--port"}},
+		"two probes":           {map[string]string{"Dockerfile": "FROM scratch\nEXPOSE 8080\n", "a.js": "get('/a/health')\nget('/b/health')\n"}, required, []string{"--probe"}},
+		"another's service":    {shop, append(slices.Clone(required), "--port", "cart=80"), []string{"--port"}},
+		"a name for workflows": {map[string]string{"${{ x }}/Dockerfile": dockerfile}, required, []string{"--context"}},
+		"Terraform":            {shop, append(slices.Clone(required), "--terraform", "a.tf"), []string{"--cluster-admin", "--github-repository", "--terraform", "--cluster", "--environment-role", "--environment-role"}},
+		"some keys":            {shop, append(slices.Clone(required), "--sign-key", "staging=awskms:///alias/a"), []string{"--sign-key"}},
+		"a key in a file":      {shop, append(slices.Clone(required), "--sign-key", "staging=a.pem"), []string{"--sign-key"}},
+		"a path outside":       {shop, append(slices.Clone(required), "--terraform", "../a.tfvars"), []string{"--terraform"}},
+		"four environments":    {shop, append(slices.Clone(required), "--environments", "a,b,staging,production"), []string{"--environments"}},
+		"two answers":          {shop, append(slices.Clone(required), "--service", "a=.", "--context", "."), []string{"--context"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRepository(t, test.files)
+			code, _, stderr := r.init(test.args...)
+			var flags []string
+			for _, match := range regexp.MustCompile(`(?m)^init: bad input: (--[a-z-]+)`).FindAllStringSubmatch(stderr, -1) {
+				flags = append(flags, match[1])
+			}
+			slices.Sort(flags)
+			slices.Sort(test.want)
+			if diff := cmp.Diff(test.want, flags); diff != "" || code != release.ExitInput {
+				t.Errorf("exit code %d, flags (-want +got):\n%s%s", code, diff, stderr)
+			}
+			if _, err := os.Stat(filepath.Join(r.dir, ".github")); err == nil {
+				t.Error("something was written")
+			}
+		})
+	}
+}
+
+// TestDifferences: a file that differs is shown and kept, unless it may be replaced; what somebody wrote into values is not shown.
+func TestDifferences(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t, map[string]string{"main.go": goService, "go.mod": goMod})
+	r.must(required...)
+	r.write("deploy/staging.yaml", "secret:\n  PASSWORD: hunter2-hunter2\n- hunter2-in-a-list\n")
+	code, stdout, stderr := r.init(required...)
+	if code != release.ExitFailed || !strings.Contains(stderr, `"deploy/staging.yaml" differ`) || !strings.Contains(stdout, "+containerPort: 8081") || !strings.Contains(stdout, "PASSWORD: …") || strings.Contains(stdout+stderr, "hunter2") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	if got := r.read("deploy/staging.yaml"); !strings.HasPrefix(got, "secret:") {
+		t.Errorf("the file was replaced:\n%s", got)
+	}
+	if states := r.must(append(slices.Clone(required), "--overwrite")...); states["deploy/staging.yaml"] != "replaced" || states["deploy/production.yaml"] != "unchanged" {
+		t.Errorf("got %v", states)
+	}
+	r.write("elsewhere/x", "")
+	if err := errors.Join(os.RemoveAll(filepath.Join(r.dir, "deploy")), os.Symlink(r.t.TempDir(), filepath.Join(r.dir, "deploy"))); err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, stderr := r.init(required...); code == 0 {
+		t.Errorf("wrote through a link that leads out of the repository:\n%s%s", stdout, stderr)
+	}
+}
+
+// TestQuestions: on a terminal, what is missing is asked for, one after another.
+func TestQuestions(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t, map[string]string{"main.go": goService, "go.mod": goMod, "Dockerfile": dockerfile})
+	answers := map[string][]string{"--pin": {pin}, "--repository": {"registry.example.com/shop"}, "--builder": {"go"}, "--cluster": {"staging=a", "production=b"},
+		"--environment-role": {"staging=arn:aws:iam::123456789012:role/a", "production=arn:aws:iam::123456789012:role/b"}, "--region": {"eu-central-1"}}
+	r.ask = func(question string) (string, error) {
+		left := answers[question]
+		if len(left) == 0 {
+			return "", errors.New("no answer to " + question)
+		}
+		answers[question] = left[1:]
+		return left[0], nil
+	}
+	r.must()
+	r.check(15, map[string]want{"": {builder: "go", port: "8081", ready: "/readyz", alive: "/healthz"}})
+	r.write("deploy/checks.yaml", "checks: []\n")
+	answers[`replace "deploy/checks.yaml"? yes or no`] = []string{"no", "yes"}
+	if code, _, stderr := r.init(); code != release.ExitFailed {
+		t.Errorf("exit code %d after no:\n%s", code, stderr)
+	}
+	if states := r.must(); states["deploy/checks.yaml"] != "replaced" {
+		t.Errorf("after yes: %v", states)
+	}
+	answers["--service"] = nil
+	r = newRepository(t, nil)
+	r.ask = func(string) (string, error) { return "", errors.New("closed") }
+	if code, _, stderr := r.init(); code != release.ExitInput && code != release.ExitFault || !strings.Contains(stderr, "closed") {
+		t.Errorf("exit code %d without answers:\n%s", code, stderr)
+	}
+}

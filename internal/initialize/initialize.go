@@ -1,0 +1,258 @@
+// Package initialize writes into a repository what takes its services to production: the workflow that calls pipeline.yaml, the values of each environment, the
+// smoke checks, and where they are wanted the rules of promotion and the variables of Terraform.
+package initialize
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/initialize/survey"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/pmezard/go-difflib/difflib"
+)
+
+// Deps are what the verb works with.
+type Deps struct {
+	Tree     fs.FS // the repository
+	Files    Files
+	Ask      func(question string) (answer string, err error) // nil: nobody can be asked
+	Version  string                                           // of this program if it is a release, else ""
+	Reporter release.Reporter
+}
+
+// Files writes into the repository.
+type Files interface {
+	// Write writes a file, or replaces it, and makes its directories. It follows no symbolic link out of the repository.
+	Write(path string, content []byte) error
+}
+
+// Result says what the repository has now.
+type Result struct {
+	Files []File   `json:"files"`
+	Next  []string `json:"next"` // what is left to do, outside of the repository
+}
+
+// File is a written file.
+type File struct {
+	Path  string `json:"path"`
+	State State  `json:"state"`
+}
+
+// State is what became of a file.
+type State string
+
+// The states of a file.
+const (
+	Created   State = "created"
+	Replaced  State = "replaced"
+	Unchanged State = "unchanged"
+)
+
+// Run decides what the files say, compares them with those that are there, and writes the others. If one that is there differs and may not be replaced, nothing is
+// written, and the error is a *release.Refusal.
+func Run(ctx context.Context, settings *Settings, deps Deps) (Result, error) {
+	found, err := survey.Look(deps.Tree)
+	if err != nil {
+		return Result{}, err
+	}
+	settings.recall(found.Caller)
+	made, err := settle(ctx, settings, found, deps)
+	if err != nil {
+		return Result{}, err
+	}
+	report(made, deps.Reporter)
+	files := made.files()
+	states, err := compare(files, deps)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := permit(ctx, settings.Overwrite, files, states, deps); err != nil {
+		return Result{}, err
+	}
+	result := Result{Next: made.next(found)}
+	for i, file := range files {
+		if states[i] != Unchanged {
+			if err := deps.Files.Write(file.path, []byte(file.content)); err != nil {
+				return result, err
+			}
+		}
+		result.Files = append(result.Files, File{file.path, states[i]})
+		deps.Reporter.Infof("%s: %s", states[i], file.path)
+	}
+	if !slices.ContainsFunc(states, func(state State) bool { return state != Unchanged }) {
+		deps.Reporter.Infof("nothing has changed: the repository has all of it")
+	}
+	for _, step := range result.Next {
+		deps.Reporter.Infof("next: %s", step)
+	}
+	return result, nil
+}
+
+// maxQuestions is how often somebody is asked.
+const maxQuestions = 50
+
+// settle makes the plan, and asks for what is missing if somebody can be asked. Otherwise all of it is one *release.InputError.
+func settle(ctx context.Context, settings *Settings, found survey.Found, deps Deps) (plan, error) {
+	for range maxQuestions {
+		d := &decider{settings: settings, found: found, tree: deps.Tree, version: deps.Version}
+		made, err := d.decide()
+		if err != nil {
+			return made, err
+		}
+		if len(d.problems) == 0 {
+			return made, nil
+		}
+		input := &release.InputError{Problems: d.problems}
+		if deps.Ask == nil || ctx.Err() != nil {
+			return made, errors.Join(context.Cause(ctx), input)
+		}
+		first := d.problems[0]
+		deps.Reporter.Infof("%s; %s", first.What, first.Do)
+		answer, err := deps.Ask("--" + first.Setting)
+		if err != nil {
+			return made, errors.Join(err, input)
+		}
+		if err := settings.answer(first.Setting, strings.TrimSpace(answer)); err != nil {
+			return made, err
+		}
+	}
+	return plan{}, release.BadInput("the answers", fmt.Sprintf("%d of them left something open", maxQuestions), "give flags")
+}
+
+// report says what was found.
+func report(made plan, reporter release.Reporter) {
+	for _, s := range made.services {
+		what := "Go main package " + s.main
+		if s.builder == "docker" {
+			what = "Dockerfile " + s.dockerfile
+		}
+		line := fmt.Sprintf("%s: %s of %q", firstOf(s.name, "the service"), what, s.context)
+		if s.chart != nil {
+			line += fmt.Sprintf(", chart %q", s.chart.Dir)
+		} else {
+			line += ", the common chart, which runs it as user 65532 with a file system that it cannot write"
+		}
+		if s.port.Value != "" {
+			line += fmt.Sprintf(", port %s (%s)", s.port.Value, s.port.File)
+		}
+		if s.ready.Value != "" {
+			line += fmt.Sprintf(", ready at %s (%s)", s.ready.Value, s.ready.File)
+		}
+		reporter.Infof("%s", line)
+		if s.name != "" && s.chart != nil {
+			for _, e := range made.environments {
+				if unused := s.chart.Values[e.name]; unused != "" {
+					reporter.Warnf("%q is not used: the values of %q in %q are %q", unused, s.name, e.name, valuesFile(s, e.name))
+				}
+			}
+		}
+	}
+}
+
+func firstOf(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
+}
+
+// compare compares the files with those that are there.
+func compare(files []file, deps Deps) ([]State, error) {
+	states := make([]State, len(files))
+	for i, file := range files {
+		there, err := fs.ReadFile(deps.Tree, file.path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			states[i] = Created
+		case err != nil:
+			return nil, release.BadInput(file.path, err.Error(), "move it away")
+		case bytes.Equal(there, []byte(file.content)):
+			states[i] = Unchanged
+		default:
+			states[i] = Replaced
+			deps.Reporter.Raw(difference(file, string(there)))
+		}
+	}
+	return states, nil
+}
+
+// difference returns how a file that is there differs from what would be written. What somebody else wrote into values may be a secret: only its keys are shown.
+func difference(file file, there string) string {
+	if file.values {
+		there = keysOnly(there, file.content)
+	}
+	text, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{A: difflib.SplitLines(there), B: difflib.SplitLines(file.content), FromFile: file.path, ToFile: "what init writes", Context: 2})
+	if err != nil {
+		return file.path + " differs"
+	}
+	return text
+}
+
+// keysOnly returns a text of YAML without the values of those lines that another text does not have.
+func keysOnly(there, content string) string {
+	known := strings.Split(content, "\n")
+	lines := strings.Split(there, "\n")
+	for i, line := range lines {
+		if slices.Contains(known, line) {
+			continue
+		}
+		key, _, hasKey := strings.Cut(line, ":")
+		if !hasKey || strings.ContainsAny(key, "{[\"'#") {
+			key = line[:len(line)-len(strings.TrimLeft(line, " -"))]
+		} else {
+			key += ":"
+		}
+		lines[i] = key + " …"
+	}
+	return strings.Join(lines, "\n")
+}
+
+// permit refuses to replace files unless that was asked for.
+func permit(ctx context.Context, overwrite bool, files []file, states []State, deps Deps) error {
+	var differing []string
+	for i, state := range states {
+		if state == Replaced {
+			differing = append(differing, fmt.Sprintf("%q", files[i].path))
+		}
+	}
+	if err := context.Cause(ctx); err != nil {
+		return fmt.Errorf("writing the files: %w", err)
+	}
+	if len(differing) == 0 || overwrite {
+		return nil
+	}
+	if deps.Ask != nil {
+		answer, err := deps.Ask("replace " + strings.Join(differing, ", ") + "? yes or no")
+		if err == nil && strings.EqualFold(strings.TrimSpace(answer), "yes") {
+			return nil
+		}
+	}
+	return &release.Refusal{Why: strings.Join(differing, ", ") + " differ from what init writes, as shown, and nothing was written", Do: "give --overwrite to replace them, or the flags that they were written with"}
+}
+
+// next returns what is left to do.
+func (p plan) next(found survey.Found) (steps []string) {
+	steps = append(steps, "commit the files")
+	settings := "the repository's settings"
+	if found.GitHub != "" {
+		settings = "https://github.com/" + found.GitHub + "/settings/environments"
+	}
+	for i, e := range p.environments {
+		if i == 0 {
+			steps = append(steps, fmt.Sprintf("make the environment %q in %s, before the first run", e.name, settings))
+			continue
+		}
+		steps = append(steps, fmt.Sprintf("make the environment %q there with reviewers and a rule for the branch %q: without it GitHub makes one that nobody approves", e.name, p.branch))
+	}
+	if p.terraform != nil {
+		steps = append(steps, "apply terraform/aws_infra of onedigest with -var-file="+p.terraform.file)
+	} else if p.role != "" {
+		steps = append(steps, "let the AWS roles trust this repository (docs/existing-cluster.md of onedigest)")
+	}
+	return steps
+}

@@ -1,0 +1,156 @@
+package initialize
+
+import (
+	"encoding/json"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/initialize/survey"
+	"github.com/onedigest/onedigest/internal/setting"
+	"go.yaml.in/yaml/v3"
+)
+
+// environmentJSON is an entry of the input environments of pipeline.yaml.
+type environmentJSON struct {
+	Name      string `json:"name"`
+	Cluster   string `json:"cluster,omitempty"`
+	Role      string `json:"role,omitempty"`
+	Values    string `json:"values,omitempty"`
+	SignKey   string `json:"sign-key,omitempty"`
+	VerifyKey string `json:"verify-key,omitempty"`
+}
+
+// serviceJSON is an entry of its input services.
+type serviceJSON struct {
+	Paths      []string `json:"paths,omitempty"`
+	Context    string   `json:"context,omitempty"`
+	Builder    string   `json:"builder,omitempty"`
+	Main       string   `json:"main,omitempty"`
+	Dockerfile string   `json:"dockerfile,omitempty"`
+	Chart      string   `json:"chart,omitempty"`
+	Checks     string   `json:"checks,omitempty"`
+}
+
+// byPolicy is the verify-key that leaves it to the file of rules what an environment requires.
+const byPolicy = "policy"
+
+// recall gives, as if by flags, what a workflow of the repository gives to pipeline.yaml, unless it is given now. What it gives by an expression, or in a form that
+// no flag takes, is not known here.
+func (s *Settings) recall(caller *survey.Caller) {
+	if caller == nil {
+		return
+	}
+	inputs := s.set.Inputs()
+	given := func(name string) bool { _, is := inputs[name]; return is }
+	recalled := setting.Values{}
+	put := func(name string, texts ...string) {
+		texts = slices.DeleteFunc(texts, func(text string) bool { return text == "" || strings.Contains(text, "${{") })
+		if len(texts) > 0 && !given(name) {
+			recalled[name] = setting.Input{Texts: texts, Origin: caller.File}
+		}
+	}
+	put("pin", caller.Pin)
+	put("branch", caller.Branch)
+	for _, name := range []string{"repository", "role", "region", "runner", "build-runner"} {
+		put(name, caller.With[name])
+	}
+	var environments []environmentJSON
+	_ = json.Unmarshal([]byte(caller.With["environments"]), &environments) // none if an expression is in it
+	var names, clusters, roles, keys []string
+	for _, one := range environments {
+		names = append(names, one.Name)
+		clusters, roles, keys = appendPair(clusters, one.Name, one.Cluster), appendPair(roles, one.Name, one.Role), appendPair(keys, one.Name, one.SignKey)
+		if one.VerifyKey == byPolicy {
+			put("policy", "true")
+		}
+	}
+	put("environments", names...)
+	put("cluster", clusters...)
+	put("environment-role", roles...)
+	put("sign-key", keys...)
+	if !given("service") && !given("context") {
+		s.recallServices(caller, put)
+	}
+	maps.Copy(inputs, recalled)
+	if s.set.Apply(inputs) != nil { // what somebody wrote by hand is no flag's value, or contradicts one
+		for name := range recalled {
+			delete(inputs, name)
+		}
+		_ = s.set.Apply(inputs) // valid before
+	}
+}
+
+// recallServices recalls what is built.
+func (s *Settings) recallServices(caller *survey.Caller, put func(name string, texts ...string)) {
+	var services map[string]serviceJSON
+	if json.Unmarshal([]byte(caller.With["services"]), &services) != nil {
+		put("context", caller.With["context"])
+		put("builder", strings.Replace(caller.With["builder"], "auto", "", 1))
+		put("main", caller.With["main"])
+		put("chart", caller.With["chart"])
+		return
+	}
+	var dirs, charts []string
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		one := services[name]
+		dir := path.Join(one.Context, one.Main)
+		if one.Dockerfile != "" {
+			dir = path.Join(one.Context, path.Dir(one.Dockerfile))
+		}
+		dirs, charts = appendPair(dirs, name, dir), appendPair(charts, name, one.Chart)
+	}
+	put("service", dirs...)
+	put("chart", charts...)
+}
+
+// appendPair appends NAME=VALUE if there is a value.
+func appendPair(pairs []string, name, value string) []string {
+	if value == "" {
+		return pairs
+	}
+	return append(pairs, name+"="+value)
+}
+
+// known is what a values file of an earlier run says.
+type known struct{ file, port, ready, alive string }
+
+// before reads the values of a service's first environment, if they are there.
+func (d *decider) before(s service) (k known) {
+	if len(d.settings.Environments) == 0 {
+		return k
+	}
+	k.file = valuesFile(s, d.settings.Environments[0].String())
+	content, err := fs.ReadFile(d.tree, k.file)
+	var values map[string]any
+	if err != nil || yaml.Unmarshal(content, &values) != nil {
+		return k
+	}
+	at := pathsOf(s.chart)
+	k.port, k.ready, k.alive = textAt(values, at.port), textAt(values, at.ready), textAt(values, at.alive)
+	if _, err := parseProbe(k.ready); err != nil {
+		k.ready, k.alive = "", ""
+	}
+	if _, err := parsePort(k.port); err != nil {
+		k.port = ""
+	}
+	return k
+}
+
+// textAt returns a text or a number at a path of keys with dots between them, "" if there is none.
+func textAt(values map[string]any, at string) string {
+	keys := strings.Split(at, ".")
+	for _, key := range keys[:len(keys)-1] {
+		values, _ = values[key].(map[string]any)
+	}
+	switch found := values[keys[len(keys)-1]].(type) {
+	case string:
+		return found
+	case int:
+		return strconv.Itoa(found)
+	}
+	return ""
+}

@@ -1,0 +1,280 @@
+package initialize
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/initialize/survey"
+)
+
+// file is a file of the repository, as init writes it.
+type file struct {
+	path, content string
+	values        bool // of a chart
+}
+
+// files returns all files of a plan.
+func (p plan) files() []file {
+	all := []file{{path: p.workflow, content: p.workflowContent()}}
+	for _, s := range p.services {
+		for i, e := range p.environments {
+			if name := valuesFile(s, e.name); s.chart == nil || s.chart.Values[e.name] != name {
+				all = append(all, file{name, valuesContent(s, e.name, i == len(p.environments)-1), true})
+			}
+		}
+		all = append(all, file{path: checksFile(s), content: checksContent(s)})
+	}
+	if p.policy {
+		all = append(all, file{path: ".onedigest.yaml", content: p.policyContent()})
+	}
+	if p.terraform != nil {
+		all = append(all, file{path: p.terraform.file, content: p.terraform.content()})
+	}
+	return all
+}
+
+// maxLines is how long the workflow of one service is at most.
+const maxLines = 15
+
+// workflowContent returns the workflow that calls pipeline.yaml.
+func (p plan) workflowContent() string {
+	several := p.services[0].name != ""
+	lines := []string{"name: delivery # written by onedigest init", fmt.Sprintf("on: {push: {branches: [%s]}}", p.branch), "permissions: {contents: read, id-token: write}",
+		"jobs:", "  pipeline:", "    uses: onedigest/onedigest/.github/workflows/pipeline.yaml@" + p.pin, "    with:"}
+	if several { // the last successful run is asked for
+		lines[2] = "permissions: {contents: read, id-token: write, actions: read}"
+	}
+	input := func(name, value string) {
+		if value != "" {
+			lines = append(lines, "      "+name+": "+value)
+		}
+	}
+	input("repository", p.repository.String())
+	input("role", p.role)
+	input("region", p.region)
+	input("build-runner", p.buildRunner)
+	input("runner", p.runner)
+	if !several {
+		s := p.services[0].json()
+		input("context", s.Context)
+		input("builder", s.Builder)
+		input("main", s.Main)
+		input("dockerfile", s.Dockerfile)
+		input("chart", s.Chart)
+		input("checks", s.Checks)
+	}
+	environments, services := p.environmentLines(), p.serviceLines()
+	if length := len(lines) + 1 + len(environments) + len(services); length < maxLines || length == maxLines && !several {
+		lines = append(lines, "      environments: |")
+		lines = append(lines, indented(environments)...)
+	} else { // no text in it has a quotation mark of YAML
+		for i := range environments {
+			environments[i] = strings.TrimSpace(environments[i])
+		}
+		lines = append(lines, "      environments: '"+strings.Join(environments, " ")+"'")
+	}
+	if several {
+		lines = append(lines, "      services: |")
+		lines = append(lines, indented(services)...)
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+func indented(lines []string) (all []string) {
+	for _, line := range lines {
+		all = append(all, "        "+line)
+	}
+	return all
+}
+
+// environmentLines returns the list of environments as JSON, one a line.
+func (p plan) environmentLines() []string {
+	var lines []string
+	for i, e := range p.environments {
+		values := valuesFile(p.services[0], e.name)
+		if p.services[0].name != "" {
+			values = valuesFile(service{name: "{0}"}, e.name)
+		}
+		entry := environmentJSON{Name: e.name, Cluster: e.cluster, Role: e.role, Values: values, SignKey: e.signKey}
+		if p.policy && i < len(p.environments)-1 {
+			entry.VerifyKey = byPolicy
+		}
+		lines = append(lines, " "+spaced(entry)+",")
+	}
+	return bracketed("[", lines, "]")
+}
+
+// serviceLines returns the services as JSON, one a line; none for one without a name.
+func (p plan) serviceLines() []string {
+	var lines []string
+	for _, s := range p.services {
+		if s.name != "" {
+			lines = append(lines, fmt.Sprintf(" %q: %s,", s.name, spaced(s.json())))
+		}
+	}
+	return bracketed("{", lines, "}")
+}
+
+// bracketed puts brackets in the place of the first space and the last comma.
+func bracketed(open string, lines []string, end string) []string {
+	if len(lines) > 0 {
+		lines[0] = open + lines[0][1:]
+		last := &lines[len(lines)-1]
+		*last = strings.TrimSuffix(*last, ",") + end
+	}
+	return lines
+}
+
+// spaced returns a value as JSON on one line, with a space after each colon and comma. No value has one of these before a quote.
+func spaced(value any) string {
+	text, err := json.Marshal(value)
+	if err != nil {
+		panic(err) // structs of texts
+	}
+	return strings.NewReplacer(`":`, `": `, `,"`, `, "`).Replace(string(text))
+}
+
+// json returns what pipeline.yaml is told of a service. What it finds out by itself is left out.
+func (s service) json() serviceJSON {
+	entry := serviceJSON{Checks: checksFile(s), Dockerfile: s.dockerfile}
+	if s.context != "." {
+		entry.Context = s.context
+	}
+	if s.main != "." {
+		entry.Main = s.main
+	}
+	if len(s.build.Mains) > 0 && len(s.build.Dockerfiles) > 0 {
+		entry.Builder = s.builder
+	}
+	if !strings.Contains(s.dockerfile, "/") {
+		entry.Dockerfile = ""
+	}
+	if s.chart != nil {
+		entry.Chart = s.chart.Dir
+	}
+	if len(s.paths) > 0 {
+		entry.Paths = append(slices.Clone(s.paths), "deploy/"+s.name+"-*")
+		if s.chart != nil && !survey.Contains(s.context, s.chart.Dir) {
+			entry.Paths = append(entry.Paths, s.chart.Dir+"/**")
+		}
+	}
+	return entry
+}
+
+// valuesFile returns the path of the values of an environment: the chart's own if it has some for the only service.
+func valuesFile(s service, environment string) string {
+	if s.name != "" {
+		return "deploy/" + s.name + "-" + environment + ".yaml"
+	}
+	if s.chart != nil && s.chart.Values[environment] != "" {
+		return s.chart.Values[environment]
+	}
+	return "deploy/" + environment + ".yaml"
+}
+
+func checksFile(s service) string {
+	return path.Join("deploy", strings.TrimPrefix(s.name+"-checks.yaml", "-"))
+}
+
+// valuePaths are the paths of values of a chart.
+type valuePaths struct{ port, ready, alive string }
+
+// pathsOf returns those of a chart, or of the common one.
+func pathsOf(chart *survey.Chart) valuePaths {
+	if chart == nil {
+		return valuePaths{"containerPort", "probes.readiness.path", "probes.liveness.path"}
+	}
+	return valuePaths{chart.Port, chart.Ready, chart.Alive}
+}
+
+// valuesContent returns the values of an environment. The last one, which users see, has two pods of the common chart.
+func valuesContent(s service, environment string, last bool) string {
+	if s.chart == nil {
+		replicas := 1
+		if last {
+			replicas = 2
+		}
+		return fmt.Sprintf("# Values of onedigest's common chart for %s. All of them: charts/service/README.md of onedigest.\nreplicas: %d\ncontainerPort: %s\nprobes:\n  startup: {path: %s}\n  readiness: {path: %s}\n  liveness: {path: %s}\n",
+			environment, replicas, s.port.Value, s.alive.Value, s.ready.Value, s.alive.Value)
+	}
+	at := pathsOf(s.chart)
+	text := fmt.Sprintf("# Values of %s for %s. All of them: %s/values.yaml\n", s.chart.Dir, environment, s.chart.Dir)
+	tree := node{}
+	tree.put(at.port, s.port.Value)
+	tree.put(at.ready, s.ready.Value)
+	tree.put(at.alive, s.alive.Value)
+	if len(tree.keys) == 0 {
+		return text + "{}\n"
+	}
+	return text + tree.yaml("")
+}
+
+// node is a mapping of YAML in the order in which its keys were put.
+type node struct {
+	keys   []string
+	values map[string]string
+	inner  map[string]*node
+}
+
+// put puts a value at a path of keys with dots between them; nothing without both.
+func (n *node) put(at, value string) {
+	if at == "" || value == "" {
+		return
+	}
+	if n.values == nil {
+		n.values, n.inner = map[string]string{}, map[string]*node{}
+	}
+	key, rest, nested := strings.Cut(at, ".")
+	if n.inner[key] == nil && n.values[key] == "" {
+		n.keys = append(n.keys, key)
+	}
+	if !nested {
+		n.values[key] = value
+		return
+	}
+	if n.inner[key] == nil {
+		n.inner[key] = new(node)
+	}
+	n.inner[key].put(rest, value)
+}
+
+// yaml returns the mapping as YAML.
+func (n *node) yaml(indent string) string {
+	var text strings.Builder
+	for _, key := range n.keys {
+		if inner := n.inner[key]; inner != nil {
+			fmt.Fprintf(&text, "%s%s:\n%s", indent, key, inner.yaml(indent+"  "))
+			continue
+		}
+		fmt.Fprintf(&text, "%s%s: %s\n", indent, key, n.values[key])
+	}
+	return text.String()
+}
+
+// checksContent returns the smoke checks of a service.
+func checksContent(s service) string {
+	ready := s.ready.Value
+	if ready == "" {
+		ready = s.chart.ReadyPath
+	}
+	return fmt.Sprintf("# What smoke asks of each new revision. All that a check can ask: docs/checks.md of onedigest\nchecks:\n  - name: ready\n    path: %s\n", ready)
+}
+
+// policyContent returns the rules of promotion: each environment requires a pass of the one before it.
+func (p plan) policyContent() string {
+	var text strings.Builder
+	text.WriteString("# What an environment requires of an image: a pass of smoke in the one before it. All rules: docs/policy.md of onedigest\nversion: 1\nenvironments:\n")
+	for i, e := range p.environments {
+		fmt.Fprintf(&text, "  - name: %s\n", e.name)
+		if e.signKey != "" {
+			fmt.Fprintf(&text, "    signers: [%q]\n", e.signKey)
+		}
+		if i > 0 {
+			fmt.Fprintf(&text, "    requires:\n      smoked: {in: %s}\n", p.environments[i-1].name)
+		}
+	}
+	return text.String()
+}
