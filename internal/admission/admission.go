@@ -104,7 +104,7 @@ type requirement struct {
 	name          string // as the rules call it
 	predicateType string
 	signers       []policy.Signer
-	in            release.Environment // that the statement is about; "" for built
+	in            release.Environment // that the statement is about; "" for built and listed
 	smoked        *policy.Smoked      // nil for the others
 }
 
@@ -113,6 +113,9 @@ type requirement struct {
 func requirements(rung policy.Rung, deps Deps) (list []requirement, err error) {
 	if built := rung.Requires.Built; built != nil {
 		list = append(list, requirement{name: policy.FactBuilt, predicateType: deps.TypeOf(fact.Built), signers: built.Signers})
+	}
+	if listed := rung.Requires.Listed; listed != nil {
+		list = append(list, requirement{name: policy.FactListed, predicateType: deps.TypeOf(fact.Listed), signers: listed.Signers})
 	}
 	if deployed := rung.Requires.Deployed; deployed != nil {
 		list = append(list, requirement{name: policy.FactDeployed, predicateType: deps.TypeOf(fact.Deployed), signers: deps.Policy.SignersOf(deployed.In), in: deployed.In})

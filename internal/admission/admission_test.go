@@ -38,6 +38,7 @@ environments:
     signers: [keys/production.pub]
     requires:
       built: {signers: [keys/build.pub]}
+      listed: {signers: [keys/build.pub]}
       deployed: {in: staging}
       smoked: {max-age: 336h, soak: 30m, checks: 2, check-names: [home], check-digest: "sha256:f24e4c0bebec9efbe9c85060cd69f5f1283ec5f86e701b76d2e5c594dc601cbe"}
       scanned: {signers: [keys/scan.pub]}

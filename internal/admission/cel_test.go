@@ -78,7 +78,7 @@ func TestExpressionsOfKyverno(t *testing.T) {
 		t.Fatal(err)
 	}
 	proved := func(change func(attested)) attested {
-		all := attested{"built": {"built1": {"predicate": map[string]any{}}}, "deployed": {"deployed1": {"predicate": map[string]any{"environment": "staging"}}}, "smoked": {"smoked1": smokeStatement(nil)}}
+		all := attested{"built": {"built1": {"predicate": map[string]any{}}}, "listed": {"listed1": {"predicate": map[string]any{}}}, "deployed": {"deployed1": {"predicate": map[string]any{"environment": "staging"}}}, "smoked": {"smoked1": smokeStatement(nil)}}
 		if change != nil {
 			change(all)
 		}
@@ -96,6 +96,7 @@ func TestExpressionsOfKyverno(t *testing.T) {
 		"the first signer's failed, the other's passed": {proved(func(all attested) {
 			all["smoked"] = map[string]map[string]any{"smoked1": smokeStatement(func(p, _ map[string]any) { p["result"] = "FAILED" }), "smoked2": smokeStatement(nil)}
 		}), true},
+		"not listed":   {proved(func(all attested) { delete(all, "listed") }), false},
 		"not built":    {proved(func(all attested) { delete(all, "built") }), false},
 		"not deployed": {proved(func(all attested) { delete(all, "deployed") }), false},
 		"deployed elsewhere": {proved(func(all attested) {
@@ -126,7 +127,7 @@ func admits(t *testing.T, validations []struct{ Expression string }, attestors [
 		named[each.Name] = each.Name
 	}
 	variables := map[string]any{"images": map[string][]string{"containers": {"registry.example.com/shop@sha256:1"}, "initContainers": {}, "ephemeralContainers": {}},
-		"attestors": named, "attestations": map[string]string{"built": "built", "deployed": "deployed", "smoked": "smoked"}}
+		"attestors": named, "attestations": map[string]string{"built": "built", "listed": "listed", "deployed": "deployed", "smoked": "smoked"}}
 	env := environment(t, all)
 	return !slices.ContainsFunc(validations, func(each struct{ Expression string }) bool {
 		checked, issues := env.Compile(each.Expression)

@@ -155,14 +155,22 @@ func (r requirement) expression(attestors []attestor) string {
 	return "(images.containers + images.initContainers + images.ephemeralContainers).all(image,\n  " + strings.Join(alternatives, " ||\n  ") + ")"
 }
 
-// conditions are what the statement must say, in CEL.
+// conditions are what the statement must say, in CEL. A field that the statement lacks is asked for with has, because reading it is an error, which Kyverno shows
+// in place of the message.
 func (r requirement) conditions() (list []string) {
 	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	equals := func(field, value string) {
+		add("has(statement.predicate.%[1]s) && statement.predicate.%[1]s == %[2]s", field, strconv.Quote(value))
+	}
 	switch {
 	case r.smoked != nil:
-		add("statement.predicate.result == \"PASSED\"")
-		add("statement.predicate.onedigest.verdict == \"pass\"")
-		add("statement.predicate.onedigest.environment == %s", strconv.Quote(r.in.String()))
+		equals("result", "PASSED")
+		add("has(statement.predicate.onedigest)")
+		equals("onedigest.verdict", "pass")
+		equals("onedigest.environment", r.in.String())
+		if r.smoked.Checks > 0 || len(r.smoked.CheckNames) > 0 {
+			add("has(statement.predicate.onedigest.checks)")
+		}
 		if r.smoked.Checks > 0 {
 			add("size(statement.predicate.onedigest.checks) >= %d", r.smoked.Checks)
 		}
@@ -170,10 +178,11 @@ func (r requirement) conditions() (list []string) {
 			add("%s in statement.predicate.onedigest.checks", strconv.Quote(name))
 		}
 		if !r.smoked.CheckDigest.IsZero() {
+			add("has(statement.predicate.configuration)")
 			add("statement.predicate.configuration.exists(each, each.name == \"check-contents\" && each.digest.sha256 == %s)", strconv.Quote(hexOf(r.smoked.CheckDigest.String())))
 		}
 	case r.in != "":
-		add("statement.predicate.environment == %s", strconv.Quote(r.in.String()))
+		equals("environment", r.in.String())
 	}
 	return list
 }
@@ -182,6 +191,8 @@ func (r requirement) conditions() (list []string) {
 func (r requirement) message(settings Settings) string {
 	what := "no signer of the policy stated how the image was built"
 	switch {
+	case r.name == policy.FactListed:
+		what = "no signer of the policy stated what the image contains"
 	case r.smoked != nil:
 		what = fmt.Sprintf("no signer of the policy stated that the image passed smoke in %q", r.in)
 	case r.in != "":

@@ -319,7 +319,7 @@ func (r *Result) explainRunning(overview policy.Overview, rung policy.Rung, imag
 	switch smoked := rung.Requires.Smoked; {
 	case smoked != nil:
 		reasons = append(reasons, r.explainSmoke(overview, smoked.In))
-	case !rung.IsGuarded() && rung.Requires.Built == nil && rung.Requires.Scanned == nil:
+	case !rung.IsGuarded() && !rung.Requires.AsksOfTheImage():
 		reasons = append(reasons, "the first environment accepts every build")
 	}
 	if promoted, found := newestIn(overview.Records, image, fact.Promoted, rung.Environment); found && rung.IsGuarded() {

@@ -202,13 +202,7 @@ func (r Rung) IsGuarded() bool { return r.Requires.Smoked != nil || r.Requires.D
 
 // AllSigners returns the signers that count for at least one of the rung's requirements.
 func (r Rung) AllSigners(p Policy) (signers []Signer) {
-	lists := [][]Signer{r.Signers, r.Override.Signers}
-	if r.Requires.Built != nil {
-		lists = append(lists, r.Requires.Built.Signers)
-	}
-	if r.Requires.Scanned != nil {
-		lists = append(lists, r.Requires.Scanned.Signers)
-	}
+	lists := [][]Signer{r.Signers, r.Override.Signers, r.Requires.ownSigners()}
 	if r.Requires.Deployed != nil {
 		lists = append(lists, p.SignersOf(r.Requires.Deployed.In))
 	}

@@ -14,6 +14,7 @@ import (
 // Names of the requirements, as the lines of a gate show them.
 const (
 	FactBuilt       = "built"
+	FactListed      = "listed"
 	FactDeployed    = "deployed"
 	FactSmoked      = "smoked"
 	FactScanned     = "scanned"
@@ -27,6 +28,7 @@ type Facts struct {
 	Smoked   Finding[release.Record]
 	Deployed Finding[Deploy]
 	Built    Finding[Build]
+	Listed   Finding[List]
 	Scanned  Finding[Scan]
 	Against  []Rejection         // those that nobody has lifted, the newest first
 	Lifted   []release.Digest    // records of rejections that a statement lifts
@@ -59,6 +61,14 @@ type Build struct {
 	Commit release.Commit
 	At     time.Time
 	Signer string // "" if none is known
+}
+
+// List is the fact that an SBOM says what an image contains.
+type List struct {
+	Spec       string // version of CycloneDX
+	Components int
+	At         time.Time // zero if the SBOM has no time
+	Signer     string    // "" if none is known
 }
 
 // Scan is the fact that a scanner looked for vulnerabilities in an image.
@@ -127,6 +137,9 @@ func Evaluate(source Source, rung Rung, facts Facts, now time.Time) Decision {
 	add := func(lines ...Line) { decision.Lines = append(decision.Lines, lines...) }
 	if built := rung.Requires.Built; built != nil {
 		add(evaluateBuilt(*built, facts, now))
+	}
+	if rung.Requires.Listed != nil {
+		add(evaluateListed(facts, now))
 	}
 	if deployed := rung.Requires.Deployed; deployed != nil {
 		add(evaluateDeployed(*deployed, facts, now))
@@ -198,6 +211,27 @@ func evaluateBuilt(_ Built, facts Facts, now time.Time) Line {
 		if !found.Fact.At.IsZero() { // GitHub's provenance has no time
 			line.At = &found.Fact.At
 			line.Found += " at " + dated(found.Fact.At)
+		}
+	}
+	return line
+}
+
+// evaluateListed returns the line for the requirement that an SBOM says what the image contains.
+func evaluateListed(facts Facts, now time.Time) Line {
+	line := Line{Fact: FactListed, Required: "an SBOM of the image",
+		Do: "build the commit with build and its --sign-key, or let a signer attest an SBOM: cosign attest --type cyclonedx"}
+	found := facts.Listed
+	switch {
+	case !found.Found:
+		line.Found = fmt.Sprintf("no statement that counts says what %s contains%s", facts.Image.Digest, because(found.Other))
+	case isFuture(found.Fact.At, now):
+		line.Found = "an SBOM that is dated " + dated(found.Fact.At) + ", which is in the future"
+	default:
+		line.Holds, line.By = true, found.Fact.Signer
+		line.Found = fmt.Sprintf("CycloneDX %s with %d components", found.Fact.Spec, found.Fact.Components)
+		if !found.Fact.At.IsZero() { // an SBOM need not have a time
+			line.At = &found.Fact.At
+			line.Found += " of " + dated(found.Fact.At)
 		}
 	}
 	return line

@@ -47,6 +47,9 @@ func (p Policy) RecordSigners(environment release.Environment) []RecordSigners {
 		if required := rung.Requires.Built; required != nil {
 			built = append(built, required.Signers...)
 		}
+		if required := rung.Requires.Listed; required != nil {
+			listed = append(listed, required.Signers...)
+		}
 		if required := rung.Requires.Scanned; required != nil {
 			scanned = append(scanned, required.Signers...)
 		}

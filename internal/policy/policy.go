@@ -94,6 +94,7 @@ func (s Signer) IsAlias() bool {
 // Requirements are what an image needs to enter an environment.
 type Requirements struct {
 	Built         *Built
+	Listed        *Listed
 	Deployed      *Deployed
 	Smoked        *Smoked
 	Scanned       *Scanned
@@ -103,6 +104,11 @@ type Requirements struct {
 
 // Built asks for the provenance of the image.
 type Built struct {
+	Signers []Signer // none: a signature is not asked for
+}
+
+// Listed asks for an SBOM of the image.
+type Listed struct {
 	Signers []Signer // none: a signature is not asked for
 }
 
@@ -171,8 +177,43 @@ func (p Policy) Order() release.PromotionOrder {
 // HasSigners reports whether the policy says whose signatures count for facts.
 func (p Policy) HasSigners() bool {
 	return slices.ContainsFunc(p.Ladder, func(r Rung) bool {
-		return len(r.Signers) > 0 || r.Requires.Built != nil && len(r.Requires.Built.Signers) > 0 || r.Requires.Scanned != nil && len(r.Requires.Scanned.Signers) > 0
+		return len(r.Signers) > 0 || len(r.Requires.ownSigners()) > 0
 	})
+}
+
+// AsksOfTheImage reports whether something is required of the image itself, whatever happened to it in an environment: how it was built, what it contains, or
+// what a scan found.
+func (r Requirements) AsksOfTheImage() bool {
+	return r.Built != nil || r.Listed != nil || r.Scanned != nil
+}
+
+// ownSigners returns the signers that only these requirements name.
+func (r Requirements) ownSigners() (signers []Signer) {
+	if r.Built != nil {
+		signers = append(signers, r.Built.Signers...)
+	}
+	if r.Listed != nil {
+		signers = append(signers, r.Listed.Signers...)
+	}
+	if r.Scanned != nil {
+		signers = append(signers, r.Scanned.Signers...)
+	}
+	return signers
+}
+
+// WithSigners returns the requirements with signers of what is required of the image itself.
+func (r Requirements) WithSigners(signers []Signer) Requirements {
+	if r.Built != nil {
+		r.Built = &Built{Signers: signers}
+	}
+	if r.Listed != nil {
+		r.Listed = &Listed{Signers: signers}
+	}
+	if r.Scanned != nil {
+		scanned := *r.Scanned
+		scanned.Signers, r.Scanned = signers, &scanned
+	}
+	return r
 }
 
 // SignersOf returns who signs facts about an environment.

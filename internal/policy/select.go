@@ -35,12 +35,19 @@ func (t Trust) By(signers []Signer, id string) (name string, counts bool) {
 }
 
 // Select returns, from the records of a registry, the facts that the rules of an environment ask for and whose signatures count. signersOf returns who signs
-// facts about an environment. A build or a deploy counts only if it is about the image in its own repository.
+// facts about an environment. A build, an SBOM or a deploy counts only if it is about the image in its own repository.
 func Select(records []fact.Record, image release.Image, rung Rung, signersOf func(release.Environment) []Signer, trust Trust) (facts Facts) {
 	facts.Image = image
 	if built := rung.Requires.Built; built != nil {
 		newest, name, found := newestBy(records, image, fact.Built, "", built.Signers, trust)
 		facts.Built = Finding[Build]{Found: found, Other: other(found, records, image, fact.Built, ""), Signed: len(built.Signers) > 0, Fact: Build{Commit: newest.Commit, At: newest.At, Signer: name}}
+	}
+	if listed := rung.Requires.Listed; listed != nil {
+		newest, name, found := newestBy(records, image, fact.Listed, "", listed.Signers, trust)
+		facts.Listed = Finding[List]{Found: found, Other: other(found, records, image, fact.Listed, ""), Signed: len(listed.Signers) > 0}
+		if found {
+			facts.Listed.Fact = List{Spec: newest.SBOM.Spec, Components: newest.SBOM.Components, At: newest.At, Signer: name}
+		}
 	}
 	if deployed := rung.Requires.Deployed; deployed != nil {
 		newest, name, found := newestBy(records, image, fact.Deployed, deployed.In, signersOf(deployed.In), trust)

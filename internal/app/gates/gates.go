@@ -177,7 +177,7 @@ func (g *Gate) keysAt(ctx context.Context, name string, ref setting.KeyRef) ([]s
 
 // Facts reads what the rules of an environment ask for.
 func (g *Gate) Facts(ctx context.Context, image release.Image, rung policy.Rung) (facts policy.Facts, err error) {
-	if !rung.Requires.NotRejected && rung.Requires.Built == nil && rung.Requires.Scanned == nil && rung.Requires.Deployed == nil && rung.Requires.Smoked == nil {
+	if !rung.Requires.NotRejected && !rung.Requires.AsksOfTheImage() && rung.Requires.Deployed == nil && rung.Requires.Smoked == nil {
 		return policy.Facts{Image: image}, nil
 	}
 	g.warnUnsigned(rung)
@@ -206,13 +206,7 @@ func (g *Gate) factsFrom(ctx context.Context, listed *images.Images, image relea
 		}
 		signersOf = func(release.Environment) []policy.Signer { return signers }
 		required.Signers = signers
-		if required.Requires.Built != nil {
-			required.Requires.Built = &policy.Built{Signers: signers}
-		}
-		if required.Requires.Scanned != nil {
-			scanned := *required.Requires.Scanned
-			scanned.Signers, required.Requires.Scanned = signers, &scanned
-		}
+		required.Requires = required.Requires.WithSigners(signers)
 	}
 	records, err := g.recordsOf(ctx, listed, image, required, signersOf)
 	if err != nil {
@@ -250,6 +244,9 @@ func (g *Gate) recordsOf(ctx context.Context, listed *images.Images, image relea
 	if built := rung.Requires.Built; built != nil {
 		read(built.Signers, fact.Built)
 	}
+	if listed := rung.Requires.Listed; listed != nil {
+		read(listed.Signers, fact.Listed)
+	}
 	if deployed := rung.Requires.Deployed; deployed != nil {
 		read(signersOf(deployed.In), fact.Deployed)
 	}
@@ -277,7 +274,7 @@ func (g *Gate) Sharing(warnings *Warnings) { g.warnings = warnings }
 
 // warnUnsigned warns once if a proof is asked for and a signature is not: a variable of a workflow that is not set gives no --verify-key.
 func (g *Gate) warnUnsigned(rung policy.Rung) {
-	if g.policy.HasSigners() || len(g.verifyKeys) > 0 || !rung.IsGuarded() && rung.Requires.Built == nil && rung.Requires.Scanned == nil {
+	if g.policy.HasSigners() || len(g.verifyKeys) > 0 || !rung.IsGuarded() && !rung.Requires.AsksOfTheImage() {
 		return
 	}
 	g.warnings.unsigned.Do(func() {
@@ -322,6 +319,9 @@ func asked(rung policy.Rung) (kinds []fact.Kind, provedIn release.Environment) {
 	kinds = []fact.Kind{fact.Rejected, fact.Lifted}
 	if rung.Requires.Built != nil {
 		kinds = append(kinds, fact.Built)
+	}
+	if rung.Requires.Listed != nil {
+		kinds = append(kinds, fact.Listed)
 	}
 	if rung.Requires.Deployed != nil {
 		kinds = append(kinds, fact.Deployed)

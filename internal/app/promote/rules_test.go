@@ -414,6 +414,66 @@ func TestScansOpenTheGate(t *testing.T) {
 	}
 }
 
+// TestAnSBOMOpensTheGate: one that a named key signed counts, also that of another program, and no other.
+func TestAnSBOMOpensTheGate(t *testing.T) {
+	t.Parallel()
+	listed := func(g guarded) fact.Fact {
+		sbom, at, err := fact.NewSBOM([]byte(`{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"type":"library","name":"a"}]}`))
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		return fact.Fact{Kind: fact.Listed, Image: g.image, At: at, SBOM: &sbom}
+	}
+	attach := func(g guarded, by, statement string) {
+		content := g.bundle(by, []byte(statement))
+		if _, err := g.client.Attach(g.t.Context(), g.image, signed.MediaType, signed.MediaType, content, map[string]string{signed.AnnotationPredicateType: "https://cyclonedx.org/bom", signed.AnnotationContent: signed.ContentEnvelope}); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+	statement := func(of release.Image, predicate string) string {
+		return fmt.Sprintf(`{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":%q,"digest":{"sha256":%q}}],"predicateType":"https://cyclonedx.org/bom","predicate":%s}`, of.Repository, strings.TrimPrefix(of.Digest.String(), "sha256:"), predicate)
+	}
+	const bom = `{"bomFormat":"CycloneDX","specVersion":"1.5"}`
+	for name, test := range map[string]struct {
+		record func(g guarded)
+		want   string // "" to be promoted
+	}{
+		"none":                  {func(guarded) {}, "no statement that counts says what sha256:"},
+		"the builder's":         {func(g guarded) { g.record("staging", listed(g)) }, ""},
+		"as cosign attests":     {func(g guarded) { attach(g, "staging", statement(g.image, bom)) }, ""},
+		"unsigned":              {func(g guarded) { g.record("", listed(g)) }, "one does not count: "},
+		"a stranger's":          {func(g guarded) { g.record("stranger", listed(g)) }, "one does not count: "},
+		"a key of another fact": {func(g guarded) { g.record("production", listed(g)) }, "one does not count: "},
+		"of another image": {func(g guarded) {
+			attach(g, "staging", statement(release.Repository("registry.example.com/other").At(g.image.Digest), bom))
+		}, "it is about the image in registry.example.com/other"},
+		"of another digest": {func(g guarded) {
+			attach(g, "staging", statement(g.image.Repository.At(releasetest.Digest(g.t, "d")), bom))
+		}, "no statement that counts says what sha256:"},
+		"no SBOM": {func(g guarded) { attach(g, "staging", statement(g.image, `{"components":[]}`)) }, "it is not CycloneDX"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGuarded(t)
+			g.write(".onedigest.yaml", []byte(strings.Replace(ruled, "requires: {", "requires: {listed: {signers: [keys/staging.pub]}, ", 1)))
+			g.pass("staging", nil)
+			test.record(g)
+			before := g.listed()
+			result, err := g.run(nil, "octocat")
+			if test.want != "" {
+				checkPromotion(t, err, test.want)
+				if after := g.listed(); !slices.Equal(before, after) {
+					t.Errorf("the registry had %q, and has %q", before, after)
+				}
+				return
+			}
+			if err != nil || result.Outcome != release.Created {
+				t.Errorf("got %+v, %v", result, err)
+			}
+		})
+	}
+}
+
 // TestVerifyKeysCountForEveryFact: where the file names no signers, those of --verify-key must have signed what was built and deployed, too.
 func TestVerifyKeysCountForEveryFact(t *testing.T) {
 	t.Parallel()

@@ -100,6 +100,9 @@ func (p *parser) checkSigners(ladder []policy.Rung, nodes []*yaml.Node) {
 		if required.Scanned != nil && len(required.Scanned.Signers) == 0 {
 			p.problem(nodes[i], "give scanned its signers", "%q requires scanned, which names no signers although the policy names others", rung.Environment)
 		}
+		if required.Listed != nil && len(required.Listed.Signers) == 0 {
+			p.problem(nodes[i], "give listed its signers", "%q requires listed, which names no signers although the policy names others", rung.Environment)
+		}
 		if required.Built != nil && len(required.Built.Signers) == 0 {
 			p.problem(nodes[i], "give built its signers", "%q requires built, which names no signers although the policy names others", rung.Environment)
 		}
@@ -170,6 +173,7 @@ func (p *parser) requires(node *yaml.Node, before []policy.Rung) policy.Requirem
 func (p *parser) requirements(node *yaml.Node, required *policy.Requirements, previous release.Environment, before []policy.Rung) {
 	p.mapping(node, "requires", map[string]func(*yaml.Node){
 		"built":           func(node *yaml.Node) { required.Built = p.built(node) },
+		"listed":          func(node *yaml.Node) { required.Listed = p.listed(node) },
 		"deployed":        func(node *yaml.Node) { required.Deployed = p.deployed(node, previous, before) },
 		"smoked":          func(node *yaml.Node) { required.Smoked = p.smoked(node, previous, before) },
 		"scanned":         func(node *yaml.Node) { required.Scanned = p.scanned(node) },
@@ -181,6 +185,14 @@ func (p *parser) requirements(node *yaml.Node, required *policy.Requirements, pr
 func (p *parser) built(node *yaml.Node) *policy.Built {
 	required := new(policy.Built)
 	p.mapping(node, "built", map[string]func(*yaml.Node){
+		"signers": func(node *yaml.Node) { required.Signers = p.signers(node) },
+	})
+	return required
+}
+
+func (p *parser) listed(node *yaml.Node) *policy.Listed {
+	required := new(policy.Listed)
+	p.mapping(node, "listed", map[string]func(*yaml.Node){
 		"signers": func(node *yaml.Node) { required.Signers = p.signers(node) },
 	})
 	return required

@@ -31,6 +31,7 @@ environments:
         checks: 2
         check-names: [home, login]
         check-digest: sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+      listed: {signers: [keys/build.pub]}
       scanned: {signers: [keys/scan.pub], scanner: Trivy, max-age: 48h, max-severity: high}
       chart-of-commit: true
     override:
@@ -54,6 +55,7 @@ func TestParse(t *testing.T) {
 			Requires: policy.Requirements{
 				Built: &policy.Built{Signers: []policy.Signer{{Key: "keys/build.pub"}}}, Deployed: &policy.Deployed{In: "staging", MaxAge: 336 * time.Hour},
 				Smoked:      &policy.Smoked{In: "staging", MaxAge: 336 * time.Hour, Soak: 30 * time.Minute, Checks: 2, CheckNames: []string{"home", "login"}, CheckDigest: digest},
+				Listed:      &policy.Listed{Signers: []policy.Signer{{Key: "keys/build.pub"}}},
 				Scanned:     &policy.Scanned{Signers: []policy.Signer{{Key: "keys/scan.pub"}}, Scanner: "Trivy", MaxAge: 48 * time.Hour, MaxSeverity: fact.High},
 				NotRejected: true, ChartOfCommit: true,
 			},
@@ -77,7 +79,7 @@ func TestAnEnvironmentRequiresTheOneBeforeIt(t *testing.T) {
 			t.Errorf("%s: got %+v", name, rung)
 		}
 	}
-	for requires, want := range map[string]bool{"chart-of-commit: true": true, "not-rejected: false": true, "": true, "smoked: {}": true, "scanned: {}": true, "deployed: {}": false, "built: {}": false} {
+	for requires, want := range map[string]bool{"chart-of-commit: true": true, "not-rejected: false": true, "": true, "smoked: {}": true, "scanned: {}": true, "listed: {}": true, "deployed: {}": false, "built: {}": false} {
 		got, err := Parse("p.yaml", []byte(head+"  requires: {"+requires+"}\n"))
 		if err != nil {
 			t.Fatal(err)
@@ -169,6 +171,8 @@ var refused = map[string]struct{ content, want string }{
 	"a soak beyond the age":        {head + "  requires: {smoked: {max-age: 168h, soak: 200h}}\n", "no pass is at least 200h0m0s and at most 168h0m0s old"},
 	"a scan that nobody signs":     {"version: 1\nenvironments:\n- name: staging\n  signers: [a.pub]\n- name: production\n  requires: {scanned: {}}\n", `p.yaml:6: "production" requires scanned, which names no signers`},
 	"a pass beside a signed scan":  {head + "  requires: {scanned: {signers: [a.pub]}}\n", `"staging", which names no signers`},
+	"an SBOM that nobody signs":    {"version: 1\nenvironments:\n- name: staging\n  signers: [a.pub]\n- name: production\n  requires: {listed: {}}\n", `p.yaml:6: "production" requires listed, which names no signers`},
+	"an SBOM of an age":            {head + "  requires: {listed: {max-age: 1h}}\n", "max-age"},
 	"a severity of its own":        {head + "  requires: {scanned: {max-severity: severe}}\n", `max-severity: "severe" is none of [none info low medium high critical]`},
 	"a scan of the hour":           {head + "  requires: {scanned: {max-age: 1h}}\n", "max-age is 1h0m0s, not 24h0m0s to"},
 	"a scan of anything":           {head + "  requires: {scanned: {accept-unstated: [all]}}\n", `"all" is none of [time image platforms]`},
@@ -259,7 +263,7 @@ func schema(t testing.TB) *jsonschema.Schema {
 var beyondSchema = map[string]bool{
 	"two documents": true, "an alias": true, "an anchor": true, "a tag": true, "a name twice": true, "a fact of a later one": true, "a fact of itself": true,
 	"a fact of nothing": true, "a fact that no rung has": true, "a fact of the only one": true, "a deploy that no rung has": true, "a pass that nobody signs": true,
-	"a deploy that nobody signs": true, "a build that nobody signs": true, "a pass beside a signed build": true, "a scan that nobody signs": true, "a pass beside a signed scan": true, "a scan of the hour": true, "an age that nothing can have": true, "a soak beyond the age": true, "a signer twice": true, "a key that is none": true,
+	"a deploy that nobody signs": true, "a build that nobody signs": true, "a pass beside a signed build": true, "a scan that nobody signs": true, "an SBOM that nobody signs": true, "a pass beside a signed scan": true, "a scan of the hour": true, "an age that nothing can have": true, "a soak beyond the age": true, "a signer twice": true, "a key that is none": true,
 	"keyless as a key": true, "keyless by two": true, "keyless of any repository": true, "keyless of any branch": true, "keyless of any, by pattern": true, "keyless of an enterprise": true, "keyless of two environments": true, "keyless of no workflow": true, "keyless by everybody": true, "keyless by no expression": true, "keyless by two words": true,
 	"keyless by nobody": true, "a key twice": true, "a key twice, deep": true, "no YAML": true, "nothing": true, "a merge key": true,
 }
