@@ -2,8 +2,6 @@ package build
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -143,11 +141,7 @@ func pushAndRecord(ctx context.Context, built built, repository release.Reposito
 // recordBuilt records the provenance of the image: its source, commit, recipe, inputs and builder.
 func recordBuilt(ctx context.Context, built built, repository release.Repository, deps Deps) (release.Digest, error) {
 	source := built.recipe.Source
-	sum := sha256.Sum256([]byte(built.recipe.Settings.Encode()))
-	recipe, err := release.ParseDigest("sha256:" + hex.EncodeToString(sum[:]))
-	if err != nil {
-		return release.Digest{}, err
-	}
+	recipe := release.DigestOf([]byte(built.recipe.Settings.Encode()))
 	record, created, err := deps.Facts.RecordFact(ctx, fact.Fact{Kind: fact.Built, Image: repository.At(built.layout.Digest), Commit: source.Commit, By: deps.Origin.By, Run: deps.Origin.Run, At: deps.Now().UTC(),
 		Build: &fact.Build{Type: fact.BuildType, Source: source.URL, Builder: deps.Origin.Builder, Recipe: recipe, Inputs: built.recipe.Inputs, Platforms: platformNames(built.recipe), StartedAt: built.began.UTC()}})
 	if created {

@@ -2,8 +2,6 @@ package build
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -25,8 +23,7 @@ func fingerprint(ctx context.Context, builder string, recipe release.Recipe, dep
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256([]byte(strings.Join(append([]string{files}, inputs.Fixed...), "\n")))
-	return "sha256:" + hex.EncodeToString(sum[:]), nil
+	return release.DigestOf([]byte(strings.Join(append([]string{files}, inputs.Fixed...), "\n"))).String(), nil
 }
 
 // reuseUnchanged gives the image of an earlier commit the commit's tag, if it was built from the same inputs by the same recipe. The nearest

@@ -46,7 +46,7 @@ func connect(t *testing.T, environment map[string]string) *Client {
 func index(name string) (text []byte, digest release.Digest) {
 	text = fmt.Appendf(nil, "{\n \"schemaVersion\": 2, \"mediaType\": %q, \"manifests\": [], \"annotations\": {%q: %q, \"name\": %q}}",
 		mediaType, release.AnnotationRevision, commit, name)
-	return text, hash(text)
+	return text, release.DigestOf(text)
 }
 
 func put(t *testing.T, c *Client, repo release.Repository, name string, tag release.Tag) release.Digest {

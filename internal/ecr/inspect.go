@@ -3,8 +3,6 @@ package ecr
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -147,7 +145,7 @@ func tagState(image types.Image, digest, tagged release.Digest) (release.TagStat
 	if len(manifest) > maxManifest {
 		return release.TagState{}, fmt.Errorf("the manifest is %d bytes long, limit %d", len(manifest), maxManifest)
 	}
-	if got := hash(manifest); got != digest {
+	if got := release.DigestOf(manifest); got != digest {
 		return release.TagState{}, &mismatchError{wanted: digest, got: got}
 	}
 	var parsed struct {
@@ -161,11 +159,4 @@ func tagState(image types.Image, digest, tagged release.Digest) (release.TagStat
 		Found: true, Manifest: manifest, MediaType: cmp.Or(parsed.MediaType, aws.ToString(image.ImageManifestMediaType)),
 		Revision: parsed.Annotations[release.AnnotationRevision], TagDigest: tagged,
 	}, nil
-}
-
-// hash returns the digest of a manifest's bytes.
-func hash(manifest []byte) release.Digest {
-	sum := sha256.Sum256(manifest)
-	digest, _ := release.ParseDigest("sha256:" + hex.EncodeToString(sum[:]))
-	return digest
 }

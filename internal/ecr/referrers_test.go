@@ -18,10 +18,10 @@ func TestReferrers(t *testing.T) {
 		t.Helper()
 		text := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"artifactType":%q,"manifests":[],"subject":{"mediaType":%q,"digest":%q,"size":1},"annotations":{"name":%q}}`,
 			mediaType, artifactType, mediaType, image.Digest, name)
-		if err := c.PutTag(t.Context(), repo, text, mediaType, hash(text), release.Tag("r"+name)); err != nil {
+		if err := c.PutTag(t.Context(), repo, text, mediaType, release.DigestOf(text), release.Tag("r"+name)); err != nil {
 			t.Fatal(err)
 		}
-		return hash(text)
+		return release.DigestOf(text)
 	}
 	var digests []release.Digest
 	for i := range maxReferrers + 3 {
@@ -47,7 +47,7 @@ func TestReferrers(t *testing.T) {
 		t.Errorf("%d pages, want 2", pages)
 	}
 	read, err := c.Manifests(t.Context(), repo, digests)
-	if _, archived := read[digests[0]]; err != nil || len(read) != len(digests)-1 || archived || hash(read[digests[1]]) != digests[1] {
+	if _, archived := read[digests[0]]; err != nil || len(read) != len(digests)-1 || archived || release.DigestOf(read[digests[1]]) != digests[1] {
 		t.Errorf("got %d manifests, %v", len(read), err)
 	}
 	for _, err := range c.Referrers(t.Context(), release.Repository(server.Address()+"/none").At(image.Digest), nil) {

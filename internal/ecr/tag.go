@@ -25,7 +25,7 @@ func (c *Client) PutTag(ctx context.Context, repo release.Repository, manifest [
 
 // putTag sends the request of PutTag and handles the errors that mean that the tag or the image exists.
 func (c *Client) putTag(ctx context.Context, repo release.Repository, manifest []byte, mediaType string, digest release.Digest, tag release.Tag) error {
-	if got := hash(manifest); got != digest {
+	if got := release.DigestOf(manifest); got != digest {
 		return &mismatchError{wanted: digest, got: got}
 	}
 	api, err := c.api(c.locate(repo.Host()))

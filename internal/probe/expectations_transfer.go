@@ -1,8 +1,6 @@
 package probe
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"net/http"
@@ -34,8 +32,7 @@ func compareBodyDigest(check compiledCheck, got response) []string {
 	if got.truncated {
 		return []string{fmt.Sprintf("body: expected %s, got a body of more than %d bytes, which is not read whole", check.BodyDigest, len(got.body))}
 	}
-	sum := sha256.Sum256(got.body)
-	if actual := "sha256:" + hex.EncodeToString(sum[:]); actual != check.BodyDigest.String() {
+	if actual := release.DigestOf(got.body); actual != check.BodyDigest {
 		return []string{fmt.Sprintf("body: expected %s, got %s of %d bytes", check.BodyDigest, actual, len(got.body))}
 	}
 	return nil

@@ -66,7 +66,7 @@ func (r *repository) attach(ctx context.Context, image release.Digest, artifactT
 	}
 	blobs := map[string][]byte{}
 	describe := func(kind string, text []byte) descriptor {
-		digest := digestOf(text).String()
+		digest := release.DigestOf(text).String()
 		blobs[digest] = text
 		return descriptor{MediaType: kind, Digest: digest, Size: int64(len(text))}
 	}
@@ -93,7 +93,7 @@ func (r *repository) attach(ctx context.Context, image release.Digest, artifactT
 	if err := r.upload(ctx, []descriptor{config, layer}, blobsInMemory(blobs), "", newMeter(0, nil)); err != nil {
 		return release.Digest{}, err
 	}
-	attached := manifest{bytes: text, mediaType: string(types.OCIManifestSchema1), digest: digestOf(text)}
+	attached := manifest{bytes: text, mediaType: string(types.OCIManifestSchema1), digest: release.DigestOf(text)}
 	header, err := r.putManifest(ctx, attached, "")
 	if err != nil {
 		return release.Digest{}, err
@@ -171,7 +171,7 @@ func (r *repository) writeTag(ctx context.Context, image release.Digest, list re
 	if err != nil {
 		return err
 	}
-	_, err = r.putManifest(ctx, manifest{bytes: text, mediaType: list.MediaType, digest: digestOf(text)}, referrersTag(image))
+	_, err = r.putManifest(ctx, manifest{bytes: text, mediaType: list.MediaType, digest: release.DigestOf(text)}, referrersTag(image))
 	var taken *release.TagTakenError
 	if errors.As(err, &taken) || isTagTaken(err) {
 		return fmt.Errorf("%w: the repository refuses to change the tag %s; make an exception for tags sha256-*, or use a registry with the API: %w", ErrNoReferrers, referrersTag(image), err)

@@ -66,7 +66,7 @@ func (c *Client) PushChart(ctx context.Context, repo release.Repository, tag rel
 func (r *repository) pushChart(ctx context.Context, tag release.Tag, config, packed []byte) (release.Digest, error) {
 	blobs := map[string][]byte{}
 	describe := func(kind string, content []byte) descriptor {
-		digest := digestOf(content).String()
+		digest := release.DigestOf(content).String()
 		blobs[digest] = content
 		return descriptor{MediaType: kind, Digest: digest, Size: int64(len(content))}
 	}
@@ -80,7 +80,7 @@ func (r *repository) pushChart(ctx context.Context, tag release.Tag, config, pac
 	if err != nil {
 		return release.Digest{}, err
 	}
-	pushed := manifest{bytes: text, mediaType: string(types.OCIManifestSchema1), digest: digestOf(text)}
+	pushed := manifest{bytes: text, mediaType: string(types.OCIManifestSchema1), digest: release.DigestOf(text)}
 	switch held, found, err := r.headManifest(ctx, tag.String()); {
 	case err != nil:
 		return pushed.digest, err

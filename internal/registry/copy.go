@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -157,8 +156,7 @@ func (v *verifyingReader) Read(buffer []byte) (int, error) {
 		return n, err
 	}
 	if v.left < 0 || err != nil {
-		got, parseErr := release.ParseDigest("sha256:" + hex.EncodeToString(v.sum.Sum(nil)))
-		if v.left != 0 || parseErr != nil || got != v.wanted {
+		if got := release.DigestOfSum(v.sum); v.left != 0 || got != v.wanted {
 			return 0, &mismatchError{wanted: v.wanted, got: got}
 		}
 	}

@@ -84,7 +84,7 @@ func TestCopyRefuses(t *testing.T) {
 	target := to.RepositoryWith("shop", immutable)
 	c := between(t, from, to)
 	var fault *release.Fault
-	gone := image.Repository.At(digestOf([]byte("gone")))
+	gone := image.Repository.At(release.DigestOf([]byte("gone")))
 	if err := c.Copy(t.Context(), gone, target, nil); !errors.As(err, &fault) || fault.Side != sideSource || !strings.Contains(err.Error(), "is not in") {
 		t.Errorf("no image: got %v", err)
 	}
@@ -152,8 +152,8 @@ func TestCopyOfABuildCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	layer := descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Digest: digestOf([]byte("layer")).String(), Size: 5}
-	config := descriptor{MediaType: "application/vnd.buildkit.cacheconfig.v0", Digest: digestOf([]byte("config")).String(), Size: 6}
+	layer := descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Digest: release.DigestOf([]byte("layer")).String(), Size: 5}
+	config := descriptor{MediaType: "application/vnd.buildkit.cacheconfig.v0", Digest: release.DigestOf([]byte("config")).String(), Size: 6}
 	blobs := map[string][]byte{layer.Digest: []byte("layer"), config.Digest: []byte("config")}
 	if err := r.upload(t.Context(), []descriptor{layer, config}, blobsInMemory(blobs), "", newMeter(0, nil)); err != nil {
 		t.Fatal(err)

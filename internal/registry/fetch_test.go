@@ -121,7 +121,7 @@ func TestFetchFails(t *testing.T) {
 	forbidden := pushTo(t, c, foreign, h.repo("base"), "foreign")
 	amd64 := platforms(t, "linux/amd64")
 
-	if _, err := c.Fetch(t.Context(), good.Repository.At(digestOf([]byte("x"))), amd64, t.TempDir()); release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), "is not in its repository") {
+	if _, err := c.Fetch(t.Context(), good.Repository.At(release.DigestOf([]byte("x"))), amd64, t.TempDir()); release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), "is not in its repository") {
 		t.Errorf("got %v, want bad input", err)
 	}
 	h.requested()

@@ -96,7 +96,7 @@ func TestFindMissing(t *testing.T) {
 	if _, found, err := c.Find(t.Context(), shop.Repository, "two"); err != nil || found {
 		t.Errorf("no tag: got %t, %v", found, err)
 	}
-	if _, found, err := c.Describe(t.Context(), shop.Repository.At(digestOf([]byte("x")))); err != nil || found {
+	if _, found, err := c.Describe(t.Context(), shop.Repository.At(release.DigestOf([]byte("x")))); err != nil || found {
 		t.Errorf("no digest: got %t, %v", found, err)
 	}
 }

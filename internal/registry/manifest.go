@@ -2,8 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -83,15 +81,9 @@ func (m manifest) parse() (manifestContent, error) {
 
 func (m manifest) isIndex() bool { return types.MediaType(m.mediaType).IsIndex() }
 
-func digestOf(text []byte) release.Digest {
-	sum := sha256.Sum256(text)
-	digest, _ := release.ParseDigest("sha256:" + hex.EncodeToString(sum[:]))
-	return digest
-}
-
 // newManifest takes the media type from the content, or if that has none, from the header Content-Type.
 func newManifest(text []byte, header string) (manifest, error) {
-	result := manifest{bytes: text, digest: digestOf(text)}
+	result := manifest{bytes: text, digest: release.DigestOf(text)}
 	var named struct {
 		MediaType string `json:"mediaType"`
 	}
@@ -116,7 +108,7 @@ func (r *repository) getManifest(ctx context.Context, reference string) (manifes
 	if err != nil {
 		return manifest{}, false, err
 	}
-	got := digestOf(text)
+	got := release.DigestOf(text)
 	if wanted, err := release.ParseDigest(reference); err == nil && wanted != got {
 		return manifest{}, false, &mismatchError{wanted: wanted, got: got}
 	}

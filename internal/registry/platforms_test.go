@@ -42,7 +42,7 @@ func TestPlatforms(t *testing.T) {
 	if want := (release.Platform{OS: described.OS, Architecture: described.Architecture}); alone[0].Platform != want {
 		t.Errorf("the config says %v, got %v", want, alone[0].Platform)
 	}
-	if _, found, err := c.Platforms(t.Context(), repo.At(digestOf([]byte("nothing")))); found || err != nil {
+	if _, found, err := c.Platforms(t.Context(), repo.At(release.DigestOf([]byte("nothing")))); found || err != nil {
 		t.Errorf("got %t, %v for an image that is not there", found, err)
 	}
 }

@@ -90,7 +90,7 @@ func layoutManifests(dir string) func(context.Context, release.Digest) (manifest
 		if err != nil {
 			return manifest{}, fmt.Errorf("reading manifest %s: %w", digest.Short(), err)
 		}
-		if got := digestOf(text); got != digest {
+		if got := release.DigestOf(text); got != digest {
 			return manifest{}, fmt.Errorf("reading manifest %s: its bytes are %s", digest.Short(), got.Short())
 		}
 		return newManifest(text, "")

@@ -49,7 +49,7 @@ func (r *repository) referrerManifest(ctx context.Context, digest release.Digest
 
 // parseReferrer parses a manifest that must have the digest.
 func parseReferrer(text []byte, digest release.Digest, mediaType string) (manifestContent, error) {
-	if got := digestOf(text); got != digest {
+	if got := release.DigestOf(text); got != digest {
 		return manifestContent{}, &mismatchError{wanted: digest, got: got}
 	}
 	named, err := newManifest(text, mediaType)
@@ -75,14 +75,14 @@ func (r *repository) referrerContent(ctx context.Context, layers []descriptor, a
 	if layers[0].Size > maxAttached {
 		return nil, &malformedError{fmt.Errorf("its content is %d bytes long, limit %d", layers[0].Size, maxAttached)}
 	}
-	if embedded := layers[0].Data; len(embedded) > 0 && digestOf(embedded) == digest {
+	if embedded := layers[0].Data; len(embedded) > 0 && release.DigestOf(embedded) == digest {
 		return embedded, nil // within the limit of a manifest
 	}
 	content, _, err := r.getAllowed(ctx, r.url("blobs", digest.String()), nil, maxAttached, allowed)
 	if err != nil {
 		return nil, fmt.Errorf("reading blob %s: %w", digest.Short(), err)
 	}
-	if got := digestOf(content); got != digest {
+	if got := release.DigestOf(content); got != digest {
 		return nil, &mismatchError{wanted: digest, got: got}
 	}
 	return content, nil

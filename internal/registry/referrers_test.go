@@ -89,7 +89,7 @@ func TestAttachRefuses(t *testing.T) {
 	repo := server.Repository("shop")
 	c := at(t, server)
 	image := pushTo(t, c, randomImage(t, 1), repo, commit)
-	if _, err := c.Attach(t.Context(), repo.At(digestOf([]byte("gone"))), kind, media, []byte("{}"), nil); err == nil || !strings.Contains(err.Error(), "the image is not in the repository") {
+	if _, err := c.Attach(t.Context(), repo.At(release.DigestOf([]byte("gone"))), kind, media, []byte("{}"), nil); err == nil || !strings.Contains(err.Error(), "the image is not in the repository") {
 		t.Errorf("no image: got %v", err)
 	}
 	if _, err := c.Attach(t.Context(), image, kind, media, make([]byte, maxAttached+1), nil); err == nil || !strings.Contains(err.Error(), "limit 1048576") {
@@ -379,7 +379,9 @@ func TestReferrersHostileList(t *testing.T) {
 		"of another image":    {func(int) ([]descriptor, string) { return []descriptor{entry(foreign.String())}, "" }, ""},
 		"of another kind":     {func(int) ([]descriptor, string) { return []descriptor{entry(otherKind.String())}, "" }, ""},
 		"an image":            {func(int) ([]descriptor, string) { return []descriptor{entry(neighbour.Digest.String())}, "" }, ""},
-		"gone":                {func(int) ([]descriptor, string) { return []descriptor{entry(digestOf([]byte("gone")).String())}, "" }, "HTTP 404"},
+		"gone": {func(int) ([]descriptor, string) {
+			return []descriptor{entry(release.DigestOf([]byte("gone")).String())}, ""
+		}, "HTTP 404"},
 	} {
 		pages(t, h, test.page)
 		got, err := readAll(t, c, image)
@@ -402,7 +404,7 @@ func TestReferrersOfARepositoryThatIsNotThereYet(t *testing.T) {
 			_, _ = fmt.Fprintf(w, `{"errors":[{"code":"NAME_UNKNOWN","message":%s}]}`, jsonString(message))
 			return true
 		})
-		listed, err := h.client().ListReferrers(t.Context(), h.repo("shop").At(digestOf([]byte("image"))), []string{kind}, nil)
+		listed, err := h.client().ListReferrers(t.Context(), h.repo("shop").At(release.DigestOf([]byte("image"))), []string{kind}, nil)
 		if len(listed) > 0 || (err != nil) != isFault {
 			t.Errorf("%s: got %v, %v", message, listed, err)
 		}
@@ -424,7 +426,7 @@ func TestReferrersSkips(t *testing.T) {
 	}
 	artifact := func(layers ...descriptor) string {
 		text, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": imageType, "artifactType": kind,
-			"config": descriptor{MediaType: emptyMediaType, Digest: digestOf(emptyConfig).String(), Size: 2}, "layers": layers,
+			"config": descriptor{MediaType: emptyMediaType, Digest: release.DigestOf(emptyConfig).String(), Size: 2}, "layers": layers,
 			"subject": descriptor{MediaType: imageType, Digest: image.Digest.String(), Size: 1}})
 		if err != nil {
 			t.Fatal(err)
@@ -432,7 +434,7 @@ func TestReferrersSkips(t *testing.T) {
 		return string(text)
 	}
 	huge := bytes.Repeat([]byte("a"), maxAttached+1)
-	hugeBlob := descriptor{MediaType: media, Digest: digestOf(huge).String(), Size: int64(len(huge))}
+	hugeBlob := descriptor{MediaType: media, Digest: release.DigestOf(huge).String(), Size: int64(len(huge))}
 	if err := r.upload(t.Context(), []descriptor{hugeBlob}, blobsInMemory(map[string][]byte{hugeBlob.Digest: huge}), "", newMeter(0, nil)); err != nil {
 		t.Fatal(err)
 	}
@@ -447,7 +449,7 @@ func TestReferrersSkips(t *testing.T) {
 		"schema":            {`{"schemaVersion":3,"mediaType":"` + imageType + `"}`, "schema version 3"},
 		"no manifest":       {`{"schemaVersion":2,"mediaType":"text/plain"}`, "not an image or an index"},
 	} {
-		m := manifest{bytes: []byte(test.manifest), mediaType: imageType, digest: digestOf([]byte(test.manifest))}
+		m := manifest{bytes: []byte(test.manifest), mediaType: imageType, digest: release.DigestOf([]byte(test.manifest))}
 		if _, err := r.putManifest(t.Context(), m, ""); err != nil {
 			t.Fatal(err)
 		}
@@ -616,7 +618,7 @@ func TestManyReferrers(t *testing.T) {
 		var entries []descriptor
 		for i := range 100 {
 			entries = append(entries, descriptor{
-				Digest: digestOf(fmt.Append(nil, number, i)).String(), ArtifactType: kind,
+				Digest: release.DigestOf(fmt.Append(nil, number, i)).String(), ArtifactType: kind,
 				Annotations: map[string]string{"environment": "production", release.AnnotationCreated: fmt.Sprintf("2026-01-01T00:00:00.%06dZ", i)},
 			})
 		}
@@ -667,7 +669,7 @@ func TestEmbeddedContent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	layer := descriptor{MediaType: media, Digest: digestOf([]byte("true")).String(), Size: 4, Data: []byte("fake")}
+	layer := descriptor{MediaType: media, Digest: release.DigestOf([]byte("true")).String(), Size: 4, Data: []byte("fake")}
 	if err := r.upload(t.Context(), []descriptor{layer}, blobsInMemory(map[string][]byte{layer.Digest: []byte("true")}), "", newMeter(0, nil)); err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ func (r *repository) getBlob(ctx context.Context, digest release.Digest, limit i
 	if err != nil {
 		return nil, err
 	}
-	if got := digestOf(text); got != digest {
+	if got := release.DigestOf(text); got != digest {
 		return nil, &mismatchError{wanted: digest, got: got}
 	}
 	return text, nil

@@ -123,7 +123,7 @@ func TestForbiddenHeadRenewsCredentialsOnce(t *testing.T) {
 	credentials, asked := credentialSequence("first")
 	c := New(Options{Credentials: credentials})
 	for range 3 {
-		_, err := c.Inspect(t.Context(), h.repo("shop"), digestOf([]byte("x")), "one")
+		_, err := c.Inspect(t.Context(), h.repo("shop"), release.DigestOf([]byte("x")), "one")
 		if err == nil || !strings.Contains(err.Error(), "HTTP 403 Forbidden") || !strings.Contains(err.Error(), "allow these credentials") {
 			t.Errorf("got %v", err)
 		}

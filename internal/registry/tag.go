@@ -49,7 +49,7 @@ func (c *Client) PutTag(ctx context.Context, repo release.Repository, content []
 		return err
 	}
 	doing := fmt.Sprintf("tagging %s in %q as %q", digest.Short(), repo, tag)
-	if got := digestOf(content); got != digest {
+	if got := release.DigestOf(content); got != digest {
 		return r.fault(&mismatchError{wanted: digest, got: got}, doing)
 	}
 	if _, err := r.putManifest(ctx, manifest{bytes: content, mediaType: mediaType, digest: digest}, tag); err != nil {

@@ -34,7 +34,7 @@ func TestRetag(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !looked.Found || looked.Revision != commit || !looked.TagDigest.IsZero() || digestOf(looked.Manifest) != image.Digest {
+			if !looked.Found || looked.Revision != commit || !looked.TagDigest.IsZero() || release.DigestOf(looked.Manifest) != image.Digest {
 				t.Errorf("looked: found %t, revision %q, tag holds %q", looked.Found, looked.Revision, looked.TagDigest)
 			}
 			if err := c.PutTag(t.Context(), repo, looked.Manifest, looked.MediaType, image.Digest, production); err != nil {
@@ -57,7 +57,7 @@ func TestInspectMissing(t *testing.T) {
 	repo := server.Repository("shop")
 	c := at(t, server)
 	image := pushTo(t, c, randomImage(t, 1), repo, commit)
-	other := digestOf([]byte("other"))
+	other := release.DigestOf([]byte("other"))
 	got, err := c.Inspect(t.Context(), repo, other, commit)
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func TestPutTagOfOtherBytes(t *testing.T) {
 	server := localawstest.Start(t)
 	repo := server.Repository("shop")
 	c := at(t, server)
-	err := c.PutTag(t.Context(), repo, []byte("{}"), "application/vnd.oci.image.manifest.v1+json", digestOf([]byte("x")), production)
+	err := c.PutTag(t.Context(), repo, []byte("{}"), "application/vnd.oci.image.manifest.v1+json", release.DigestOf([]byte("x")), production)
 	if err == nil || !strings.Contains(err.Error(), "do not use this image") {
 		t.Errorf("got %v", err)
 	}

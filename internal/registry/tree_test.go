@@ -44,7 +44,7 @@ func (f forest) fetchManifest(_ context.Context, digest release.Digest) (manifes
 }
 
 func blobOf(name string) descriptor {
-	return descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Digest: digestOf([]byte(name)).String(), Size: 10}
+	return descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Digest: release.DigestOf([]byte(name)).String(), Size: 10}
 }
 
 func TestReadTree(t *testing.T) {
@@ -95,7 +95,7 @@ func TestReadTreeRefuses(t *testing.T) {
 		"no digest":         {map[string]any{"mediaType": imageType, "config": descriptor{Digest: "../../etc/passwd"}}, "is not a digest"},
 		"no child's digest": {map[string]any{"mediaType": indexType, "manifests": []descriptor{{Digest: "latest"}}}, "is not a digest"},
 		"negative size":     {map[string]any{"mediaType": imageType, "config": negative}, "-1 bytes"},
-		"missing child":     {map[string]any{"mediaType": indexType, "manifests": []descriptor{{MediaType: imageType, Digest: digestOf([]byte("gone")).String()}}}, "not here"},
+		"missing child":     {map[string]any{"mediaType": indexType, "manifests": []descriptor{{MediaType: imageType, Digest: release.DigestOf([]byte("gone")).String()}}}, "not here"},
 		"a blob's size":     {map[string]any{"mediaType": indexType, "manifests": []descriptor{negative}}, "-1 bytes"},
 	} {
 		f := forest{}
@@ -133,7 +133,7 @@ func FuzzManifest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if m.digest != digestOf(text) {
+		if m.digest != release.DigestOf(text) {
 			t.Errorf("digest %s is not the bytes'", m.digest)
 		}
 		all, err := readTree(t.Context(), m.digest, func(context.Context, release.Digest) (manifest, error) { return m, nil })

@@ -1,7 +1,9 @@
 package release
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"hash"
 	"regexp"
 	"strings"
 )
@@ -29,6 +31,16 @@ func ParseDigest(text string) (Digest, error) {
 		return Digest{}, fmt.Errorf("digest %q has characters that are not hex digits", text)
 	}
 	return Digest{hex: hex}, nil
+}
+
+// DigestOf returns the digest of content.
+func DigestOf(content []byte) Digest {
+	return Digest{hex: fmt.Sprintf("%x", sha256.Sum256(content))}
+}
+
+// DigestOfSum returns the digest of what was written to a SHA-256 hash.
+func DigestOfSum(sum hash.Hash) Digest {
+	return Digest{hex: fmt.Sprintf("%x", sum.Sum(nil))}
 }
 
 // String returns "sha256:…", or "" for the zero value.

@@ -1,6 +1,7 @@
 package release_test
 
 import (
+	"crypto/sha256"
 	"strings"
 	"testing"
 	"time"
@@ -282,4 +283,13 @@ func FuzzSplitReference(f *testing.F) {
 			t.Errorf("%q: %q and %q; in full %q", text, repository, rest, release.FullRepository(repository))
 		}
 	})
+}
+
+// TestDigestOf compares with the SHA-256 of no bytes, which FIPS 180-4's test vectors give.
+func TestDigestOf(t *testing.T) {
+	t.Parallel()
+	const want = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	if of, ofSum := release.DigestOf(nil).String(), release.DigestOfSum(sha256.New()).String(); of != want || ofSum != want {
+		t.Errorf("got %s and %s", of, ofSum)
+	}
 }

@@ -3,7 +3,6 @@ package scan
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -148,10 +147,9 @@ func readResults(settings Settings, statements []report.VEX, deps Deps) (fact.Sc
 	if read.At.After(now.Add(release.ClockSkew)) {
 		return fact.Scan{}, release.BadSetting("results", fmt.Sprintf("%q say that the image was scanned at %s, which is in the future", settings.Results, read.At.UTC().Format(time.RFC3339)), "check the clocks, and scan again")
 	}
-	digest, err := release.ParseDigest(fmt.Sprintf("sha256:%x", sha256.Sum256(content)))
-	scan := fact.Scan{Unstated: unstated, Scanner: read.Scanner, Version: read.Version, Format: read.Format, Results: digest, Images: read.Images, ScannedAt: read.At.UTC()}
+	scan := fact.Scan{Unstated: unstated, Scanner: read.Scanner, Version: read.Version, Format: read.Format, Results: release.DigestOf(content), Images: read.Images, ScannedAt: read.At.UTC()}
 	scan.AddFindings(read.Findings)
-	return scan, err
+	return scan, nil
 }
 
 // checkSubject refuses a file that names images, none of which is the image or one of its platforms'.

@@ -240,9 +240,9 @@ func (recorder) ValuesDigest(files []string) (release.Digest, error) {
 		case read > maxValues:
 			return release.Digest{}, release.BadSetting("values", fmt.Sprintf("%q is larger than %d bytes", name, maxValues), "shorten it")
 		}
-		fmt.Fprintf(all, "sha256:%x\n", one.Sum(nil))
+		fmt.Fprintln(all, release.DigestOfSum(one))
 	}
-	return release.ParseDigest(fmt.Sprintf("sha256:%x", all.Sum(nil)))
+	return release.DigestOfSum(all), nil
 }
 
 // clusterName names the cluster in what is recorded: by EKS's name, or by the host of its API server.

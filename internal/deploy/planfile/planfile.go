@@ -113,7 +113,7 @@ func Encode(plan Plan, redact func(json string) string) ([]byte, release.Digest,
 	if err != nil {
 		return nil, release.Digest{}, fmt.Errorf("encoding the plan: %w", err)
 	}
-	digest := digestOf(content)
+	digest := release.DigestOf(content)
 	file, err := json.MarshalIndent(envelope{Format: Format, Digest: digest, Plan: content}, "", "  ")
 	if err != nil {
 		return nil, release.Digest{}, fmt.Errorf("encoding the plan: %w", err)
@@ -141,7 +141,7 @@ func Decode(file []byte) (Plan, release.Digest, error) {
 	if err := json.Compact(&content, kept.Plan); err != nil {
 		return plan, release.Digest{}, fmt.Errorf("it is not a plan: %w", err)
 	}
-	if digest := digestOf(content.Bytes()); digest != kept.Digest {
+	if digest := release.DigestOf(content.Bytes()); digest != kept.Digest {
 		return plan, digest, fmt.Errorf("it was changed after it was made: its content has digest %s, and it says %s", digest, kept.Digest)
 	}
 	if err := decodeStrict(content.Bytes(), &plan); err != nil {
@@ -165,10 +165,4 @@ func decodeStrict(document []byte, into any) error {
 		return errors.New("something follows the document")
 	}
 	return nil
-}
-
-func digestOf(content []byte) release.Digest {
-	sum := sha256.Sum256(content)
-	digest, _ := release.ParseDigest("sha256:" + hex.EncodeToString(sum[:]))
-	return digest
 }

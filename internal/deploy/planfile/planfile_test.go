@@ -86,7 +86,7 @@ func sealed(content string) []byte {
 	if json.Compact(&compact, []byte(content)) != nil {
 		compact.WriteString(content)
 	}
-	file, _ := json.Marshal(envelope{Format: Format, Digest: digestOf(compact.Bytes()), Plan: json.RawMessage(compact.Bytes())})
+	file, _ := json.Marshal(envelope{Format: Format, Digest: release.DigestOf(compact.Bytes()), Plan: json.RawMessage(compact.Bytes())})
 	return file
 }
 

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"hash"
 	"maps"
@@ -37,7 +36,7 @@ func (p *planner) setBasis(results []*dryRunResult) error {
 	}
 	values := sha256.New()
 	fmt.Fprint(values, manifest.JSON(p.Chart.Values))
-	b.result.Values = digestOf(values)
+	b.result.Values = release.DigestOfSum(values)
 	live := map[string]*dryRunResult{}
 	for _, result := range results {
 		live[manifest.Key(manifest.Fields(result.info.Object), p.namespace)] = result
@@ -63,7 +62,7 @@ func (p *planner) setBasis(results []*dryRunResult) error {
 	for _, definition := range p.definitions {
 		b.add(release.PlannedObject{Object: objects.ID(definition.Info), Live: b.addLive(definition.live)})
 	}
-	b.result.Rendered, b.result.Live = digestOf(b.rendered), digestOf(b.live)
+	b.result.Rendered, b.result.Live = release.DigestOfSum(b.rendered), release.DigestOfSum(b.live)
 	p.plan.Basis = b.result
 	p.noteVarying()
 	return nil
@@ -169,7 +168,7 @@ func (p *planner) withoutScaled(result *dryRunResult) map[string]any {
 func (b *basis) shown(object map[string]any) release.Digest {
 	sum := sha256.New()
 	fmt.Fprint(sum, manifest.JSON(b.planner.secrets.mask(object, nil, object)))
-	return digestOf(sum)
+	return release.DigestOfSum(sum)
 }
 
 // mask returns a value of an object with every secret value in it replaced, at any depth.
@@ -253,11 +252,6 @@ func joinSome(list []string, limit int) string {
 		joined += one
 	}
 	return joined
-}
-
-func digestOf(sum hash.Hash) release.Digest {
-	digest, _ := release.ParseDigest("sha256:" + hex.EncodeToString(sum.Sum(nil)))
-	return digest
 }
 
 // uidOf returns the UID of a live object.

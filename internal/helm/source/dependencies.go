@@ -2,8 +2,6 @@ package source
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -114,8 +112,7 @@ func hashOf(value any) string {
 	if err != nil {
 		return ""
 	}
-	sum := sha256.Sum256(content)
-	return "sha256:" + hex.EncodeToString(sum[:])
+	return release.DigestOf(content).String()
 }
 
 // locked returns the lock's entry of the dependency at an index, nil if there is none.

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -222,7 +221,5 @@ func digestOf(files []*loader.BufferedFile) release.Digest {
 	for _, file := range files {
 		fmt.Fprintf(&list, "%x %q\n", sha256.Sum256(file.Data), file.Name)
 	}
-	sum := sha256.Sum256(list.Bytes())
-	digest, _ := release.ParseDigest("sha256:" + hex.EncodeToString(sum[:]))
-	return digest
+	return release.DigestOf(list.Bytes())
 }

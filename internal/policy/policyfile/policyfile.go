@@ -2,7 +2,6 @@
 package policyfile
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/url"
@@ -33,7 +32,7 @@ const (
 // Parse reads a policy. All problems are reported together, with file and line, as a *release.InputError.
 func Parse(file string, content []byte) (policy.Policy, error) {
 	p := &parser{file: file}
-	read := policy.Policy{Source: policy.Source{File: file, Digest: digestOf(content)}}
+	read := policy.Policy{Source: policy.Source{File: file, Digest: release.DigestOf(content)}}
 	if len(content) > MaxBytes {
 		return read, release.BadInput(file, fmt.Sprintf("is %d bytes long, limit %d", len(content), MaxBytes), "")
 	}
@@ -44,14 +43,6 @@ func Parse(file string, content []byte) (policy.Policy, error) {
 		return policy.Policy{}, &release.InputError{Problems: p.problems}
 	}
 	return read, nil
-}
-
-func digestOf(content []byte) release.Digest {
-	digest, err := release.ParseDigest(fmt.Sprintf("sha256:%x", sha256.Sum256(content)))
-	if err != nil {
-		panic(err) // a SHA-256 sum is a digest
-	}
-	return digest
 }
 
 // root reads the root of the file.

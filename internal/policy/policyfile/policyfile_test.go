@@ -49,7 +49,7 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := policy.Policy{Source: policy.Source{File: ".onedigest.yaml", Digest: digestOf([]byte(whole))}, Ladder: []policy.Rung{
+	want := policy.Policy{Source: policy.Source{File: ".onedigest.yaml", Digest: release.DigestOf([]byte(whole))}, Ladder: []policy.Rung{
 		{Environment: "staging", Signers: []policy.Signer{{Key: "keys/staging.pub"}, {Key: "env://OLD_KEY"}}, Requires: policy.Requirements{NotRejected: true}},
 		{Environment: "production", Signers: []policy.Signer{{Key: "awskms:///alias/production"}},
 			Requires: policy.Requirements{

@@ -2,7 +2,6 @@ package command
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -129,7 +128,7 @@ func (r Runner) digest(path string, count *counter) (release.Digest, error) {
 	if err != nil {
 		return release.Digest{}, err
 	}
-	return release.ParseDigest("sha256:" + hex.EncodeToString(list.Sum(nil)))
+	return release.DigestOfSum(list), nil
 }
 
 // digestOf returns the SHA-256 digest of a file's content; the size is counted against the limits.
@@ -146,7 +145,7 @@ func digestOf(file string, size int64, path string, count *counter) (release.Dig
 	if _, err := io.Copy(sum, io.LimitReader(opened, maxBytes)); err != nil {
 		return release.Digest{}, fmt.Errorf("reading %q: %w", path, rootError(err))
 	}
-	return release.ParseDigest("sha256:" + hex.EncodeToString(sum.Sum(nil)))
+	return release.DigestOfSum(sum), nil
 }
 
 // compareFiles returns an error if a file has changed since its digest was recorded, because the evidence would name other content.

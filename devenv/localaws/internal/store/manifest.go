@@ -1,8 +1,6 @@
 package store
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -69,13 +67,8 @@ func ParseManifest(body []byte, mediaType string) (*Manifest, error) {
 	if fields.SchemaVersion != 2 {
 		return nil, fmt.Errorf("schema version %d is not supported", fields.SchemaVersion)
 	}
-	sum := sha256.Sum256(body)
-	digest, err := release.ParseDigest("sha256:" + hex.EncodeToString(sum[:]))
-	if err != nil {
-		return nil, err
-	}
 	parsed := &Manifest{
-		Body: slices.Clone(body), MediaType: requested, Digest: digest,
+		Body: slices.Clone(body), MediaType: requested, Digest: release.DigestOf(body),
 		ArtifactType: fields.ArtifactType, Annotations: fields.Annotations,
 	}
 	if err := parsed.readDescriptors(fields); err != nil {
