@@ -3,6 +3,7 @@ package helm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -107,6 +108,27 @@ func TestDeletedObjectsAreCreatedAgain(t *testing.T) {
 	}
 	if len(s.named("services")) != 1 {
 		t.Error("the Service is gone")
+	}
+}
+
+// TestAnImageThatAWebhookRewritesIsUnchanged: a mirror's name in place of the registry's is what the cluster makes of the same release.
+func TestAnImageThatAWebhookRewritesIsUnchanged(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.admit = func(object map[string]any) {
+		containers, found, _ := unstructured.NestedSlice(object, "spec", "template", "spec", "containers")
+		if !found {
+			return
+		}
+		first := containers[0].(map[string]any)
+		_, name, _ := strings.Cut(fmt.Sprint(first["image"]), "/")
+		first["image"] = "mirror.example.com/" + name
+		_ = unstructured.SetNestedSlice(object, containers, "spec", "template", "spec", "containers")
+	}
+	c, d := s.client("staging"), deployment(t, "staging")
+	mustDeploy(t, c, d)
+	if again := mustDeploy(t, c, d); again.Outcome != release.Unchanged {
+		t.Errorf("got %+v", again)
 	}
 }
 

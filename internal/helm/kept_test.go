@@ -71,6 +71,12 @@ func TestBasisOfAPlan(t *testing.T) {
 		"status": {func() {
 			s.change("/deployments/shop", func(o map[string]any) { o["status"] = map[string]any{"replicas": int64(3)} })
 		}, next, nil},
+		"what an autoscaler of autoscaling/v1 reports": {func() {
+			s.change("/deployments/shop", func(o map[string]any) {
+				_ = unstructured.SetNestedField(o, "[]", "metadata", "annotations", "autoscaling.alpha.kubernetes.io/current-metrics")
+				_ = unstructured.SetNestedField(o, "[]", "metadata", "annotations", "autoscaling.alpha.kubernetes.io/conditions")
+			})
+		}, next, nil},
 		"another run": {func() {}, func() release.Deployment {
 			other := next
 			other.RunURL, other.Actor = "https://example.com/run/2", "another person"

@@ -57,7 +57,8 @@ type server struct {
 	warning string   // sent with every change
 	asked   []string // "METHOD path"
 	api     *clusterAPI
-	watched func() // called when something is watched; nothing ever happens to it
+	admit   func(object map[string]any) // changes what is sent, as a mutating webhook does
+	watched func()                      // called when something is watched; nothing ever happens to it
 }
 
 func newServer(t *testing.T) *server {
@@ -326,7 +327,10 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 		collection = steps[len(steps)-2]
 		kind = kinds[collection]
 	}
-	dry := r.URL.Query().Get("dryRun") == "All"
+	dry, admit := r.URL.Query().Get("dryRun") == "All", s.admit
+	if admit == nil {
+		admit = func(map[string]any) {}
+	}
 	object := runtime.DeepCopyJSON(s.objects[r.URL.Path])
 	switch {
 	case isCollection && r.Method == http.MethodGet:
@@ -337,6 +341,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 			refuse(w, http.StatusBadRequest, "it cannot be read")
 			return
 		}
+		admit(object)
 		u := unstructured.Unstructured{Object: object}
 		path := r.URL.Path + "/" + u.GetName()
 		if s.objects[path] != nil {
@@ -360,6 +365,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 		if !s.checkVersion(w, object, made, collection) || !s.checkSelector(w, object, made) {
 			return
 		}
+		admit(made)
 		object = made
 		s.store(r.URL.Path, object, dry)
 	case r.Method == http.MethodDelete:

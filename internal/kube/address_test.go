@@ -78,6 +78,7 @@ func TestAddress(t *testing.T) {
 		"beside others":   {[]*core.Service{service("a", core.ServiceTypeClusterIP, "", port(80, "")), service("shop-web", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, ""))}, "http://lb.example.com", "", false},
 		"its own of two":  {[]*core.Service{service("a", core.ServiceTypeLoadBalancer, "other.example.com", port(80, "")), service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, ""))}, "http://lb.example.com", "", false},
 		"one of two":      {[]*core.Service{service("a", core.ServiceTypeLoadBalancer, "", port(80, "")), service("b", core.ServiceTypeLoadBalancer, "", port(80, ""))}, "", "", true},
+		"datagrams only":  {[]*core.Service{service("game", core.ServiceTypeLoadBalancer, "a.example.com", core.ServicePort{Port: 5000, Protocol: core.ProtocolUDP})}, "", "Service/game has no TCP port: no address outside the cluster", false},
 		"inside only":     {[]*core.Service{service("shop", core.ServiceTypeClusterIP, "", port(80, "")), service("peers", "", "", port(80, ""))}, "", "Service/peers is of type ClusterIP, Service/shop is of type ClusterIP: no address outside the cluster", false},
 		"without Service": {nil, "", `no Service in namespace "staging" belongs to release "shop"`, false},
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -170,13 +171,16 @@ func portOf(container core.Container, numberOrName string) int {
 	return number
 }
 
+// httpName matches the name of a port that serves HTTP without TLS: http, http-api, web, web-8080; not https, http2-grpc or webhook.
+var httpName = regexp.MustCompile(`^(?:http|web)(?:-.*)?$`)
+
 // firstPort returns the container's port with a name of HTTP, or else its first port, of which the protocol is not known; 0 if it declares
 // none.
 func firstPort(container core.Container) (first int, isHTTP bool) {
 	for _, port := range container.Ports {
 		switch {
 		case port.Protocol != "" && port.Protocol != core.ProtocolTCP:
-		case strings.HasPrefix(port.Name, "http"), strings.HasPrefix(port.Name, "web"):
+		case httpName.MatchString(port.Name):
 			return int(port.ContainerPort), true
 		case first == 0:
 			first = int(port.ContainerPort)

@@ -166,7 +166,7 @@ func TestProbeOfAPod(t *testing.T) {
 		}), release.Check{Name: "GET /", Path: "/", Method: "GET", StatusBelow: 500}, 8080, false},
 		"exec, and a port of an unknown protocol": {func(p *core.Pod) {
 			p.Spec.Containers[0].ReadinessProbe = &core.Probe{ProbeHandler: core.ProbeHandler{Exec: &core.ExecAction{Command: []string{"true"}}}}
-			p.Spec.Containers[0].Ports = []core.ContainerPort{{Name: "grpc", ContainerPort: 9000}}
+			p.Spec.Containers[0].Ports = []core.ContainerPort{{Name: "http2-grpc", ContainerPort: 9000}}
 		}, release.Check{Name: "GET /", Path: "/", Method: "GET", StatusBelow: 500, OrTCP: true}, 9000, false},
 		"exec, and a web port": {func(p *core.Pod) {
 			p.Spec.Containers[0].ReadinessProbe = nil

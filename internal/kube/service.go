@@ -43,10 +43,13 @@ func (w addressWait) loadBalancerAmong(services []*core.Service) (found *endpoin
 	var balancers []endpoint
 	var others []string
 	for _, service := range services {
-		if service.Spec.Type == core.ServiceTypeLoadBalancer {
+		switch {
+		case service.Spec.Type == core.ServiceTypeLoadBalancer && urlPort(service) == nil:
+			others = append(others, fmt.Sprintf("Service/%s has no TCP port", service.Name))
+		case service.Spec.Type == core.ServiceTypeLoadBalancer:
 			object := release.Object{APIVersion: "v1", Kind: "Service", Namespace: w.namespace, Name: service.Name}
 			balancers = append(balancers, endpoint{object: object, uid: service.UID, created: service.CreationTimestamp.Time, url: serviceURL(service)})
-		} else {
+		default:
 			others = append(others, fmt.Sprintf("Service/%s is of type %s", service.Name, cmp.Or(service.Spec.Type, core.ServiceTypeClusterIP)))
 		}
 	}

@@ -14,6 +14,8 @@ var volatileFields = [][]string{
 	{"metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration"},
 	{"metadata", "annotations", "deployment.kubernetes.io/revision"},
 	{"metadata", "annotations", "deprecated.daemonset.template.generation"},
+	{"metadata", "annotations", "autoscaling.alpha.kubernetes.io/conditions"},      // where autoscaling/v1 has no field for them
+	{"metadata", "annotations", "autoscaling.alpha.kubernetes.io/current-metrics"}, // Source: k8s.io/kubernetes, pkg/apis/autoscaling/annotations.go
 	{"metadata", "annotations", release.AnnotationRun},
 	{"metadata", "annotations", release.AnnotationActor},
 }

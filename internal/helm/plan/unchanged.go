@@ -112,7 +112,7 @@ func matchesCluster(ctx context.Context, revision *helmrelease.Release, objectsO
 			unstructured.RemoveNestedField(applied, "spec", "replicas")
 		}
 		_, deleting := objects.IsDeleting(current)
-		live[i] = !deleting && !imagesChanged(applied, found) && !replicasChanged(applied, found)
+		live[i] = !deleting && !replicasChanged(applied, found)
 		if live[i] {
 			owner := &objects.Release{Name: revision.Name, TargetNamespace: revision.Namespace}
 			live[i], err = isAsApplied(list[i], current, applied, owner, objectsOf.Log)
@@ -122,19 +122,19 @@ func matchesCluster(ctx context.Context, revision *helmrelease.Release, objectsO
 	return err == nil && !slices.Contains(live, false), err
 }
 
-// isAsApplied reports whether applying the fields again would change nothing of the live object. What the cluster refuses to try is as it was
-// applied, with a warning.
+// isAsApplied reports whether applying the fields again would change nothing of the live object, also if a webhook names other images than the
+// chart. Where that cannot be tried, for custom resources and, with a warning, for what the cluster refuses, the images alone are compared.
 func isAsApplied(info, current *resource.Info, applied map[string]any, owner *objects.Release, log func(string, ...any)) (bool, error) {
-	again := *info
+	again, live := *info, manifest.Fields(current.Object)
 	removeFilled(info.Mapping.GroupVersionKind.Kind, applied)
 	again.Object = &unstructured.Unstructured{Object: applied}
 	if _, custom := kube.AsVersioned(&again).(runtime.Unstructured); custom {
-		return true, nil
+		return !imagesChanged(applied, live), nil
 	}
 	if err := owner.AddOwner(&again); err != nil {
 		return false, err
 	}
-	result := dryRunResult{live: manifest.Fields(current.Object)}
+	result := dryRunResult{live: live}
 	var err error
 	result.reapplied, err = dryRunReapply(&again, current)
 	switch {
@@ -143,6 +143,7 @@ func isAsApplied(info, current *resource.Info, applied map[string]any, owner *ob
 		return false, fmt.Errorf("comparing %s: %w", objects.ID(info), err)
 	default:
 		log("WARNING: whether %s was changed since it was applied cannot be seen: %s", objects.ID(info), failure.Sanitize(err.Error()))
+		return !imagesChanged(applied, live), nil
 	}
 	return len(result.drift()) == 0, nil
 }

@@ -32,12 +32,12 @@ func (f *Finding) classifyRefusal(message string, terminating bool) {
 	case strings.Contains(message, "exceeded quota:"):
 		f.Code = causes.QuotaExceeded
 		if !exceedsWholeQuota(message) {
-			if f.Grace = GraceTransient; terminating {
+			if f.Grace, f.Dependent = GraceTransient, true; terminating { // pods of this release may free it
 				f.Grace = GraceBusyNode
 			}
 		}
 	case transientRefusal.MatchString(message):
-		f.Grace = GraceTransient
+		f.Grace, f.Dependent = GraceTransient, true // the webhook may be one of this release
 	}
 }
 

@@ -3,6 +3,7 @@ package diagnose
 import (
 	"time"
 
+	"github.com/onedigest/onedigest/internal/release"
 	core "k8s.io/api/core/v1"
 )
 
@@ -49,8 +50,8 @@ func (e *examination) remainingProvingTime(status core.ContainerStatus) time.Dur
 	if history.RunningSince.IsZero() || history.Run != status.RestartCount {
 		history.RunningSince, history.Run = e.Now, status.RestartCount
 	}
-	// The kubelet's time has whole seconds and comes from another clock. Our own time starts at the first observation.
-	return e.ProvingTime - max(e.Now.Sub(history.RunningSince), e.Now.Sub(status.State.Running.StartedAt.Time)-time.Second)
+	// The kubelet's time comes from another clock. Our own time starts at the first observation.
+	return e.ProvingTime - max(e.Now.Sub(history.RunningSince), e.Now.Sub(status.State.Running.StartedAt.Time)-release.ClockSkew)
 }
 
 // containerStatus returns the status of a container, or a status without a state if the kubelet has not reported one.

@@ -3,7 +3,6 @@ package diagnose
 import (
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release/causes"
@@ -20,6 +19,10 @@ var (
 // noPreemption matches the scheduler's message on how many of how many nodes preempting pods would not help
 // (pkg/scheduler/framework/preemption).
 var noPreemption = regexp.MustCompile(`preemption: 0/(\d+) nodes are available: (\d+) Preemption is not helpful for scheduling`)
+
+// notInUse matches the scheduler's message that a node is not ready, is cordoned, or waits for its cloud or its network to take it into use. Source:
+// kubernetes.io, "Well-Known Labels, Annotations and Taints"; docs.cilium.io, "Considerations on Node Pool Taints".
+var notInUse = regexp.MustCompile(`node\.kubernetes\.io/not-ready|were unschedulable|node\.cloudprovider\.kubernetes\.io/uninitialized|node\.cilium\.io/agent-not-ready`)
 
 // Messages of the scheduler about volumes (pkg/scheduler/framework/plugins/volumebinding).
 var (
@@ -60,8 +63,8 @@ func (e *examination) nodeGrace(message string) time.Duration {
 	if e.Status.NominatedNodeName != "" { // other pods are being evicted in its favour
 		return GraceNewNode
 	}
-	// If preemption helps on no node and all nodes are ready, only another node can help; a node that is not ready may become so.
-	if nodes := noPreemption.FindStringSubmatch(message); nodes != nil && nodes[1] == nodes[2] && !strings.Contains(message, "node.kubernetes.io/not-ready") {
+	// If preemption helps on no node and all nodes are in use, only another node can help; one that starts or is drained may come into use.
+	if nodes := noPreemption.FindStringSubmatch(message); nodes != nil && nodes[1] == nodes[2] && !notInUse.MatchString(message) {
 		return GraceNoNode
 	}
 	return GraceNode

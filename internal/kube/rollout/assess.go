@@ -144,7 +144,7 @@ func (a *assessor) assessObject(o observedObject, cond condition) {
 	}
 	a.step(o.object, cond)
 	late := pendingObject{trackedObject: o.trackedObject, finding: found, givenUp: cond.failed}
-	if cond.declared != "" {
+	if cond.declared != "" || cond.expects {
 		late.wait = require
 	}
 	a.pending = append(a.pending, late)

@@ -42,7 +42,7 @@ var conclusions = map[string]struct {
 	first verdict
 	then  string // "failed", "ready", or "" if time alone decides nothing
 }{
-	"ready":                {verdict{Kind: "Deployment", Reason: "NotReady", Recheck: 672 * time.Millisecond}, "ready"}, // its container has to run for 3 s
+	"ready":                {verdict{Kind: "Deployment", Reason: "NotReady", Recheck: 3 * time.Second}, "ready"}, // its container has to run for 3 s
 	"crash-loop":           {verdict{Code: causes.CrashLoop, Kind: "Pod", Container: "app", Reason: "CrashLoopBackOff", Failed: true}, ""},
 	"init-crash-loop":      {verdict{Code: causes.CrashLoop, Kind: "Pod", Container: "first", Reason: "CrashLoopBackOff"}, ""}, // it may try again
 	"image-pull":           {verdict{Code: causes.ImageNotPulled, Kind: "Pod", Container: "app", Reason: "ErrImagePull"}, ""},  // the registry does not answer

@@ -129,6 +129,7 @@ func declaredCondition(o observedObject, cond condition) condition {
 			return cond
 		}
 	}
+	cond.expects = len(ready) > 0
 	if diagnose.NotObserved(o.content) {
 		return cond
 	}

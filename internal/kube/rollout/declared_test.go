@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -107,6 +108,40 @@ func TestADefinitionsAnnotationsAreAboutItsObjects(t *testing.T) {
 	known.objects[0].key.resource = definitionsResource
 	if got := assess(known, policy{}, time.Now()); got.failure != nil || len(got.pending) > 0 {
 		t.Errorf("got %+v", got.pending)
+	}
+}
+
+// TestACustomResourceAloneFailsNoRollout: one that says nothing about its failure is no longer waited for when the time is up, unless it says when
+// it is ready or a workload is late too.
+func TestACustomResourceAloneFailsNoRollout(t *testing.T) {
+	t.Parallel()
+	late := map[string]any{"type": "Ready", "status": "False", "reason": "Pending", "message": "no record of DNS yet"}
+	for name, test := range map[string]struct {
+		annotations map[string]any
+		objects     []release.Object
+		fails       bool
+	}{
+		"alone":              {nil, []release.Object{ofWidget}, false},
+		"by its annotation":  {map[string]any{release.AnnotationReadyWhen: "condition=Ready"}, []release.Object{ofWidget}, true},
+		"beside a workload":  {nil, []release.Object{ofWidget, ofDeployment}, true},
+		"beside a ready one": {nil, []release.Object{ofWidget, ofStateful}, false},
+	} {
+		s := newServer(t)
+		s.Put(widget(test.annotations, late), deployment(2, 2, 1, 1), replicaSet(2), statefulSet(2, 1, 1, 1))
+		watcher := s.watcher()
+		steps, err := outOfTime(func(ctx context.Context, report func(release.RolloutStep)) error {
+			return watcher.Watch(ctx, space, test.objects, release.Baseline{}, report)
+		}, func(step release.RolloutStep) bool {
+			others := len(test.objects) == 2 && test.objects[1] == ofStateful
+			return step.Object == ofWidget && step.Message != "" && !others || step.Object == ofStateful && step.Done
+		})
+		if (err != nil) != test.fails {
+			t.Errorf("%s: %v", name, err)
+		}
+		last := steps[len(steps)-1]
+		if told := last.Object == ofWidget && strings.HasPrefix(last.Message, "WARNING: not ready within") && strings.Contains(last.Message, "no record of DNS"); told == test.fails {
+			t.Errorf("%s: it ends with %+v", name, last)
+		}
 	}
 }
 

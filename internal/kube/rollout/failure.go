@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,6 +79,23 @@ func (r *rollout) timedOut(ctx context.Context, known snapshot, pending []pendin
 		return failure
 	}
 	return &release.BadRelease{Err: failure}
+}
+
+// onlyTolerated reports whether the time is up, the cluster answers, and nothing is late but objects that never make the rollout fail. It
+// reports each of them as not waited for any longer.
+func (r *rollout) onlyTolerated(ctx context.Context, known snapshot, result assessment) bool {
+	isRequired := func(late pendingObject) bool { return late.wait != tolerate }
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) || len(result.pending) == 0 || result.uncertain || slices.ContainsFunc(result.pending, isRequired) ||
+		known.neverRead() != nil || known.unansweredFor(time.Now()) > 0 {
+		return false
+	}
+	var steps []release.RolloutStep
+	for _, late := range result.pending {
+		steps = append(steps, release.RolloutStep{Object: late.object, Ready: -1, Desired: -1, Done: true,
+			Message: fmt.Sprintf("WARNING: not ready within %s, and not waited for any longer: %s", time.Since(r.began).Round(time.Second), late.finding.Short())})
+	}
+	r.reporter.report(steps)
+	return true
 }
 
 // bestExplained returns the pending object with the most informative finding: a known cause, or else a pod.

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +61,8 @@ func TestGraces(t *testing.T) {
 		"no class":                         {provision("FailedBinding", "no persistent volumes available for this claim and no storage class is set"), diagnose.GraceNoNode, causes.VolumePending},
 		"a node":                           {unscheduled(none), diagnose.GraceNode, causes.Unschedulable},
 		"a node that no pod makes room on": {unscheduled(helpless), diagnose.GraceNoNode, causes.Unschedulable},
+		"a node that is drained":           {unscheduled(strings.Replace(helpless, "node(s) didn't match Pod's node affinity/selector", "node(s) were unschedulable", 1)), diagnose.GraceNode, causes.Unschedulable},
+		"a node that starts":               {unscheduled(strings.Replace(helpless, "node(s) didn't match Pod's node affinity/selector", "node(s) had untolerated taint {node.cilium.io/agent-not-ready: }", 1)), diagnose.GraceNode, causes.Unschedulable},
 		"a node that is coming": {unscheduled(helpless, eventAbout("e1", aboutPod, "", "Normal", "TriggeredScaleUp", "pod triggered scale-up: [{eks 1->2 (max: 5)}]")),
 			diagnose.GraceNewNode, causes.Unschedulable},
 		"a node of Karpenter's": {unscheduled(helpless, eventAbout("e1", aboutPod, "", "Normal", "Nominated", "Pod should schedule on: nodeclaim/default-x")), diagnose.GraceNewNode, causes.Unschedulable},
@@ -198,6 +201,25 @@ func TestDependentFindingsWaitForOthers(t *testing.T) {
 			s.fails("a loop and its reason", causes.ImageNameInvalid)
 		})
 	})
+	for name, refusal := range map[string]struct {
+		message string
+		code    causes.Code
+	}{
+		"a webhook of the release": {`Internal error occurred: failed calling webhook "inject": no endpoints available for service "injector"`, causes.AdmissionRefused},
+		"a quota that it uses":     {"exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3", causes.QuotaExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, false, both, func(s *stage) {
+				s.Put(deployment(2, 2, 1, 1), replicaSet(2), refusedSet(refusal.message), statefulSet(2, 1, 1, 0))
+				s.fails("while the other makes progress", "")
+				time.Sleep(40 * time.Second)
+				s.fails("while the other still does", "")
+				s.Put(statefulSet(2, 1, 1, 1))
+				s.failsAfter(diagnose.GraceTransient, refusal.code)
+			})
+		})
+	}
 	t.Run("of the same pod", func(t *testing.T) {
 		t.Parallel()
 		play(t, false, []release.Object{ofDeployment}, func(s *stage) {

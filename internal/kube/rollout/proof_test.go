@@ -27,9 +27,10 @@ func TestWatchRequiresProof(t *testing.T) {
 		pod   *core.Pod
 		waits bool
 	}{
-		"just begun":             {begun("new", time.Now().Add(time.Hour), nil), true}, // by a clock that is ahead
-		"running for long":       {begun("new", time.Now().Add(-2*time.Hour), nil), false},
-		"just begun, and probed": {begun("new", time.Now(), &core.Probe{}), false},
+		"just begun":                 {begun("new", time.Now().Add(time.Hour), nil), true}, // by a clock that is ahead
+		"just begun, a clock behind": {begun("new", time.Now().Add(-10*time.Second), nil), true},
+		"running for long":           {begun("new", time.Now().Add(-2*time.Hour), nil), false},
+		"just begun, and probed":     {begun("new", time.Now(), &core.Probe{}), false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

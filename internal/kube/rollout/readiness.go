@@ -16,6 +16,7 @@ type condition struct {
 	done           bool
 	failed         string // the cluster's reason if it has given up on the object
 	declared       string // why it failed by the annotations of a custom resource, or ""
+	expects        bool   // a custom resource says by an annotation when it is ready
 	older          int    // pods of an older template that stay by the workload's own settings
 	note           string // what to report about an object that is done
 	message        string

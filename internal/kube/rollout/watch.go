@@ -105,6 +105,9 @@ func (w *Watcher) watch(ctx context.Context, namespace string, objects []release
 			return nil
 		}
 		if err := r.wait(ctx, result.recheckAfter); err != nil {
+			if r.onlyTolerated(ctx, known, result) {
+				return nil
+			}
 			return r.timedOut(ctx, known, result.pending)
 		}
 	}

@@ -329,8 +329,9 @@ var rolloutCauses = []Cause{
 	{
 		Code: CustomResourceFailed, Name: "a custom resource has failed by its own annotations",
 		Meaning: "A custom resource of the release, or the definition of its kind, has the annotation `onedigest.dev/failed-when`, and one of the " +
-			"expectations that it lists has held for twenty seconds. Or that annotation, or `onedigest.dev/ready-when`, cannot be read. Without them " +
-			"a custom resource is waited for, and never makes a rollout fail.",
+			"expectations that it lists has held for twenty seconds. Or that annotation, or `onedigest.dev/ready-when`, cannot be read. One that has " +
+			"`ready-when`, and is not ready in time, fails the rollout too. Without them a custom resource is waited for and never makes a rollout fail: when " +
+			"the time is up and nothing else is late, a warning names it.",
 		Advice: "see the custom resource's status and its controller's log",
 		Example: `Widget/w in namespace "staging" cannot become ready: OD-119 Widget/w: FailedWhen: condition=Degraded holds: QuotaUsedUp: no more ` +
 			`widgets; see the custom resource's status and its controller's log`,
