@@ -136,7 +136,7 @@ func TestPodsOfARelease(t *testing.T) {
 			tree.deployManifest(t, namespace, first, web).expect(t, 0, "1 pods run sha256:")
 		},
 		"of-none": func(t *testing.T, namespace string) {
-			tree.deployManifest(t, namespace, first, strings.Replace(web, "replicas: 1", "replicas: 0", 1)).expect(t, 0, "Deployment/web wants no pod: it has 0 replicas", "0 pods run")
+			tree.deployManifest(t, namespace, first, strings.Replace(web, "replicas: 1", "replicas: 0", 1)).expect(t, 0, "Deployment/web wants no pod: it has 0 replicas", "0 pods run", "never becomes a rollback target")
 		},
 		"null-replicas": func(t *testing.T, namespace string) {
 			manifest := strings.Replace(web, "replicas: 1", "replicas: null", 1)

@@ -112,6 +112,35 @@ func TestAReleaseThatRunsItsImageInNoPodIsNotVerified(t *testing.T) {
 	}
 }
 
+// TestAnIdleReleaseIsNotVerified: scaled to zero or only scheduled, it is deployed, and no rollback returns to an image that has never run. A further
+// image that is idle does not change what the main one's pods prove, nor do pods of a Job that has ended.
+func TestAnIdleReleaseIsNotVerified(t *testing.T) {
+	t.Parallel()
+	worker := "worker=localhost:5000/team/worker@sha256:" + strings.Repeat("b", 64)
+	right := []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}
+	for name, test := range map[string]struct {
+		fakes *fakes
+		flags []string
+		marks []string
+		warns bool
+	}{
+		"the release":          {&fakes{idle: true, pods: []release.PodImage{}}, nil, nil, true},
+		"a further image":      {&fakes{idle: true, pods: []release.PodImage{}, podsOf: map[string][]release.PodImage{"team/shop": right}, labels: map[release.Digest]string{image(t, "b").Digest: commit.String()}}, []string{"--image", worker}, []string{"7 ready"}, false},
+		"a Job that has ended": {&fakes{idle: true, pods: right}, nil, []string{"7 ready"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			result, log, err := test.fakes.run(t, test.flags...)
+			if err != nil || result.Outcome != release.Changed || strings.Contains(log, "never becomes a rollback target") != test.warns {
+				t.Errorf("got outcome %q, %v\n%s", result.Outcome, err, log)
+			}
+			if diff := cmp.Diff(test.marks, test.fakes.marks()); diff != "" {
+				t.Errorf("-want +got:\n%s\n%s", diff, log)
+			}
+		})
+	}
+}
+
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	good, other := "localhost:5000/shop@sha256:"+strings.Repeat("a", 64), "localhost:5000/worker@sha256:"+strings.Repeat("b", 64)

@@ -67,6 +67,7 @@ type fakes struct {
 	pods         []release.PodImage
 	podsOf       map[string][]release.PodImage // by repository; pods if nil
 	podsNow      func() release.PodImage       // of a workload whose status does not judge its pods; pods if nil
+	idle         bool                          // the workloads want no pod
 	onlyHooks    string                        // the name of an image that no workload runs; "main" for the main one
 	inside       bool                          // the chart renders no address outside the cluster
 	endpoints    []release.Object              // that the chart renders; a Service named as the release if nil
@@ -425,7 +426,11 @@ func (c cluster) Running(_ context.Context, _, _ string, image release.Image) (r
 	if pods, known := c.podsOf[image.Repository.Path()]; known {
 		return releasetest.Running(pods...), c.podsErr
 	}
-	return releasetest.Running(c.pods...), c.podsErr
+	running := releasetest.Running(c.pods...)
+	for i := range running.Workloads {
+		running.Workloads[i].WantsPods = !c.idle
+	}
+	return running, c.podsErr
 }
 
 type lease struct{ *fakes }

@@ -213,7 +213,7 @@ type proved struct {
 	images   []ImageResult
 	pods     []string // pods that run one of the images, sorted
 	heldBack bool     // some pods are held back at an older revision (OnDelete, a partition)
-	unproved bool     // the pods do not prove the release: no workload runs the main image, or all pods of an image are held back at an older revision
+	unproved bool     // the pods do not prove the release: no pod runs the main image, or all pods of an image are held back at an older revision
 }
 
 // prove proves every image that a workload runs, and lists the images that only hooks run.
@@ -232,7 +232,7 @@ func (r request) prove(ctx context.Context, budget budget) (proved, error) {
 		}
 		proof, err := r.proveImage(ctx, budget, image.Image)
 		all.heldBack = all.heldBack || proof.HeldBack
-		all.unproved = all.unproved || len(proof.Pods) == 0 && !proof.Idle
+		all.unproved = all.unproved || len(proof.Pods) == 0 && (i == 0 || !proof.Idle)
 		all.pods = slices.Compact(slices.Sorted(slices.Values(append(all.pods, proof.Pods...))))
 		if len(proof.Pods) > 0 && err == nil {
 			result.Pods, result.Digest = proof.Pods, image.Image.Digest
@@ -242,7 +242,12 @@ func (r request) prove(ctx context.Context, budget budget) (proved, error) {
 			return all, err
 		}
 		r.Reporter.Infof("%d pods run %s", len(proof.Pods), image.Image.Digest)
-		if len(proof.Pods) == 0 && !proof.Idle {
+		switch {
+		case len(proof.Pods) > 0:
+		case proof.Idle && i == 0:
+			r.Reporter.Warnf("the workloads of %s want no pod, so none proves it: the revision is not marked as verified and never becomes a rollback target; deploy it again, or smoke it, while pods run",
+				image.Image.Digest.Short())
+		case !proof.Idle:
 			r.Reporter.Warnf("updateStrategy, a partition or its controller keeps every pod at an older revision, so no pod runs %s yet: the revision is not marked as verified",
 				image.Image.Digest.Short())
 		}

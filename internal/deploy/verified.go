@@ -11,7 +11,7 @@ import (
 )
 
 // markVerified marks the revision that was rolled out as a possible target of a rollback: as proved if its smoke checks passed,
-// otherwise as ready. It does not mark a revision that no pod runs yet. If an older commit was deployed deliberately, it also marks
+// otherwise as ready. It does not mark a revision whose main image no pod runs. If an older commit was deployed deliberately, it also marks
 // the revisions that the deploy went back from.
 func (r request) markVerified(leaseCtx context.Context, rolledOut rolloutResult, order order) error {
 	ctx, cancel := context.WithTimeout(leaseCtx, markTime)
