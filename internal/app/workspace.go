@@ -34,6 +34,11 @@ func newWorkspace(process Process) Workspace {
 	}
 }
 
+// WorkspaceAt returns a directory as a work tree of its own.
+func WorkspaceAt(dir string) Workspace {
+	return Workspace{root: resolvePath(dir), dir: resolvePath(dir), checkout: true}
+}
+
 // Root returns the directory of the work tree, absolute, symbolic links resolved.
 func (w Workspace) Root() string { return w.root }
 

@@ -14,30 +14,31 @@ import (
 
 // Result is what a deploy did.
 type Result struct {
-	Outcome     release.Outcome       `json:"outcome"`
-	Environment release.Environment   `json:"environment"`
-	Release     string                `json:"release"`
-	Namespace   string                `json:"namespace"`
-	Revision    int                   `json:"revision"` // the live one
-	URL         string                `json:"url"`
-	Image       release.Image         `json:"image"`  // the main one
-	Digest      release.Digest        `json:"digest"` // of the running image as the kubelets report it; zero if a pod runs another one
-	Commit      release.Commit        `json:"commit,omitempty"`
-	Images      []ImageResult         `json:"images,omitempty"` // all, the main one first
-	Chart       *release.LocatedChart `json:"chart,omitempty"`
-	Pods        []string              `json:"pods"`
-	Seconds     float64               `json:"readySeconds"`        // from applying the release until it was ready
-	State       string                `json:"state,omitempty"`     // state of the cluster in words, where the outcome does not say it all
-	Code        causes.Code           `json:"code,omitempty"`      // cause of the failure
-	NewerRun    string                `json:"newerRun,omitempty"`  // URL of the run that deployed the newer commit
-	Plan        *release.Plan         `json:"plan,omitempty"`      // result of a dry run
-	PlanDigest  release.Digest        `json:"planDigest,omitzero"` // of the plan that a dry run has kept, or that was carried out
-	Diagnosis   *release.Diagnosis    `json:"diagnosis,omitempty"` // of the failed rollout
-	Gates       []ImageGate           `json:"gates,omitempty"`     // what the rules ask for, and what was found, for each image
-	Healed      *release.Healed       `json:"healed,omitempty"`    // revision that a killed run left pending
-	Deploys     []Result              `json:"deploys,omitempty"`   // results of a matrix
-	matrix.Part                       // of the matrix, in Deploys
-	Skipped     int                   `json:"skipped,omitempty"` // deploys of a matrix that were not started because an earlier wave failed
+	Outcome      release.Outcome       `json:"outcome"`
+	Environment  release.Environment   `json:"environment"`
+	Release      string                `json:"release"`
+	Namespace    string                `json:"namespace"`
+	Revision     int                   `json:"revision"` // the live one
+	URL          string                `json:"url"`
+	Image        release.Image         `json:"image"`  // the main one
+	Digest       release.Digest        `json:"digest"` // of the running image as the kubelets report it; zero if a pod runs another one
+	Commit       release.Commit        `json:"commit,omitempty"`
+	Images       []ImageResult         `json:"images,omitempty"` // all, the main one first
+	Chart        *release.LocatedChart `json:"chart,omitempty"`
+	Pods         []string              `json:"pods"`
+	Seconds      float64               `json:"readySeconds"`        // from applying the release until it was ready
+	State        string                `json:"state,omitempty"`     // state of the cluster in words, where the outcome does not say it all
+	Code         causes.Code           `json:"code,omitempty"`      // cause of the failure
+	NewerRun     string                `json:"newerRun,omitempty"`  // URL of the run that deployed the newer commit
+	Plan         *release.Plan         `json:"plan,omitempty"`      // result of a dry run
+	PlanDigest   release.Digest        `json:"planDigest,omitzero"` // of the plan that a dry run has kept, or that was carried out
+	Diagnosis    *release.Diagnosis    `json:"diagnosis,omitempty"` // of the failed rollout
+	Gates        []ImageGate           `json:"gates,omitempty"`     // what the rules ask for, and what was found, for each image
+	Healed       *release.Healed       `json:"healed,omitempty"`    // revision that a killed run left pending
+	Deploys      []Result              `json:"deploys,omitempty"`   // results of a matrix
+	matrix.Part                        // of the matrix, in Deploys
+	ConfigCommit release.Commit        `json:"configCommit,omitempty"` // of the configuration repository by which a GitOps controller has applied it
+	Skipped      int                   `json:"skipped,omitempty"`      // deploys of a matrix that were not started because an earlier wave failed
 }
 
 // Run deploys the image to the environment. It checks everything before it changes anything, holds the release's Lease

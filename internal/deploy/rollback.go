@@ -243,7 +243,7 @@ func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result
 	if err := f.Chart.Mark(ctx, f.settings.Release, applied.Revision, f.target.Mark); err != nil {
 		f.Reporter.Warnf("revision %d is live, but could not be marked as %s: %v", applied.Revision, f.target.Mark, err)
 	}
-	f.result.Outcome, f.result.Revision = release.RolledBack, applied.Revision
+	f.result.Outcome, f.result.Revision, f.result.ConfigCommit = release.RolledBack, applied.Revision, applied.ConfigCommit
 	var running []runningImage
 	running, f.result.Pods, f.result.Digest = f.podsAfterRollback(ctx)
 	f.recordRolledBack(leaseCtx, applied.Revision, running)

@@ -29,7 +29,7 @@ type rolloutResult struct {
 
 // addTo returns the deploy's result with that of the rollout.
 func (o rolloutResult) addTo(result Result) Result {
-	result.Outcome, result.Revision = o.applied.Outcome, o.applied.Revision
+	result.Outcome, result.Revision, result.ConfigCommit = o.applied.Outcome, o.applied.Revision, o.applied.ConfigCommit
 	result.Seconds, result.URL, result.Pods, result.Digest, result.Images = o.ready.Seconds(), o.url, o.pods, o.digest, o.images
 	return result
 }

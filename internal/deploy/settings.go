@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/deploy/via"
 	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
@@ -28,6 +30,7 @@ type Settings struct {
 	Namespace    string
 	Commit       release.Commit
 	ChartSource
+	GitOps via.Settings
 	setting.ClusterRef
 	Timeout             time.Duration
 	JobTimeout          time.Duration // 0: unknown
@@ -135,6 +138,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Value: "SHA", Commit: true,
 		Help: "Commit to deploy, full or short: the image's, or a later one whose tag the image has; by default read from the image"}, release.ParseCommit)
 	s.ClusterRef.Declare(set)
+	s.GitOps.Declare(set, ParseValuesPath)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "10m", Value: "DURATION",
 		Help: "Time limit of the whole deploy; it is split over hooks, rollout, address, smoke and rollback"}, setting.Duration)
 	setting.Var(set, &s.JobTimeout, setting.Setting{Name: "job-timeout", Value: "DURATION",
@@ -261,6 +265,9 @@ func (s *Settings) checkConflicts() error {
 		problems = append(problems, release.Problem{Setting: "smoke-soak", What: fmt.Sprintf("takes more than %d%% of --timeout %s (%s)", soakPercent, s.Timeout, limit.Round(time.Second)),
 			Do: "give a longer --timeout"})
 	}
+	if s.Matrix == "" {
+		problems = append(problems, s.GitOps.Problems(s.Chart != "", s.Values, s.unknownToGitOps(), s.Images)...)
+	}
 	if s.ProvedIn != "" && s.ProvedIn == s.Environment {
 		problems = append(problems, release.Problem{Setting: "proved-in", What: fmt.Sprintf("%q cannot prove an image for itself", s.ProvedIn), Do: "name the previous environment"})
 	}
@@ -274,6 +281,24 @@ func (s *Settings) checkConflicts() error {
 		return &release.InputError{Problems: problems}
 	}
 	return nil
+}
+
+// unknownToGitOps lists the given settings of which a GitOps controller would not know.
+func (s *Settings) unknownToGitOps() (names []string) {
+	for _, each := range []struct {
+		name  string
+		given bool
+	}{
+		{"set", len(s.Set) > 0}, {"set-json", len(s.SetJSON) > 0}, {"secret-values", len(s.SecretValues) > 0}, {"pin-text", s.PinText}, {"apply-crds", s.ApplyCRDs},
+		{"image-alias", slices.ContainsFunc(s.Images, func(image release.BuiltImage) bool { return len(image.Aliases) > 0 })},
+		{"image-values", slices.ContainsFunc(s.Images, func(image release.BuiltImage) bool { return len(image.Values) > 0 })},
+		{"failed-install", s.FailedInstall == uninstallFailed}, {"plan", s.Plan != ""}, {"plan-out", s.PlanOut != ""}, {"heal", s.Heal}, {"rollback-failed-smoke", s.RollbackFailedSmoke},
+	} {
+		if each.given {
+			names = append(names, each.name)
+		}
+	}
+	return names
 }
 
 // leaseDuration accepts whole seconds, the unit of a Lease (coordination.k8s.io/v1, leaseDurationSeconds).

@@ -121,6 +121,8 @@ type Deployed struct {
 	Outcome  Outcome // created, changed, unchanged or rolled-back
 	Revision int     // of the Helm release, from 1; also set beside an error once Helm has recorded the revision
 	Objects  []Object
+	// ConfigCommit is the commit of the configuration repository by which a GitOps controller has applied the release; "" in any other case.
+	ConfigCommit Commit
 }
 
 // Revision is one entry of a Helm release's history.

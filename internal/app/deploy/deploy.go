@@ -43,7 +43,7 @@ func Command() app.Command {
 		Verb: deploy.Verb, Declare: (*deploy.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run, Summary: summary,
 		Outputs: func(r deploy.Result) map[string]string {
 			return map[string]string{"url": r.URL, "revision": strconv.Itoa(r.Revision), "outcome": string(r.Outcome), "digest": r.Digest.String(),
-				"code": string(r.Code), "newer-run": r.NewerRun, "deploys": app.JSONOf(r.Deploys), "plan-digest": r.PlanDigest.String()}
+				"code": string(r.Code), "newer-run": r.NewerRun, "deploys": app.JSONOf(r.Deploys), "plan-digest": r.PlanDigest.String(), "config-commit": r.ConfigCommit.String()}
 		},
 	})
 	command.Child = renderer.Serve
@@ -89,11 +89,13 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 	if err != nil {
 		return deploy.Result{}, err
 	}
-	charts, removeCharts, err := newCharts(run, settings, registry)
+	charts, removeCharts, err := newCharts(run, settings, registry, run.Workspace())
 	if err != nil {
 		return deploy.Result{}, err
 	}
 	defer removeCharts()
+	repositories := &configRepositories{run: run, registry: registry}
+	defer repositories.remove()
 	secrets, err := newSecrets(ctx, run)
 	if err != nil {
 		return deploy.Result{}, err
@@ -134,11 +136,15 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 			facts = recorder{signing}
 			verdicts, verdictSigner = signing.Trusting([]signed.Verifier{signer.Verifier()}), signer.ID()
 		}
-		return deploy.Deps{
+		deps := deploy.Deps{
 			Facts: facts, ClusterName: clusterName(settings.ClusterRef, connection.cluster.Host), Origin: run.Origin(),
 			Workspace: run.Workspace(), Charts: charts, Plans: plans{run}, Registry: registry, Gate: gate, Policy: rules, Chart: loadingSchemas(ctx, connection.helm.In(settings.Namespace), charts), Cluster: connection.cluster,
 			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, verdicts, verdictSigner, smokePatience}, Holder: holder(run), Secrets: secrets,
-		}, nil
+		}
+		if settings.GitOps.GitOps() {
+			return repositories.through(ctx, settings, deps, connection)
+		}
+		return deps, nil
 	}
 	if settings.Matrix != "" {
 		return runMatrix(ctx, settings, run, newDeps)
@@ -150,8 +156,8 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 	return deploy.Run(ctx, *settings, deps)
 }
 
-// newCharts returns what finds the charts; remove removes those that were fetched.
-func newCharts(run *app.RunContext, settings *deploy.Settings, registry *images.Images) (charts *source.Finder, remove func(), err error) {
+// newCharts returns what finds the charts, those of paths in a work tree; remove removes those that were fetched.
+func newCharts(run *app.RunContext, settings *deploy.Settings, registry *images.Images, tree app.Workspace) (charts *source.Finder, remove func(), err error) {
 	removeScratch := func() {}
 	scratch := sync.OnceValues(func() (dir string, err error) { // only for charts that are fetched: a run that is killed leaves it
 		dir, removeDir, err := run.Workspace().Scratch()
@@ -167,7 +173,7 @@ func newCharts(run *app.RunContext, settings *deploy.Settings, registry *images.
 	for _, login := range settings.ChartLogins {
 		run.Mask(login.Password)
 	}
-	charts = source.New(source.Options{Logins: settings.ChartLogins, Cache: cache, Log: run.Reporter.Raw, Registry: registry, Inside: run.Workspace().Inside, Scratch: scratch, Hosts: settings.ChartHosts, Schemas: settings.SchemaHosts,
+	charts = source.New(source.Options{Logins: settings.ChartLogins, Cache: cache, Log: run.Reporter.Raw, Registry: registry, Inside: tree.Inside, Scratch: scratch, Hosts: settings.ChartHosts, Schemas: settings.SchemaHosts,
 		Common: commonChart(run.Process.Getenv("GITHUB_ACTION_PATH"))})
 	return charts, func() { removeScratch() }, nil
 }
@@ -182,7 +188,7 @@ func CheckFiles(ctx context.Context, deploys []deploy.Settings, run *app.RunCont
 	if err != nil {
 		return err
 	}
-	charts, removeCharts, err := newCharts(run, &deploys[0], registry)
+	charts, removeCharts, err := newCharts(run, &deploys[0], registry, run.Workspace())
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,106 @@
+package deploy
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/images"
+	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/deploy/via"
+	"github.com/onedigest/onedigest/internal/git/configrepo"
+	"github.com/onedigest/onedigest/internal/gitops"
+	"github.com/onedigest/onedigest/internal/kube/argocd"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// configRepositories are the clones of configuration repositories of one run.
+type configRepositories struct {
+	run      *app.RunContext
+	registry *images.Images
+	mu       sync.Mutex
+	removes  []func()
+}
+
+// remove removes the clones.
+func (c *configRepositories) remove() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, remove := range c.removes {
+		remove()
+	}
+}
+
+// clone clones the repository of a deploy into a directory of its own.
+func (c *configRepositories) clone(ctx context.Context, settings via.Settings) (*configrepo.Repository, app.Workspace, error) {
+	dir, remove, err := c.run.Workspace().Scratch()
+	if err != nil {
+		return nil, app.Workspace{}, err
+	}
+	c.mu.Lock()
+	c.removes = append(c.removes, remove)
+	c.mu.Unlock()
+	workspace := app.WorkspaceAt(dir)
+	repository, err := configrepo.Clone(ctx, c.environ(settings), workspace.Root(), settings.ConfigRepository, settings.ConfigBranch)
+	return repository, workspace, err
+}
+
+// environ is git's environment: the token, if there is one, is sent to the repository's address alone. Source: git-config(1), http.<url>.*; git(1), GIT_CONFIG_COUNT.
+func (c *configRepositories) environ(settings via.Settings) []string {
+	environ := c.run.Process.Environ
+	if settings.ConfigToken == "" {
+		return environ
+	}
+	encoded := base64.StdEncoding.EncodeToString([]byte("x-access-token:" + settings.ConfigToken))
+	c.run.Mask(settings.ConfigToken)
+	c.run.Mask(encoded)
+	count, _ := strconv.Atoi(c.run.Process.Getenv("GIT_CONFIG_COUNT"))
+	return append(environ[:len(environ):len(environ)], fmt.Sprintf("GIT_CONFIG_KEY_%d=http.%s.extraHeader", count, settings.ConfigRepository),
+		fmt.Sprintf("GIT_CONFIG_VALUE_%d=Authorization: Basic %s", count, encoded), fmt.Sprintf("GIT_CONFIG_COUNT=%d", count+1))
+}
+
+// through replaces what a deploy by Helm works with: chart and values are those of the configuration repository, a commit there stands in for a release's revision, and
+// Argo CD applies it.
+func (c *configRepositories) through(ctx context.Context, settings deploy.Settings, deps deploy.Deps, connection connection) (deploy.Deps, error) {
+	repository, workspace, err := c.clone(ctx, settings.GitOps)
+	if err != nil {
+		return deps, err
+	}
+	charts, removeCharts, err := newCharts(c.run, &settings, c.registry, workspace)
+	if err != nil {
+		return deps, err
+	}
+	c.mu.Lock()
+	c.removes = append(c.removes, removeCharts)
+	c.mu.Unlock()
+	named := settings.GitOps.ConfigFile
+	if named == "" {
+		named = settings.Values[len(settings.Values)-1]
+	}
+	file, err := workspace.Inside(named)
+	if err != nil {
+		return deps, release.BadSetting("config-file", err.Error(), fmt.Sprintf("name a values file on branch %q of the configuration repository", repository.Branch))
+	}
+	keys := map[string]string{}
+	for _, image := range settings.Images {
+		keys[image.Name], _ = settings.GitOps.Key(image.Name)
+	}
+	application := argocd.New(connection.cluster.Client, cmp.Or(settings.GitOps.Application.Namespace, via.DefaultNamespace), cmp.Or(settings.GitOps.Application.Name, settings.Release))
+	deps.Workspace, deps.Charts, deps.Commits = workspace, charts, foreignCheckout{deps.Commits}
+	deps.Chart, err = gitops.New(gitops.Options{Repository: repository, DefaultBranch: settings.GitOps.ConfigBranch == "", File: file, Keys: keys, Application: application,
+		Renderer: loadingSchemas(ctx, connection.helm.In(settings.Namespace), charts), Environment: settings.Environment,
+		Report: func(line string) { deps.Reporter.Infof("%s", line) }, Warn: func(line string) { deps.Reporter.Warnf("%s", line) }})
+	return deps, err
+}
+
+// foreignCheckout compares commits of the service's repository; chart and values are of another one.
+type foreignCheckout struct{ deploy.Commits }
+
+func (foreignCheckout) CheckedOut(context.Context, []string, release.Commit) (release.CheckedOut, error) {
+	return release.CheckedOut{}, errors.New("they are of the configuration repository")
+}
