@@ -16,7 +16,7 @@ func (r *Rendered) Endpoints(deployment release.Deployment) (endpoints, leading 
 		return nil, nil, err
 	}
 	renderer := PostRenderer{Deployment: deployment}
-	renderer.Deployment.Images = deployment.Images[:1]
+	renderer.Deployment.Images = deployment.Images[:min(1, len(deployment.Images))]
 	var pods []podLabels
 	for _, object := range objects {
 		pods = append(pods, renderer.podsOf(object)...)
