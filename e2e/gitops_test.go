@@ -2,11 +2,16 @@ package e2e
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
 	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/kube/argocd"
 	"github.com/onedigest/onedigest/internal/release"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -27,8 +32,10 @@ config: {ENVIRONMENT: NAME, DRAIN_DELAY: 1s}
 // gitops deploys by a commit, which Argo CD applies.
 func (c checkout) gitops(config configuration, environment, image string, args ...string) (deploy.Result, verbResult) {
 	c.t.Helper()
-	args = append([]string{"--via", "argo-cd", "--environment", environment, "--image", image, "--create-namespace", "--pod-security", "restricted", "--application", "shop-" + environment,
-		"--config-repository", config.url, "--config-branch", "main", "--chart", "charts/service", "--values", "shop/" + environment + ".yaml", "--timeout", "3m", "--output", "json"}, args...)
+	if !slices.Contains(args, "--application") {
+		args = append(args, "--application", "shop-"+environment)
+	}
+	args = append([]string{"--via", "argo-cd", "--environment", environment, "--image", image, "--create-namespace", "--pod-security", "restricted", "--config-repository", config.url, "--config-branch", "main", "--chart", "charts/service", "--values", "shop/" + environment + ".yaml", "--timeout", "3m", "--output", "json"}, args...)
 	got := c.verb(c.t.Context(), appdeploy.Command(), args...)
 	var result deploy.Result
 	if got.code == 0 {
@@ -99,23 +106,97 @@ func TestGitOps(t *testing.T) {
 		_, got := tree.gitops(config, production, good)
 		got.expect(t, 0, "has the digest already", "is healthy")
 	})
-	t.Run("a failing image is diagnosed and reverted", func(t *testing.T) {
+	limited := limitedToGitOps(t, production)
+	t.Run("a failing image is diagnosed and reverted, by a user with the Role of GitOps", func(t *testing.T) {
 		tree.edit("app/main.go", "func main() {", "func main() {\n\tpanic(\"broken on purpose\")")
 		tree.commit("break it")
-		bad := tree.build()
-		result, got := tree.gitops(config, production, bad, "--sign-key", "signer.key")
+		result, got := tree.gitops(config, production, tree.build(), "--sign-key", "signer.key", "--kubeconfig", limited)
 		got.expect(t, 1, "OD-103", "broken on purpose", "rolled back to revision 2", "is healthy")
 		if result.Outcome != release.RolledBack || result.Digest.String() != digestOf(good) || servedCommit(t, urls[production]) != first {
 			t.Errorf("got %+v", result)
 		}
-		if message := config.git("log", "-1", "--format=%B", "FETCH_HEAD"); false && !strings.Contains(message, "This reverts commit") {
-			t.Errorf("the newest commit says:\n%s", message)
-		}
 		if got := config.show("shop/" + production + ".yaml"); !strings.Contains(got, digestOf(good)) {
 			t.Errorf("the branch has\n%s", got)
 		}
+		if message := config.git("log", "-1", "--format=%B", "FETCH_HEAD"); !strings.Contains(message, "This reverts commit") || !strings.Contains(message, "Onedigest-Commit: "+first) {
+			t.Errorf("the newest commit says:\n%s", message)
+		}
 		tree.edit("app/main.go", "func main() {\n\tpanic(\"broken on purpose\")", "func main() {")
 	})
+	t.Run("a person's commit is understood, and the deploy's is signed as git is told", func(t *testing.T) {
+		config.git("pull", "--quiet", "origin", "main")
+		config.edit("shop/gitops-staging.yaml", "replicas: 2", "replicas: 1")
+		config.push("one pod is enough")
+		second := tree.commit("mend it")
+		signing := tree
+		signing.environ = append(tree.environ, "GIT_CONFIG_GLOBAL="+signedBySSH(t))
+		result, got := signing.gitops(config, "gitops-staging", tree.build(), "--sign-key", "signer.key", "--smoke-checks", "app/smoke.yaml")
+		got.expect(t, 0, "1 pods run")
+		if result.Outcome != release.Changed || servedCommit(t, urls["gitops-staging"]) != second || result.Revision != 4 {
+			t.Errorf("got %+v", result)
+		}
+		config.show("shop/gitops-staging.yaml")
+		if object := config.git("cat-file", "commit", "FETCH_HEAD"); !strings.Contains(object, "-----BEGIN SSH SIGNATURE-----") || !strings.Contains(object, "committer robot") {
+			t.Errorf("the commit is not signed:\n%s", object)
+		}
+	})
+	t.Run("refusals change nothing", func(t *testing.T) {
+		config.show("shop/gitops-staging.yaml")
+		before := config.git("rev-parse", "FETCH_HEAD")
+		result, got := tree.gitops(config, "gitops-staging", good)
+		got.expect(t, 0, "superseded")
+		if result.Outcome != release.Superseded {
+			t.Errorf("an older commit: got %+v", result)
+		}
+		tree.commit("unproved")
+		_, got = tree.gitops(config, production, tree.build(), "--proved-in", "gitops-staging", "--verify-key", "signer.pub", "--sign-key", "signer.key")
+		got.expect(t, 1, "refused")
+		_, got = tree.gitops(config, production, good, "--release", "other", "--application", "shop-gitops-staging")
+		got.expect(t, 2, `applies to namespace "gitops-staging"`, `names the release "shop"`, "uses the values files")
+		_, got = tree.gitops(config, production, good, "--set", "replicas=3", "--failed-install", "uninstall")
+		got.expect(t, 2, "--set", "--failed-install", "Argo CD would not know of it")
+		_, got = tree.gitops(config, production, good, "--config-key", "image.tag")
+		got.expect(t, 2, `has no value "image.tag"`)
+		config.show("shop/gitops-staging.yaml")
+		if after := config.git("rev-parse", "FETCH_HEAD"); after != before {
+			t.Errorf("the branch went from %s to %s", before, after)
+		}
+	})
+	t.Run("a deliberate rollback pins", func(t *testing.T) {
+		_, got := tree.gitops(config, "gitops-staging", good, "--allow-rollback")
+		got.expect(t, 0, "pinned at commit")
+		_, got = tree.gitops(config, "gitops-staging", tree.build(), "--sign-key", "signer.key")
+		got.expect(t, 1, "is pinned at commit")
+	})
+}
+
+// limitedToGitOps writes the kubeconfig of a user with the rules that a deploy needs whose objects Argo CD applies.
+func limitedToGitOps(t *testing.T, namespace string) string {
+	t.Helper()
+	needed := slices.Clone(kube.GitOpsPermissions)
+	for _, kind := range []release.AppliedKind{{Group: "apps", Resource: "deployments"}, {Resource: "services"}} {
+		kind.Namespace, kind.Use = namespace, release.UseWatch
+		needed = append(needed, kube.KindPermissions(kind)...)
+	}
+	bindRole(t, namespace, "gitops", policyRules(needed))
+	own := append(argocd.Permissions("shop-"+namespace), release.Permission{Group: "coordination.k8s.io", Resource: "leases", Verbs: []string{"get"}}) // which bindRole asks for
+	bindRole(t, argoCD, "gitops", policyRules(own))
+	return kubeconfigOf(t, "", "gitops")
+}
+
+// signedBySSH writes a configuration by which git signs every commit with a new SSH key.
+func signedBySSH(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	key, file := filepath.Join(dir, "key"), filepath.Join(dir, "gitconfig")
+	if out, err := command(dir, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	config := "[user]\n\tname = robot\n\temail = robot@example.com\n\tsigningKey = " + key + "\n[gpg]\n\tformat = ssh\n[commit]\n\tgpgSign = true\n"
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 func digestOf(image string) string {

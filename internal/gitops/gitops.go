@@ -128,8 +128,19 @@ func (r *Release) Render(ctx context.Context, deployment release.Deployment) (re
 		return rendering, &release.Refusal{Why: fmt.Sprintf("with the digest in %q, %s would still not run it: the chart takes its image from elsewhere", r.file, object),
 			Do: "let the chart take the image from the value that config-key names; GitOps pins nothing by itself"}
 	}
-	rendering.Kinds = nil
+	rendering.Kinds = watched(rendering.Kinds)
 	return rendering, nil
+}
+
+// watched are the kinds of the objects, which this run watches and the controller applies.
+func watched(kinds []release.AppliedKind) (only []release.AppliedKind) {
+	for _, kind := range kinds {
+		if kind.Use == release.UseObject {
+			kind.Use = release.UseWatch
+			only = append(only, kind)
+		}
+	}
+	return only
 }
 
 // expected is what the Application must apply.

@@ -29,7 +29,10 @@ func (c *Client) Render(ctx context.Context, deployment release.Deployment) (rel
 		return release.Rendering{}, err
 	}
 	defer s.close()
-	state, err := s.store.State(ctx, deployment.Name)
+	state := history.State{Install: true}
+	if !c.unrecorded {
+		state, err = s.store.State(ctx, deployment.Name)
+	}
 	if err != nil {
 		return release.Rendering{}, err
 	}

@@ -43,6 +43,7 @@ type Client struct {
 	renderer   renderer.Renderer
 	collector  *collector
 	schemas    chart.SchemaLoader
+	unrecorded bool // the release has no records: another tool applies it
 }
 
 // timeouts are the limits of a client's waits.
@@ -93,6 +94,13 @@ func (c *Client) Collecting(secrets *text.Secrets) *Client {
 func (c *Client) LoadingSchemas(load func(address string) ([]byte, error)) *Client {
 	other := *c
 	other.schemas = load
+	return &other
+}
+
+// Unrecorded returns a copy of the client that renders as for a first install and reads no records of the release, which another tool applies.
+func (c *Client) Unrecorded() *Client {
+	other := *c
+	other.unrecorded = true
 	return &other
 }
 

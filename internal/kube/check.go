@@ -38,16 +38,25 @@ var namespacePermission = release.Permission{Resource: "namespaces", Cluster: tr
 // A namespace that does not exist, unless it is to be created, is a *release.InputError. A cluster that does not answer, and a
 // missing permission, are a *release.Fault.
 func (c *Client) Check(ctx context.Context, namespace string, create bool) (limits []string, err error) {
+	return c.check(ctx, namespace, create, Permissions)
+}
+
+// CheckGitOps is Check for a release that a GitOps controller applies: it asks for the GitOpsPermissions.
+func (c *Client) CheckGitOps(ctx context.Context, namespace string, create bool) (limits []string, err error) {
+	return c.check(ctx, namespace, create, GitOpsPermissions)
+}
+
+func (c *Client) check(ctx context.Context, namespace string, create bool, permissions []release.Permission) (limits []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	found, err := c.namespaces().Get(ctx, namespace, meta.GetOptions{})
-	wanted := Permissions
+	wanted := permissions
 	switch {
 	case apierrors.IsForbidden(err): // a user limited to one namespace may not read it and may still deploy to it
 	case apierrors.IsNotFound(err) && !create:
 		return nil, release.BadSetting("namespace", fmt.Sprintf("namespace %q does not exist in %s", namespace, c.Host), "give --create-namespace, or create it")
 	case apierrors.IsNotFound(err):
-		wanted = slices.Concat([]release.Permission{namespacePermission}, Permissions)
+		wanted = slices.Concat([]release.Permission{namespacePermission}, permissions)
 	case err != nil:
 		return nil, c.Fault(ctx, err, "reading namespace %q", namespace)
 	case found.Status.Phase == core.NamespaceTerminating:

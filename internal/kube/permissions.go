@@ -37,6 +37,9 @@ var Permissions = []release.Permission{
 		Without: "replicas are kept only for an autoscaler that is in the chart"},
 }
 
+// GitOpsPermissions are the rules that a deploy needs if a GitOps controller applies the release: those of Permissions without Helm's revisions. It reads no Secret.
+var GitOpsPermissions = slices.DeleteFunc(slices.Clone(Permissions), func(permission release.Permission) bool { return permission.Resource == "secrets" })
+
 // awaitedResources are those of the chart's objects that the rollout waits for, so that it has to watch them.
 var awaitedResources = []string{"deployments.apps", "statefulsets.apps", "daemonsets.apps", "replicasets.apps", "jobs.batch", "persistentvolumeclaims", "pods"}
 
@@ -71,6 +74,11 @@ func KindPermissions(kind release.AppliedKind) []release.Permission {
 			Without: "a broken pod that keeps a StatefulSet from being rolled out or back has to be deleted by hand"})
 	}
 	switch kind.Use {
+	case release.UseWatch:
+		if own := permission("the pods that the release owns", "", "get"); slices.Contains(awaitedResources, own.Name()) {
+			needed = append(needed, own)
+		}
+		return needed
 	case release.UseHook:
 		return append(needed, permission("the chart's hooks", "", "get", "create", "patch", "delete"))
 	case release.UseCreate:

@@ -91,11 +91,18 @@ func (c *configRepositories) through(ctx context.Context, settings deploy.Settin
 		keys[image.Name], _ = settings.GitOps.Key(image.Name)
 	}
 	application := argocd.New(connection.cluster.Client, cmp.Or(settings.GitOps.Application.Namespace, via.DefaultNamespace), cmp.Or(settings.GitOps.Application.Name, settings.Release))
-	deps.Workspace, deps.Charts, deps.Commits = workspace, charts, foreignCheckout{deps.Commits}
+	deps.Workspace, deps.Charts, deps.Commits, deps.Cluster = workspace, charts, foreignCheckout{deps.Commits}, appliedByOther{connection.cluster}
 	deps.Chart, err = gitops.New(gitops.Options{Repository: repository, DefaultBranch: settings.GitOps.ConfigBranch == "", File: file, Keys: keys, Application: application,
-		Renderer: loadingSchemas(ctx, connection.helm.In(settings.Namespace), charts), Environment: settings.Environment,
+		Renderer: loadingSchemas(ctx, connection.helm.In(settings.Namespace).Unrecorded(), charts), Environment: settings.Environment,
 		Report: func(line string) { deps.Reporter.Infof("%s", line) }, Warn: func(line string) { deps.Reporter.Warnf("%s", line) }})
 	return deps, err
+}
+
+// appliedByOther is the cluster of a release that a controller applies.
+type appliedByOther struct{ cluster }
+
+func (c appliedByOther) Check(ctx context.Context, namespace string, create bool) (limits []string, err error) {
+	return c.CheckGitOps(ctx, namespace, create)
 }
 
 // foreignCheckout compares commits of the service's repository; chart and values are of another one.

@@ -53,11 +53,23 @@ func (a *Application) Check(ctx context.Context, expected Expected) (limits []st
 	if len(problems) > 0 {
 		return nil, &release.InputError{Problems: problems}
 	}
+	if limits, err = a.client.CheckPermissions(ctx, a.Namespace, Permissions(a.Name)); err != nil {
+		return nil, err
+	}
 	a.index = index
 	if !found.automated() {
 		limits = append(limits, fmt.Sprintf("Application %q is not synced automatically: the deploy waits until somebody syncs it", a))
 	}
 	return limits, nil
+}
+
+// Permissions are the rules that a deploy needs for an Application, in its namespace.
+func Permissions(name string) []release.Permission {
+	return []release.Permission{
+		{Group: resource.Group, Resource: resource.Resource, Names: []string{name}, Verbs: []string{"get", "list", "watch"}, For: "the Application of the release"},
+		{Group: resource.Group, Resource: resource.Resource, Names: []string{name}, Verbs: []string{"patch"}, For: "the annotation that asks Argo CD to read the repository at once",
+			Without: "Argo CD reads the repository when it next polls it, or when a webhook tells it to"},
+	}
 }
 
 // refresh asks Argo CD to read the repository now. Without the permission, Argo CD reads it at its next poll, or when a webhook tells it to.

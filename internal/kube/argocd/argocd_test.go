@@ -1,0 +1,197 @@
+package argocd
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/kube/kubetest"
+	"github.com/onedigest/onedigest/internal/release"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	before = release.Commit("1111111111111111111111111111111111111111")
+	ours   = release.Commit("2222222222222222222222222222222222222222")
+	later  = release.Commit("3333333333333333333333333333333333333333")
+)
+
+// spec is an Application that applies what the tests expect.
+const spec = `apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: shop, namespace: argocd, uid: a}
+spec:
+  source: {repoURL: https://git.example.com/config.git, targetRevision: main, path: charts/service, helm: {valueFiles: [../../shop/common.yaml, /shop/production.yaml]}}
+  destination: {server: https://kubernetes.default.svc, namespace: production}
+  syncPolicy: {automated: {}}
+`
+
+func object(t *testing.T, text string) *unstructured.Unstructured {
+	t.Helper()
+	found := new(unstructured.Unstructured)
+	if err := yaml.Unmarshal([]byte(text), &found.Object); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// server returns an apiserver with an Application, which may not be patched.
+func server(t *testing.T, text string) (*kubetest.Server, *Application) {
+	t.Helper()
+	s := kubetest.New(t)
+	s.Serve(kind, resource.Resource, true)
+	s.Break(func(r *http.Request) int {
+		if r.Method == http.MethodPatch {
+			return http.StatusForbidden
+		}
+		return 0
+	})
+	s.Put(object(t, text))
+	client, err := kube.New(s.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, New(client, "argocd", "shop")
+}
+
+func expected() Expected {
+	return Expected{SameRepository: func(address string) bool { return address == "https://git.example.com/config.git" }, Repository: "https://git.example.com/config", Branch: "main",
+		Chart: "charts/service", Values: []string{"shop/common.yaml", "shop/production.yaml"}, Release: "shop", Namespace: "production"}
+}
+
+func TestAnApplicationThatAppliesSomethingElseIsRefused(t *testing.T) {
+	t.Parallel()
+	sources := `sources:
+  - {repoURL: https://charts.example.com, chart: service, targetRevision: 1.0.0, helm: {releaseName: shop, valueFiles: [$config/shop/common.yaml, $config/shop/production.yaml]}}
+  - {repoURL: https://git.example.com/config.git, targetRevision: HEAD, ref: config}
+  destination`
+	for name, test := range map[string]struct {
+		change [2]string
+		expect func(*Expected)
+		wants  []string
+	}{
+		"the same":           {},
+		"two sources":        {change: [2]string{spec[strings.Index(spec, "source:"):strings.Index(spec, "destination")] + "destination", sources}, expect: func(e *Expected) { e.Chart, e.DefaultBranch = "", true }},
+		"another repository": {change: [2]string{"git.example.com/config.git", "git.example.com/other.git"}, wants: []string{"does not apply the repository"}},
+		"another branch":     {change: [2]string{"targetRevision: main", "targetRevision: v1"}, wants: []string{`applies "v1" of the repository`}},
+		"another cluster":    {change: [2]string{"https://kubernetes.default.svc", "https://10.0.0.1"}, wants: []string{"applies to another cluster"}},
+		"all that is different": {change: [2]string{"helm: {", "helm: {releaseName: other, parameters: [{name: image.digest, value: x}], "}, expect: func(e *Expected) { e.Namespace, e.Chart, e.Values = "staging", "charts/other", nil },
+			wants: []string{`applies to namespace "production", not to "staging"`, `names the release "other"`, `applies the chart "charts/service"`, `uses the values files ["shop/common.yaml" "shop/production.yaml"]`, "sets values of its own"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text := spec
+			if test.change[0] != "" {
+				if text = strings.Replace(spec, test.change[0], test.change[1], 1); text == spec {
+					t.Fatal("nothing was changed")
+				}
+			}
+			want := expected()
+			if test.expect != nil {
+				test.expect(&want)
+			}
+			_, application := server(t, text)
+			_, err := application.Check(t.Context(), want)
+			input := new(release.InputError)
+			if errors.As(err, &input) != (len(test.wants) > 0) || len(input.Problems) != len(test.wants) {
+				t.Fatalf("got %v", err)
+			}
+			for _, want := range test.wants {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("no %q in %v", want, err)
+				}
+			}
+		})
+	}
+}
+
+func TestAnApplicationThatNobodySyncs(t *testing.T) {
+	t.Parallel()
+	_, application := server(t, strings.Replace(spec, "automated: {}", "automated: {enabled: false}", 1))
+	limits, err := application.Check(t.Context(), expected())
+	if err != nil || len(limits) != 1 || !strings.Contains(limits[0], "waits until somebody syncs it") {
+		t.Errorf("got %q, %v", limits, err)
+	}
+	application.Name = "absent"
+	if _, err := application.Check(t.Context(), expected()); release.ExitCode(err) != release.ExitInput {
+		t.Errorf("absent: %v", err)
+	}
+}
+
+// status is the state of an Application: what Argo CD compared with and what it synced last.
+func status(sync, compared, phase, synced, message, more string) string {
+	return spec + "status:\n  sync: {status: " + sync + ", revision: '" + compared + "'}\n  health: {status: Healthy}\n" +
+		"  operationState: {phase: " + phase + ", message: '" + message + "', syncResult: {revision: '" + synced + "', resources: [{group: apps, version: v1, kind: Deployment, namespace: production, name: shop, status: " + more + ", message: is invalid}]}}\n" +
+		"  resources:\n  - {group: apps, version: v1, kind: Deployment, namespace: production, name: shop, status: " + sync + "}\n  - {version: v1, kind: ConfigMap, namespace: production, name: old, status: OutOfSync, requiresPruning: true}\n" +
+		"  - {group: batch, version: v1, kind: Job, namespace: production, name: hook, status: '', hook: true}\n"
+}
+
+func TestWhenACommitIsApplied(t *testing.T) {
+	t.Parallel()
+	deployment := release.Object{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "production", Name: "shop"}
+	replaced := &release.Failure{What: "replaced"}
+	for name, test := range map[string]struct {
+		status  string
+		changed error
+		want    string // in the error; "": it is applied
+		bad     bool
+		watched bool
+	}{
+		"ours":                 {status: status("Synced", ours.String(), "Succeeded", ours.String(), "", "Synced")},
+		"a descendant":         {status: status("Synced", later.String(), "Succeeded", later.String(), "", "Synced")},
+		"replaced":             {status: status("Synced", later.String(), "Succeeded", later.String(), "", "Synced"), changed: replaced, want: "replaced"},
+		"not read yet":         {status: status("Synced", before.String(), "Succeeded", before.String(), "", "Synced"), want: "reads commit 222222222222 next"},
+		"an older sync failed": {status: status("Synced", before.String(), "Failed", before.String(), "", "SyncFailed"), want: "reads commit 222222222222 next"},
+		"not applied yet":      {status: status("OutOfSync", ours.String(), "Succeeded", before.String(), "", "Synced"), want: "OutOfSync Deployment/shop"},
+		"it failed":            {status: status("OutOfSync", ours.String(), "Failed", ours.String(), "one object", "SyncFailed"), want: "could not sync Application \"argocd/shop\" to commit 222222222222: one object; Deployment/shop: is invalid", bad: true},
+		"it waits":             {status: status("OutOfSync", ours.String(), "Running", ours.String(), "waiting for healthy state of apps/Deployment/shop", "Synced"), want: "OutOfSync", watched: true},
+		"it cannot render":     {status: spec + "status: {sync: {status: Unknown, revision: ''}, conditions: [{type: ComparisonError, message: 'no such chart'}]}\n", want: "ComparisonError: no such chart"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, application := server(t, test.status)
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, errors.New("not in time"))
+			defer cancel()
+			var watched []release.Object
+			objects, err := application.Synced(ctx, Watch{Commit: ours, Report: func(string) {},
+				Includes: func(_ context.Context, commit, other release.Commit) (bool, error) { return commit >= other, nil },
+				Changed:  func(context.Context, release.Commit) error { return test.changed },
+				Applied:  func(_ context.Context, objects []release.Object) error { watched = objects; return nil },
+			})
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) || release.IsBadRelease(err) != test.bad {
+				t.Errorf("got %v", err)
+			}
+			if diff := cmp.Diff([]release.Object{deployment}, objects); err == nil && diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff([]release.Object{deployment}, watched); test.watched && diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestTheApplicationChangesMeanwhile: a change of the Application is noticed when it comes.
+func TestTheApplicationChangesMeanwhile(t *testing.T) {
+	t.Parallel()
+	s, application := server(t, strings.Replace(status("Synced", ours.String(), "Succeeded", ours.String(), "", "Synced"), "Healthy", "Progressing", 1))
+	var lines []string
+	err := application.Healthy(t.Context(), func(line string) {
+		if lines = append(lines, line); len(lines) == 1 {
+			s.Put(object(t, status("Synced", ours.String(), "Succeeded", ours.String(), "", "Synced")))
+		}
+	})
+	if diff := cmp.Diff([]string{"Argo CD calls it Progressing", `Application "argocd/shop" is healthy`}, lines); err != nil || diff != "" {
+		t.Errorf("%v %s", err, diff)
+	}
+	s.Remove(object(t, spec))
+	if err := application.Healthy(t.Context(), func(string) {}); release.ExitCode(err) != release.ExitFailed {
+		t.Errorf("deleted: %v", err)
+	}
+}
