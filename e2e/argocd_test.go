@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -205,34 +206,23 @@ func (c configuration) show(file string) string {
 	return c.git("show", "FETCH_HEAD:"+file)
 }
 
-// application makes an AppProject that may touch the namespace alone, and an Application of an environment in it.
+// fencedYAML matches the YAML blocks of a page.
+var fencedYAML = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+
+// application makes the Application and the AppProject of docs/gitops.md for an environment.
 func (c configuration) application(environment string) {
 	c.t.Helper()
-	create(c.t, argoCD, []byte(strings.NewReplacer("ENVIRONMENT", environment, "REPOSITORY", c.url).Replace(`
-apiVersion: argoproj.io/v1alpha1
-kind: AppProject
-metadata: {name: ENVIRONMENT}
-spec:
-  sourceRepos: [REPOSITORY]
-  destinations: [{server: https://kubernetes.default.svc, namespace: ENVIRONMENT}]
-  clusterResourceWhitelist: []
----
-apiVersion: argoproj.io/v1alpha1
-kind: Application
-metadata: {name: shop-ENVIRONMENT}
-spec:
-  project: ENVIRONMENT
-  source:
-    repoURL: REPOSITORY
-    targetRevision: main
-    path: charts/service
-    helm:
-      releaseName: shop
-      valueFiles: [../../shop/ENVIRONMENT.yaml]
-  destination: {server: https://kubernetes.default.svc, namespace: ENVIRONMENT}
-  syncPolicy:
-    automated: {prune: true, selfHeal: true}
-`)))
+	page, err := os.ReadFile(filepath.Join(site.root, "docs", "gitops.md"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	blocks := fencedYAML.FindAllSubmatch(page, -1)
+	if len(blocks) != 2 {
+		c.t.Fatalf("the page has %d objects", len(blocks))
+	}
+	for _, block := range blocks {
+		create(c.t, argoCD, []byte(strings.NewReplacer("https://git.example.com/team/config.git", c.url, "production", environment).Replace(string(block[1]))))
+	}
 	c.t.Cleanup(func() {
 		_ = dynamicClient(c.t).Resource(applications).Namespace(argoCD).Delete(context.Background(), "shop-"+environment, meta.DeleteOptions{})
 	})

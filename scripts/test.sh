@@ -11,10 +11,10 @@ failed=() skipped=()
 
 cat <<TXT
 onedigest tests
-  builds    the test tools into bin/tools, Kubernetes itself once (about 9 minutes on 2 cores, then cached by Go)
+  builds    the test tools into bin/tools, Kubernetes itself once (about 9 minutes on 2 cores, then cached by Go), Argo CD once (about 5 minutes)
   unpacks   Debian's prometheus and docker-registry into bin/, without installing them
   installs  if absent, these Debian packages: containerd runc containernetworking-plugins nftables shellcheck gcc libc6-dev
-            chromium-headless-shell fonts-dejavu-core npm
+            chromium-headless-shell fonts-dejavu-core npm redis-server
   uses      Debian's postgresql if it is installed; without it, the tests of the sample's database are listed at the end as not run
 TXT
 
@@ -104,6 +104,16 @@ alerts() {
   prometheus=$(scripts/unpack.sh prometheus promtool prometheus) && (cd terraform/platform/rules && "$prometheus/promtool" test rules slo_test.yaml)
 }
 
+# Deploys by commits that the real Argo CD applies, on a node of its own.
+argocd() {
+  if ! command -v redis-server >/dev/null; then
+    echo "installing redis-server"
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server >/dev/null
+  fi
+  ONEDIGEST_ARGOCD=$(scripts/argocd.sh) && tool helm >/dev/null || return 1
+  ONEDIGEST_ARGOCD=$ONEDIGEST_ARGOCD tests . argocd -count=1 -timeout 10m -run '^TestGitOps$' ./e2e
+}
+
 # Debian keeps the programs of PostgreSQL, which the tests of the sample's database need, outside of PATH.
 for directory in /usr/lib/postgresql/*/bin; do PATH=$PATH:$directory; done
 gotestsum=$(tool gotestsum)
@@ -125,6 +135,7 @@ export ONEDIGEST_SANDBOX_TEST=1 ONEDIGEST_E2E=1
 mapfile -t sandbox_packages < <(packages_of devenv/sandbox)
 stage sandbox tests devenv/sandbox sandbox -count=1 -timeout 20m "${sandbox_packages[@]}"
 stage release tests . release -count=1 -timeout 20m ./e2e/release
+stage "argo cd" argocd
 stage end-to-end tests . e2e -count=1 -timeout 40m ./e2e
 stage "nothing left behind" nothing_left
 

@@ -50,6 +50,7 @@ const (
 	needsTrivy     = "needs an image, Trivy and its database; TestExamplesRunAsPrinted runs scan with results of Trivy and a VEX document"
 	needsTerraform = "needs Terraform and its providers; scripts/terraform.sh runs the same commands"
 	needsInstall   = "needs a cluster with the image; e2e installs the chart on the node"
+	needsArgoCD    = "needs a cluster with Argo CD; TestGitOps deploys so on a node"
 	needsRules     = "TestExamplesRunAsPrinted runs the same command in a work tree with rules"
 )
 
@@ -76,6 +77,7 @@ var commandBlocks = map[string]string{
 	`docs/secrets.md: deploy --environment production --image "$IMAGE" \`:                                                                                   needsStores,
 	"docs/demo.md: $ make demo": recordedDemo,
 	"docs/reference.md: $ deploy --environment staging --image 127.0.0.1:5510/shop@sha256:f2d48a3806d2… --values values-staging.yaml --values loud.yaml":                         recordedRun,
+	`docs/gitops.md: onedigest deploy --via argo-cd --environment production --image "$IMAGE" --proved-in staging \`:                                                             needsArgoCD,
 	`docs/policy.md: onedigest promote --image "$IMAGE" --to production --dry-run`:                                                                                               policyAtWork,
 	`docs/evidence.md: $ onedigest history --repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --verify-key awskms:///alias/evidence-staging --board history.html`: needsAWS,
 	`docs/evidence.md: cosign verify-attestation --key cosign.pub --insecure-ignore-tlog=true \`:                                                                                 needsCosign,
@@ -353,6 +355,7 @@ func testYAML(t *testing.T, b block) {
 		testMatrix(t, b)
 	case content["version"] != nil && content["environments"] != nil:
 		_, err = policyfile.Parse(b.file, []byte(b.text))
+	case content["kind"] == "Application", content["kind"] == "AppProject": // TestGitOps creates them on a node
 	case content["jobs"] != nil:
 		testUses(t, b.file, []byte(b.text))
 	default:

@@ -96,6 +96,8 @@ var canaryVerbs = map[string]canaryVerb{
 	"build, code that does not build":  {verb: "build", ends: failed, args: []string{"--repository", "REGISTRY/shop"}, files: map[string]string{"main.go": "package main\n" + hostileLine}},
 	"deploy, credentials given back":   {verb: "deploy", ends: failed, args: []string{"--set", "secret.PASSWORD=canary-password-1", "--commit", strings.Repeat("1", 40)}},
 	"deploy, a dry run that fails":     {verb: "deploy", ends: failed, args: []string{"--dry-run", "--set", "secret.PASSWORD=canary-password-1"}},
+	"deploy, by GitOps":                {verb: "deploy", ends: failed, args: []string{"--via", "argo-cd", "--config-repository", "https://OTHER/config.git", "--config-token", "canary-config-token", "--values", "values-staging.yaml"}},
+	"deploy, a password in an address": {verb: "deploy", ends: refusedInput, args: []string{"--via", "argo-cd", "--config-repository", "https://u:canary-in-a-url@r.example.com/config", "--values", "values-staging.yaml"}},
 	"deploy, cancelled":                {verb: "deploy", ends: cancelled, args: []string{"--set", "secret.PASSWORD=canary-password-1"}},
 	"deploy, a credential plugin":      {verb: "deploy", ends: failed, alone: true, args: []string{"--set", "secret.PASSWORD=canary-password-1"}},
 	"deploy, a login of docker":        {verb: "deploy", ends: failed, alone: true, echoes: true},

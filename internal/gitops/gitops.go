@@ -114,6 +114,7 @@ func (r *Release) Render(ctx context.Context, deployment release.Deployment) (re
 	for _, limit := range limits {
 		r.Warn(limit)
 	}
+	deployment.HideSecrets = true // Argo CD renders without a cluster to look anything up in
 	rendering, err := r.Renderer.Render(ctx, deployment)
 	if err != nil {
 		return rendering, err

@@ -96,9 +96,45 @@ metadata:
 rules:
   - {apiGroups: ["apiextensions.k8s.io"], resources: [customresourcedefinitions], verbs: [get, create, patch]}
 `)
-	file := filepath.Join("..", "..", "docs", "rbac", "role.yaml")
+	compareRoleFile(t, "role.yaml", text.Bytes())
+}
+
+// TestRoleFileOfGitOps holds docs/rbac/role-gitops.yaml to the tables of this package; -update writes it.
+func TestRoleFileOfGitOps(t *testing.T) {
+	var text bytes.Buffer
+	text.WriteString(`# What a deploy may do whose objects Argo CD applies (--via argo-cd). Generated from internal/kube/permissions.go by "make reference".
+# It reads no Secret and applies nothing. The last rules of the first Role are for the kinds of the common chart.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: onedigest-gitops
+rules:
+`)
+	writeRules(&text, GitOpsPermissions)
+	for _, name := range []string{"Deployment", "Service", "HorizontalPodAutoscaler"} {
+		kind := commonChart[name]
+		kind.Use = release.UseWatch
+		fmt.Fprintf(&text, "  - {apiGroups: [%q], resources: [%s], verbs: [%s]}\n", kind.Group, kind.Resource, strings.Join(verbsOf(KindPermissions(kind)), ", "))
+	}
+	text.WriteString(`---
+# In Argo CD's namespace. resourceNames limits it to the release's Application; without patch, Argo CD reads the repository at its next poll.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: onedigest-application
+  namespace: argocd
+rules:
+  - {apiGroups: ["argoproj.io"], resources: [applications], resourceNames: [shop-production], verbs: [get, list, watch, patch]}
+`)
+	compareRoleFile(t, "role-gitops.yaml", text.Bytes())
+}
+
+// compareRoleFile compares a file of docs/rbac with what it must be, and writes it with -update.
+func compareRoleFile(t *testing.T, name string, want []byte) {
+	t.Helper()
+	file := filepath.Join("..", "..", "docs", "rbac", name)
 	if *update {
-		if err := os.WriteFile(file, text.Bytes(), 0o644); err != nil { //nolint:gosec // a file of the repository
+		if err := os.WriteFile(file, want, 0o644); err != nil { //nolint:gosec // a file of the repository
 			t.Fatal(err)
 		}
 	}
@@ -106,7 +142,7 @@ rules:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(text.String(), string(content)); diff != "" {
+	if diff := cmp.Diff(string(want), string(content)); diff != "" {
 		t.Errorf("%s is out of date, run with -update:\n%s", file, diff)
 	}
 }

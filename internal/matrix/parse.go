@@ -25,7 +25,7 @@ var matrixSettings = []string{"matrix", "services", "digests", "concurrency", "o
 
 // trustSettings cannot be given in the file, because it is part of the work tree. They declare something trusted, weaken what a promotion has to prove or a
 // deploy is checked for, reject images or lift rejections, or turn deploys into dry runs.
-var trustSettings = []string{"allow-diverged", "allow-rollback", "allow-work-tree-kubeconfig", "chart-cache", "chart-host", "chart-login", "dry-run", "from", "legacy-signatures",
+var trustSettings = []string{"allow-diverged", "allow-rollback", "allow-work-tree-kubeconfig", "chart-cache", "chart-host", "chart-login", "config-repository", "config-token", "dry-run", "from", "legacy-signatures",
 	"lift-rejection", "max-age", "plain-http", "schema-host", "override-reason", "policy", "proved-in", "reject", "sign-key", "unpin", "verify-key"}
 
 // keys are the settings in a part of the file, by name.

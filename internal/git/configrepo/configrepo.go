@@ -164,9 +164,9 @@ func (r *Repository) Relative(file string) (string, error) {
 	return path.Clean(filepath.ToSlash(relative)), err
 }
 
-// git runs one command without the hooks of the user's configuration: nothing but the digest may change.
+// git runs one command without the hooks of the user's configuration, as nothing but the digest may change, and without following redirects, as they would get the credentials.
 func (r *Repository) git(ctx context.Context, args ...string) (string, error) {
-	return r.directory.Run(ctx, nil, append([]string{"-c", "core.hooksPath=/dev/null", "-c", "core.autocrlf=false", "-c", "gc.auto=0"}, args...)...)
+	return r.directory.Run(ctx, nil, append([]string{"-c", "core.hooksPath=/dev/null", "-c", "core.autocrlf=false", "-c", "gc.auto=0", "-c", "http.followRedirects=false"}, args...)...)
 }
 
 // fault makes a *release.Fault about the repository.
