@@ -206,7 +206,7 @@ func (r *Release) Plan(ctx context.Context, deployment release.Deployment) (rele
 }
 
 // Deploy commits the digests and pushes them, waits until the controller has applied the commit, and calls wait for the Application's objects. It commits nothing if the
-// branch has the digests already.
+// branch has the digests already; that is unchanged only if they are verified, as the run that committed them may have been killed.
 func (r *Release) Deploy(ctx context.Context, deployment release.Deployment, wait release.Wait) (release.Deployed, error) {
 	before, err := r.revisions(ctx)
 	if err != nil {
@@ -223,7 +223,7 @@ func (r *Release) Deploy(ctx context.Context, deployment release.Deployment, wai
 	if err != nil {
 		return release.Deployed{}, err
 	}
-	if !pushed {
+	if !pushed && len(before) > 0 && before[0].mark.Verified() {
 		deployed.Outcome = release.Unchanged
 	}
 	r.deployed = &deployment
@@ -270,7 +270,7 @@ func halfOf(ctx context.Context) (context.Context, context.CancelFunc) {
 		return ctx, func() {}
 	}
 	half := time.Until(deadline) / 2
-	return context.WithTimeoutCause(ctx, half, fmt.Errorf("Argo CD has not synced it within %s", half.Round(time.Second)))
+	return context.WithTimeoutCause(ctx, half, fmt.Errorf("not synced by Argo CD within %s", half.Round(time.Second)))
 }
 
 // checkReplaced refuses a commit of somebody else that has replaced the digests of this deploy.

@@ -257,6 +257,26 @@ func TestARollbackIsTheRevert(t *testing.T) {
 	}
 }
 
+// TestAKilledRunIsContinued: the digest is on the branch, and nothing is known of it.
+func TestAKilledRunIsContinued(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.deploy("a")
+	p.person(strings.Repeat("a", 64), strings.Repeat("b", 64))
+	p.waitErr = &release.BadRelease{Err: errors.New("it crashes")}
+	if failed := p.deploy("b"); failed.Outcome != release.Changed || failed.Revision != 3 {
+		t.Errorf("got %+v", failed)
+	}
+	p.waitErr = nil
+	if back, err := p.release.Rollback(t.Context(), "shop", 2, p.wait); err != nil || back.Revision != 4 || !strings.Contains(p.branch(), strings.Repeat("a", 64)) {
+		t.Errorf("got %+v, %v", back, err)
+	}
+	p.deploy("b")
+	if again := p.deploy("b"); again.Outcome != release.Unchanged {
+		t.Errorf("got %+v", again)
+	}
+}
+
 func TestSomebodyElsesDigestStays(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

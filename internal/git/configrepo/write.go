@@ -1,6 +1,7 @@
 package configrepo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -79,7 +80,7 @@ func (r *Repository) commitFile(ctx context.Context, file string, change func([]
 		return "", false, release.BadSetting("config-file", fmt.Sprintf("%q does not exist on branch %q any more", file, r.Branch), "name a file of the branch")
 	}
 	next, message, err := change(content)
-	if err != nil || string(next) == string(content) {
+	if err != nil || bytes.Equal(next, content) {
 		return head, false, err
 	}
 	if err := r.write(file, next); err != nil {
