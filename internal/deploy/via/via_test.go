@@ -1,0 +1,53 @@
+package via
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+func TestAddressesOfRepositories(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{"https://github.com/team/config.git", "ssh://git@git.example.com:22/config", "git@github.com:team/config.git", "file:///srv/config.git", "https://user@git.example.com/config"} {
+		if got, err := ParseRepository(good); err != nil || got != good {
+			t.Errorf("%q: %q, %v", good, got, err)
+		}
+	}
+	for _, bad := range []string{"", "config", "/srv/config.git", "../config", "http://git.example.com/config", "ext::sh -c id", "-uhttps://x", "git://x/y", "https:///config", "file://", "ssh://"} {
+		if _, err := ParseRepository(bad); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+	for _, secret := range []string{"https://u:canary@git.example.com/config", "https://u:canary@git.example.com/%zz"} {
+		if _, err := ParseRepository(secret); err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func TestBranchesAndApplications(t *testing.T) {
+	t.Parallel()
+	for name, good := range map[string]bool{"main": true, "env/production": true, "v1.2": true, "": false, "-f": false, "a..b": false, "a.lock": false, "a//b": false, "a/": false, "a b": false, "refs:x": false, "+main": false, ".a": false} {
+		if _, err := ParseBranch(name); (err == nil) != good {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for text, want := range map[string]Application{"shop": {"argocd", "shop"}, "gitops/shop.production": {"gitops", "shop.production"}, "a/b/c": {}, "Shop": {}, "/shop": {}, "": {}} {
+		if got, err := parseApplication(text); (err == nil) != (want != Application{}) || err == nil && got != want {
+			t.Errorf("%q: %+v, %v", text, got, err)
+		}
+	}
+}
+
+func TestProblemsAreListedTogether(t *testing.T) {
+	t.Parallel()
+	settings := Settings{Via: ArgoCD, ConfigToken: "t"}
+	if got := settings.Problems(false, nil, []string{"set"}, []release.BuiltImage{{}, {Name: "web"}}); len(got) != 6 {
+		t.Errorf("got %v", got)
+	}
+	settings = Settings{ConfigRepository: "https://git.example.com/config", ConfigToken: "t"}
+	if got := settings.Problems(true, nil, []string{"set"}, nil); len(got) != 2 {
+		t.Errorf("got %v", got)
+	}
+}
