@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,7 +39,7 @@ func create(t *testing.T, namespace string, content []byte) {
 	objects := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096)
 	for {
 		object := new(unstructured.Unstructured)
-		if err := objects.Decode(&object.Object); err == io.EOF {
+		if err := objects.Decode(&object.Object); errors.Is(err, io.EOF) {
 			return
 		} else if err != nil {
 			t.Fatal(err)

@@ -129,7 +129,7 @@ func TestGitOps(t *testing.T) {
 		config.push("one pod is enough")
 		second := tree.commit("mend it")
 		signing := tree
-		signing.environ = append(tree.environ, "GIT_CONFIG_GLOBAL="+signedBySSH(t))
+		signing.environ = append(slices.Clone(tree.environ), "GIT_CONFIG_GLOBAL="+signedBySSH(t))
 		result, got := signing.gitops(config, "gitops-staging", tree.build(), "--sign-key", "signer.key", "--smoke-checks", "app/smoke.yaml")
 		got.expect(t, 0, "1 pods run")
 		if result.Outcome != release.Changed || servedCommit(t, urls["gitops-staging"]) != second || result.Revision != 4 {
