@@ -61,8 +61,9 @@ type fakes struct {
 	declaredErr  error
 	platforms    []release.PlatformImage
 	unrunnable   []release.UnrunnableTemplate
-	addressTime  time.Duration // that Address was given
-	baselines    [][]string    // the namespaces of each
+	addressTime  time.Duration      // that Address was given
+	baselines    [][]string         // the namespaces of each
+	hooksBefore  [][]release.Object // that each watch of a rollout was told of
 	markErr      error
 	pods         []release.PodImage
 	podsOf       map[string][]release.PodImage // by repository; pods if nil
@@ -383,7 +384,8 @@ func (c cluster) Baseline(_ context.Context, namespaces []string) release.Baseli
 	return release.Baseline{}
 }
 
-func (c cluster) Watch(ctx context.Context, _ string, objects []release.Object, _ release.Baseline, report func(release.RolloutStep)) error {
+func (c cluster) Watch(ctx context.Context, _ string, objects []release.Object, before release.Baseline, report func(release.RolloutStep)) error {
+	c.hooksBefore = append(c.hooksBefore, before.Hooks)
 	c.note("watch %s", objects[0])
 	report(release.RolloutStep{Object: objects[0], Ready: 1, Desired: 2})
 	if c.onSettled != nil {

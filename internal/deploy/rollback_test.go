@@ -165,6 +165,18 @@ func TestWhatThePodsRunDecides(t *testing.T) {
 	}
 }
 
+// TestTheWatchKnowsTheHooks: what a hook's custom resource makes may come later than the hook; a rollback runs none of the deploy's.
+func TestTheWatchKnowsTheHooks(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{history: live(another), target: release.RollbackTarget{Revision: 5}, watchErr: broken("x")}
+	if result, log, _ := fakes.run(t); result.Outcome != release.RolledBack {
+		t.Fatalf("got %q\n%s", result.Outcome, log)
+	}
+	if diff := cmp.Diff([][]release.Object{{{Kind: "Job", Name: "migrate"}}, nil}, fakes.hooksBefore); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 // TestPodsThatNoStatusJudges: they have to become ready, and to stay so without a restart.
 func TestPodsThatNoStatusJudges(t *testing.T) {
 	t.Parallel()

@@ -87,12 +87,13 @@ func (r request) apply(ctx context.Context, budget budget) (release.Deployed, er
 }
 
 // wait watches what Helm has applied since the baseline, within the time of each phase. Hooks that run after the rollout use its
-// time.
+// time. The hooks that were applied are known to the watches after theirs.
 func (r request) wait(budget budget, before release.Baseline) release.Wait {
 	return func(ctx context.Context, phase release.Phase, objects []release.Object) error {
 		ctx, cancel := budget.withDeadline(ctx, phase)
 		defer cancel()
 		if phase == release.PhaseHooks {
+			before.Hooks = append(before.Hooks, objects...)
 			return r.Cluster.WatchHook(ctx, r.settings.Namespace, objects, before, r.Reporter.Step)
 		}
 		budget = budget.afterRollout()

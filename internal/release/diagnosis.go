@@ -37,6 +37,8 @@ type Baseline struct {
 	Seen map[string]string
 	// Failed: the revision that was live then has failed, so that its pods that are not ready may be replaced at once.
 	Failed bool
+	// Hooks are the objects of the new revision's hooks that were applied before: one of them may still create what the pods need.
+	Hooks []Object
 }
 
 // Wait returns when the objects of a phase are ready, or with the reason why one of them cannot become ready.

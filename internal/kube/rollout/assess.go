@@ -13,7 +13,7 @@ import (
 // policy says how a rollout is assessed.
 type policy struct {
 	hook        bool                              // the objects are a hook's: they must complete, and may be deleted afterwards
-	hasCreators bool                              // the release has a Job or custom resource that may create what the pods need
+	hasCreators bool                              // the release or a hook of it has a Job or custom resource that may create what the pods need
 	scale       func(time.Duration) time.Duration // changes every grace, in tests; nil: unchanged
 }
 

@@ -148,6 +148,37 @@ func TestProvisionersAreWaitedFor(t *testing.T) {
 	})
 }
 
+// TestWhatAHookMakesIsWaitedFor: Helm deletes and creates a hook's custom resource at each upgrade, and its Secret goes and comes with it. Hooks that
+// create nothing change no grace, neither that of the rollout nor that of a later hook.
+func TestWhatAHookMakesIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		hook release.Object
+		want time.Duration
+	}{
+		"a custom resource": {release.Object{APIVersion: "external-secrets.io/v1", Kind: "ExternalSecret", Namespace: space, Name: "shop"}, diagnose.GraceProvisioning},
+		"a Job":             {ofJobs, diagnose.GraceProvisioning},
+		"a ConfigMap":       {release.Object{APIVersion: "v1", Kind: "ConfigMap", Namespace: space, Name: "shop"}, diagnose.GraceShort},
+	} {
+		since := release.Baseline{Hooks: []release.Object{test.hook}}
+		t.Run("the rollout after "+name, func(t *testing.T) {
+			t.Parallel()
+			playSince(t, since, false, []release.Object{ofDeployment}, func(s *stage) {
+				s.Put(deployment(2, 2, 1, 1), replicaSet(2), amend(unreadyPod(), waitsFor("CreateContainerConfigError", `secret "shop" not found`)))
+				s.failsAfter(test.want, causes.ConfigurationAbsent)
+			})
+		})
+		t.Run("a hook after "+name, func(t *testing.T) {
+			t.Parallel()
+			playSince(t, since, true, []release.Object{ofSeed}, func(s *stage) {
+				if got := s.r.policy.hasCreators; got != (test.want > diagnose.GraceShort) {
+					t.Errorf("something of the release may create the Secret: %t", got)
+				}
+			})
+		})
+	}
+}
+
 // TestDependentFindingsWaitForOthers: a container may be waiting for something else of the release, and is tried once more when that is there.
 func TestDependentFindingsWaitForOthers(t *testing.T) {
 	t.Parallel()

@@ -28,6 +28,12 @@ type stage struct {
 // play runs a test on a clock that stands still except when the test sleeps.
 func play(t *testing.T, hook bool, objects []release.Object, act func(s *stage)) {
 	t.Helper()
+	playSince(t, release.Baseline{}, hook, objects, act)
+}
+
+// playSince is play with a baseline.
+func playSince(t *testing.T, before release.Baseline, hook bool, objects []release.Object, act func(s *stage)) {
+	t.Helper()
 	client, err := kube.New(&rest.Config{Host: "http://127.0.0.1:1"}) // it sends nothing
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +43,7 @@ func play(t *testing.T, hook bool, objects []release.Object, act func(s *stage))
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		r, err := watcher.newRollout(t.Context(), space, objects, release.Baseline{}, hook, func(release.RolloutStep) {})
+		r, err := watcher.newRollout(t.Context(), space, objects, before, hook, func(release.RolloutStep) {})
 		if err != nil {
 			t.Fatal(err)
 		}

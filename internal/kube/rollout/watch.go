@@ -118,7 +118,7 @@ func (w *Watcher) newRollout(ctx context.Context, namespace string, objects []re
 	began := time.Now()
 	r := &rollout{
 		client: w.client, namespace: namespace, began: began, changed: make(chan struct{}, 1),
-		policy: policy{hook: hook, scale: w.grace}, reporter: newReporter(began, report), replaced: map[types.UID]bool{},
+		policy: policy{hook: hook, scale: w.grace, hasCreators: slices.ContainsFunc(before.Hooks, mayCreateObjects)}, reporter: newReporter(began, report), replaced: map[types.UID]bool{},
 	}
 	var tracked []trackedObject
 	definitions := map[schema.GroupVersionResource]map[string]string{}
