@@ -38,7 +38,7 @@ var Verb = setting.Verb{
 		{Name: "reused", Help: "true if the registry held the image already"},
 		{Name: "digests", Help: "JSON: the digests of a matrix's services, for the setting digests of deploy, smoke and promote"},
 		{Name: "services", Help: "JSON: the results of a matrix's services"},
-		{Name: "commit", Help: "the commit that the image was built from, for deploy and smoke: an earlier one if nothing that enters the image has changed since"},
+		{Name: "commit", Help: "the commit that the image was built from: an earlier one if nothing that enters the image has changed since. deploy and smoke find it by themselves"},
 	},
 }
 
