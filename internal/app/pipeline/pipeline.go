@@ -120,6 +120,10 @@ type indented struct{ release.Reporter }
 
 func (i indented) Infof(format string, args ...any) { i.Reporter.Infof("   "+format, args...) }
 
+func (i indented) Progress(what string, progress release.Progress) {
+	i.Reporter.Progress("   "+what, progress)
+}
+
 func (i indented) Raw(text string) {
 	for line := range strings.Lines(text) {
 		i.Reporter.Raw("   " + line)
