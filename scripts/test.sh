@@ -136,7 +136,7 @@ mapfile -t sandbox_packages < <(packages_of devenv/sandbox)
 stage sandbox tests devenv/sandbox sandbox -count=1 -timeout 20m "${sandbox_packages[@]}"
 stage release tests . release -count=1 -timeout 20m ./e2e/release
 stage "argo cd" argocd
-stage end-to-end tests . e2e -count=1 -timeout 40m ./e2e
+stage end-to-end tests . e2e -count=1 -timeout 55m ./e2e
 stage "nothing left behind" nothing_left
 
 # The tests that were skipped, by name: those of the unit stage that a later stage ran are not among them.
