@@ -162,6 +162,21 @@ func TestGitOps(t *testing.T) {
 			t.Errorf("the branch went from %s to %s", before, after)
 		}
 	})
+	t.Run("a proposal is deployed once it is merged", func(t *testing.T) {
+		next := tree.build()
+		result, got := tree.gitops(config, production, next, "--config-pull-request")
+		got.expect(t, 0, "proposed on branch")
+		if result.Outcome != release.Proposed || servedCommit(t, urls[production]) != first || !strings.Contains(config.show("shop/"+production+".yaml"), digestOf(good)) {
+			t.Errorf("got %+v", result)
+		}
+		config.git("fetch", "--quiet", "origin", result.Proposal.Branch)
+		config.git("push", "--quiet", "origin", "FETCH_HEAD:main")
+		result, got = tree.gitops(config, production, next, "--config-pull-request", "--sign-key", "signer.key")
+		got.expect(t, 0, "has the digest already", "is healthy")
+		if result.Outcome != release.Changed || result.Image.String() != next || servedCommit(t, urls[production]) == first {
+			t.Errorf("got %+v", result)
+		}
+	})
 	t.Run("a deliberate rollback pins", func(t *testing.T) {
 		_, got := tree.gitops(config, "gitops-staging", good, "--allow-rollback")
 		got.expect(t, 0, "pinned at commit")

@@ -38,6 +38,7 @@ type Result struct {
 	Deploys      []Result              `json:"deploys,omitempty"`   // results of a matrix
 	matrix.Part                        // of the matrix, in Deploys
 	ConfigCommit release.Commit        `json:"configCommit,omitempty"` // of the configuration repository by which a GitOps controller has applied it
+	Proposal     *release.Proposal     `json:"proposal,omitempty"`     // of a change that somebody has to merge
 	Skipped      int                   `json:"skipped,omitempty"`      // deploys of a matrix that were not started because an earlier wave failed
 }
 
@@ -92,6 +93,9 @@ func (r request) run(ctx context.Context, began time.Time) (Result, error) {
 	}
 	r.gates, err = r.checkRulesAgain(waiting)
 	if result.Gates = r.gates; err != nil {
+		return result, err
+	}
+	if proposed, err := r.propose(waiting, &result, order); proposed || err != nil {
 		return result, err
 	}
 	if err := r.recordOverrides(waiting); err != nil {

@@ -22,6 +22,7 @@ type Deps struct {
 	SmokeRunner SmokeRunner
 	Secrets     SecretStore // nil if no value is a secret
 	Facts       Facts       // nil: nothing is recorded
+	Proposals   Proposals   // nil: changes are made, not proposed
 	ClusterName string      // in what is recorded
 	Origin      fact.Origin
 	Gate        policy.Gate
@@ -64,6 +65,12 @@ type Facts interface {
 	CheckSigning(ctx context.Context, image release.Image) error
 	// RecordFact attaches a fact to its image, unless it is recorded already. It returns the digest of the record, and whether it is new.
 	RecordFact(ctx context.Context, f fact.Fact) (record release.Digest, created bool, err error)
+}
+
+// Proposals proposes changes that somebody else makes.
+type Proposals interface {
+	// Propose proposes a deployment, with lines that say what it does; false if it is what the environment is to run already.
+	Propose(ctx context.Context, deployment release.Deployment, lines []string) (release.Proposal, bool, error)
 }
 
 // SecretStore reads values that are kept in a store of secrets. What it has read, nothing prints.

@@ -62,6 +62,47 @@ func (r request) dryRun(ctx context.Context) (Result, error) {
 	return result, nil
 }
 
+// propose proposes the deploy, if that is asked for and the environment is to run something else so far.
+func (r request) propose(ctx context.Context, result *Result, order order) (bool, error) {
+	if r.Proposals == nil {
+		return false, nil
+	}
+	proposal, proposed, err := r.Proposals.Propose(ctx, r.deployment, r.proposal(order))
+	if !proposed {
+		return false, err
+	}
+	result.Outcome, result.Proposal = release.Proposed, &proposal
+	result.State = fmt.Sprintf("proposed on branch %q", proposal.Branch)
+	if proposal.URL != "" {
+		result.State = "proposed in " + proposal.URL
+	}
+	r.Reporter.Infof("%s: release %q in namespace %q is as it was, until that is merged", result.State, r.settings.Release, r.settings.Namespace)
+	return true, err
+}
+
+// proposal says what the deploy does, one line each.
+func (r request) proposal(order order) (lines []string) {
+	for _, image := range r.deployment.Images {
+		lines = append(lines, fmt.Sprintf("image%s: %s, commit %s", prefixIfSet(" ", image.Name), image.Image, commitOrNone(image.Commit)))
+	}
+	lines = append(lines, fmt.Sprintf("environment: %s, release %q in namespace %q", r.settings.Environment, r.settings.Release, r.settings.Namespace))
+	if live, found := liveRevision(order.revisions); found {
+		lines = append(lines, fmt.Sprintf("replaces: %s, commit %s", live.Digest, commitOrNone(live.Commit)))
+	}
+	if order.goingBack {
+		lines = append(lines, "goes back to an older commit, as --allow-rollback allows")
+	}
+	for _, gate := range r.gates {
+		for _, line := range gate.Lines {
+			lines = append(lines, fmt.Sprintf("gate: %s", line))
+		}
+	}
+	if r.Holder.URL != "" {
+		lines = append(lines, "run: "+r.Holder.URL)
+	}
+	return lines
+}
+
 // dryCheckOrder reports what the pin and the order of commits mean for the deploy; refused says why it would be refused.
 func (r request) dryCheckOrder(ctx context.Context) (found order, refused []string, err error) {
 	pin, err := r.Cluster.Pin(ctx, r.settings.Namespace, r.settings.Release)

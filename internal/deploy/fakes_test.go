@@ -78,6 +78,8 @@ type fakes struct {
 	podsErr      error                         // of asking what the pods run
 	got          release.Deployment
 
+	proposed         bool            // a proposal is new
+	proposal         []string        // its text
 	outcome          release.Outcome // of Deploy; changed if ""
 	applyErr         error
 	watchErr         error // of the first watch; the next is the rollback's
@@ -129,6 +131,14 @@ func (s *fakes) Inside(path string) (string, error) {
 		return "", fmt.Errorf("%q is outside the work tree", path)
 	}
 	return "/tree/" + path, nil
+}
+
+// proposals proposes every deploy.
+type proposals struct{ *fakes }
+
+func (p proposals) Propose(_ context.Context, _ release.Deployment, lines []string) (release.Proposal, bool, error) {
+	p.proposal = lines
+	return release.Proposal{Branch: "onedigest/shop", URL: "https://example.com/1"}, p.proposed, nil
 }
 
 func (s *fakes) Locate(_ context.Context, ref release.ChartRef) (release.LocatedChart, error) {

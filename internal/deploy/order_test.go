@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -245,5 +246,38 @@ func TestChartOfAnotherCommitIsTold(t *testing.T) {
 				t.Errorf("compared -want +got:\n%s", diff)
 			}
 		}
+	}
+}
+
+// TestAProposalChangesNothing: it is made under the Lease, after all that may refuse a deploy; what is merged is deployed.
+func TestAProposalChangesNothing(t *testing.T) {
+	t.Parallel()
+	for _, proposed := range []bool{true, false} {
+		s := &fakes{revision: commit.String(), proposed: proposed, pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}},
+			history: []release.Revision{{Number: 6, Status: "deployed", Commit: another, Digest: image(t, "b").Digest}}}
+		deps := s.deps(recorder{s})
+		deps.Proposals = proposals{s}
+		result, err := deploy.Run(t.Context(), settings(t), deps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if proposed && (result.Outcome != release.Proposed || result.Proposal.URL != "https://example.com/1" || !slices.Equal(s.done, []string{"acquire Lease", "release Lease"})) {
+			t.Errorf("got %+v after %q", result, s.done)
+		}
+		if !proposed && (result.Outcome != release.Changed || result.Proposal != nil) {
+			t.Errorf("after the merge: got %+v", result)
+		}
+		text := strings.Join(s.proposal, "\n")
+		for _, want := range []string{"image: " + image(t, "a").String(), "replaces: " + image(t, "b").Digest.String() + ", commit " + another.Short(), "run: https://example.com/run/1"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %q in\n%s", want, text)
+			}
+		}
+	}
+	refused := &fakes{revision: commit.String(), proposed: true, relation: release.RelationDiverged, history: []release.Revision{{Number: 6, Status: "deployed", Commit: another}}}
+	deps := refused.deps(recorder{refused})
+	deps.Proposals = proposals{refused}
+	if _, err := deploy.Run(t.Context(), settings(t), deps); release.ExitCode(err) != release.ExitFailed || refused.proposal != nil {
+		t.Errorf("got %v, proposed %q", err, refused.proposal)
 	}
 }

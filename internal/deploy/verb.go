@@ -33,11 +33,12 @@ var Verb = setting.Verb{
 	Outputs: []setting.Output{
 		{Name: "url", Help: "where the release is served, empty for a Service without an external address"},
 		{Name: "revision", Help: "the live Helm revision; with via, the number of the change in the configuration repository"},
-		{Name: "outcome", Help: "created, changed, unchanged, superseded, rolled-back, planned (dry-run) or healed (heal)"},
+		{Name: "outcome", Help: "created, changed, unchanged, superseded, rolled-back, proposed (config-pull-request), planned (dry-run) or healed (heal)"},
 		{Name: "code", Help: "OD-…, the cause of a failed rollout"},
 		{Name: "deploys", Help: "JSON: the results of the deploys of a matrix"},
 		{Name: "newer-run", Help: "URL of the run that deployed the newer commit, when superseded"},
 		{Name: "plan-digest", Help: "the digest of the plan that a dry run has kept, or that was carried out"},
+		{Name: "pull-request", Help: "the page of the pull request, with config-pull-request"},
 		{Name: "config-commit", Help: "the commit of the configuration repository that Argo CD has applied, with via"},
 		{Name: "digest", Help: "the digest that the kubelet reports for the pods"},
 	},

@@ -34,6 +34,12 @@ type Application interface {
 	Healthy(ctx context.Context, report func(string)) error
 }
 
+// PullRequests opens pull requests in the configuration repository.
+type PullRequests interface {
+	// Open opens a pull request from a branch, or gives the open one a new title and text, one line each, and returns its page.
+	Open(ctx context.Context, base, head, title string, lines []string) (page string, err error)
+}
+
 // Options are what a release by GitOps is made of.
 type Options struct {
 	Repository    *configrepo.Repository
@@ -43,6 +49,7 @@ type Options struct {
 	Application   Application
 	Renderer      Renderer
 	Environment   release.Environment
+	PullRequests  PullRequests // nil: only a branch is pushed
 	Report        func(line string)
 	Warn          func(line string)
 }
@@ -228,6 +235,26 @@ func (r *Release) Deploy(ctx context.Context, deployment release.Deployment, wai
 	}
 	r.deployed = &deployment
 	return r.follow(ctx, deployed, commit, pushed, wait)
+}
+
+// Propose pushes the commit that Deploy would push to a branch of its own, and opens a pull request with the lines as its text. proposed is false if the branch that the Application applies has the
+// digests already.
+func (r *Release) Propose(ctx context.Context, deployment release.Deployment, lines []string) (found release.Proposal, proposed bool, err error) {
+	found.Branch = fmt.Sprintf("onedigest/%s-%s", deployment.Name, r.Environment)
+	message := r.message(deployment)
+	found.Commit, proposed, err = r.Repository.Propose(ctx, r.file, found.Branch, func(content []byte) ([]byte, string, error) {
+		next, err := r.withDigests(content, deployment.Images)
+		return next, message, err
+	})
+	if err != nil || !proposed {
+		return release.Proposal{}, false, err
+	}
+	r.Report(fmt.Sprintf("pushed %s to branch %q of %s", found.Commit.Short(), found.Branch, r.Repository.URL))
+	if r.PullRequests != nil {
+		subject, _, _ := strings.Cut(message, "\n")
+		found.URL, err = r.PullRequests.Open(ctx, r.Repository.Branch, found.Branch, subject, lines)
+	}
+	return found, true, err
 }
 
 // follow waits until a commit is applied and what it has changed is ready and healthy.

@@ -257,6 +257,53 @@ func TestARollbackIsTheRevert(t *testing.T) {
 	}
 }
 
+// opened are the pull requests that a test asks for.
+type opened []string
+
+func (o *opened) Open(_ context.Context, base, head, title string, lines []string) (string, error) {
+	*o = append(*o, strings.Join(append([]string{base, head, title}, lines...), "|"))
+	return "https://git.example.com/pull/1", nil
+}
+
+// TestAProposalWaitsForItsMerge: it is pushed beside the branch, stays the same if it is made again, and ends once the branch has the digest.
+func TestAProposalWaitsForItsMerge(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.deploy("a")
+	before := p.branch()
+	var pulls opened
+	propose := func(digit string) (release.Proposal, bool) {
+		t.Helper()
+		p.open()
+		p.release.PullRequests = &pulls
+		found, proposed, err := p.release.Propose(t.Context(), deployment(t, digit), []string{"a line"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found, proposed
+	}
+	first, proposed := propose("b")
+	again, _ := propose("b")
+	if !proposed || first != again || first.Branch != "onedigest/shop-production" || first.URL != "https://git.example.com/pull/1" || p.branch() != before {
+		t.Errorf("got %+v, then %+v", first, again)
+	}
+	newer, _ := propose("c")
+	p.git("fetch", "--quiet", "origin", newer.Branch)
+	if newer.Commit == first.Commit || p.git("rev-parse", "FETCH_HEAD") != newer.Commit.String() || !strings.Contains(p.git("show", "FETCH_HEAD:"+file), strings.Repeat("c", 64)) {
+		t.Errorf("got %+v", newer)
+	}
+	if diff := cmp.Diff("main|onedigest/shop-production|Deploy shop cccccccccccc to production|a line", pulls[2]); diff != "" {
+		t.Error(diff)
+	}
+	p.git("push", "--quiet", "origin", "FETCH_HEAD:main")
+	if found, proposed := propose("c"); proposed {
+		t.Errorf("after the merge: got %+v", found)
+	}
+	if merged := p.deploy("c"); merged.Outcome != release.Changed || merged.ConfigCommit != newer.Commit {
+		t.Errorf("got %+v", merged)
+	}
+}
+
 // TestAKilledRunIsContinued: the digest is on the branch, and nothing is known of it.
 func TestAKilledRunIsContinued(t *testing.T) {
 	t.Parallel()

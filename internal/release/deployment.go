@@ -125,6 +125,13 @@ type Deployed struct {
 	ConfigCommit Commit
 }
 
+// Proposal is a change of a configuration repository that somebody has to merge.
+type Proposal struct {
+	Branch string `json:"branch"`
+	Commit Commit `json:"commit"`
+	URL    string `json:"url,omitempty"` // of the pull request, "" if only the branch was pushed
+}
+
 // Revision is one entry of a Helm release's history.
 type Revision struct {
 	Number      int    // from 1

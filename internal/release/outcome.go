@@ -15,6 +15,8 @@ const (
 	RolledBack Outcome = "rolled-back"
 	// Superseded is  a deploy that did nothing because the release already runs a descendant of its commit.
 	Superseded Outcome = "superseded"
+	// Proposed is a deploy by GitOps that waits for the merge of its pull request: nothing was changed.
+	Proposed Outcome = "proposed"
 	// Planned is  a dry run: nothing was changed.
 	Planned Outcome = "planned"
 	// OutcomeHealed is a run that only healed a release that a killed run left pending.

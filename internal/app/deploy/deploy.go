@@ -43,11 +43,19 @@ func Command() app.Command {
 		Verb: deploy.Verb, Declare: (*deploy.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run, Summary: summary,
 		Outputs: func(r deploy.Result) map[string]string {
 			return map[string]string{"url": r.URL, "revision": strconv.Itoa(r.Revision), "outcome": string(r.Outcome), "digest": r.Digest.String(),
-				"code": string(r.Code), "newer-run": r.NewerRun, "deploys": app.JSONOf(r.Deploys), "plan-digest": r.PlanDigest.String(), "config-commit": r.ConfigCommit.String()}
+				"code": string(r.Code), "newer-run": r.NewerRun, "deploys": app.JSONOf(r.Deploys), "plan-digest": r.PlanDigest.String(), "config-commit": r.ConfigCommit.String(), "pull-request": pullRequest(r)}
 		},
 	})
 	command.Child = renderer.Serve
 	return command
+}
+
+// pullRequest is the page of the pull request, "" if there is none.
+func pullRequest(r deploy.Result) string {
+	if r.Proposal == nil {
+		return ""
+	}
+	return r.Proposal.URL
 }
 
 // summary returns the rows of the step summary.

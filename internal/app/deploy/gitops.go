@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/onedigest/onedigest/internal/app"
@@ -14,6 +16,7 @@ import (
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/deploy/via"
 	"github.com/onedigest/onedigest/internal/git/configrepo"
+	"github.com/onedigest/onedigest/internal/github"
 	"github.com/onedigest/onedigest/internal/gitops"
 	"github.com/onedigest/onedigest/internal/kube/argocd"
 	"github.com/onedigest/onedigest/internal/release"
@@ -92,10 +95,56 @@ func (c *configRepositories) through(ctx context.Context, settings deploy.Settin
 	}
 	application := argocd.New(connection.cluster.Client, cmp.Or(settings.GitOps.Application.Namespace, via.DefaultNamespace), cmp.Or(settings.GitOps.Application.Name, settings.Release))
 	deps.Workspace, deps.Charts, deps.Commits, deps.Cluster = workspace, charts, foreignCheckout{deps.Commits}, appliedByOther{connection.cluster}
-	deps.Chart, err = gitops.New(gitops.Options{Repository: repository, DefaultBranch: settings.GitOps.ConfigBranch == "", File: file, Keys: keys, Application: application,
+	pulls, err := c.pullRequests(settings.GitOps)
+	if err != nil {
+		return deps, err
+	}
+	found, err := gitops.New(gitops.Options{PullRequests: pulls, Repository: repository, DefaultBranch: settings.GitOps.ConfigBranch == "", File: file, Keys: keys, Application: application,
 		Renderer: loadingSchemas(ctx, connection.helm.In(settings.Namespace).Unrecorded(), charts), Environment: settings.Environment,
 		Report: func(line string) { deps.Reporter.Infof("%s", line) }, Warn: func(line string) { deps.Reporter.Warnf("%s", line) }})
+	deps.Chart = found
+	if settings.GitOps.PullRequest {
+		deps.Proposals = found
+	}
 	return deps, err
+}
+
+// pullRequests returns what opens pull requests; nil if none is asked for, or if there is no token.
+func (c *configRepositories) pullRequests(settings via.Settings) (gitops.PullRequests, error) {
+	if !settings.PullRequest || settings.ConfigToken == "" {
+		return nil, nil //nolint:nilnil // only a branch is pushed
+	}
+	parsed, err := url.Parse(settings.ConfigRepository)
+	if err != nil {
+		return nil, err
+	}
+	api := "https://api.github.com"
+	if parsed.Host != "github.com" { // of GitHub Enterprise Server. Source: docs.github.com/en/enterprise-server, "Getting started with the REST API"
+		api = "https://" + parsed.Host + "/api/v3"
+	}
+	if c.run.Process.Getenv("GITHUB_SERVER_URL") == "https://"+parsed.Host && c.run.Process.Getenv("GITHUB_API_URL") != "" {
+		api = c.run.Process.Getenv("GITHUB_API_URL")
+	}
+	return pulls{c.run, github.API{URL: api, Token: settings.ConfigToken, Repository: strings.TrimSuffix(strings.Trim(parsed.Path, "/"), ".git")}}, nil
+}
+
+// pulls are the pull requests of a repository on GitHub.
+type pulls struct {
+	run *app.RunContext
+	api github.API
+}
+
+// Open opens a pull request whose text is a list of the lines, without the secrets of this run.
+func (p pulls) Open(ctx context.Context, base, head, title string, lines []string) (string, error) {
+	var body strings.Builder
+	for _, line := range lines {
+		body.WriteString("- " + github.EscapeMarkdown(p.run.Secrets.Redact(line)) + "\n")
+	}
+	page, err := p.api.OpenPullRequest(ctx, github.PullRequest{Base: base, Head: head, Title: p.run.Secrets.Redact(title), Body: body.String()})
+	if err != nil {
+		return "", release.NewFault("GitHub", "let config-token read contents and write pull requests", err, "proposing branch %q", head)
+	}
+	return page, nil
 }
 
 // appliedByOther is the cluster of a release that a controller applies.

@@ -26,6 +26,7 @@ type Settings struct {
 	ConfigFile       string // "": the last values file
 	ConfigKeys       []setting.Named[string]
 	ConfigToken      string // "": the credentials of git's own configuration
+	PullRequest      bool
 }
 
 // Application names an Application of Argo CD.
@@ -67,7 +68,9 @@ func (s *Settings) Declare(set *setting.Set, path func(string) (string, error)) 
 	setting.List(set, &s.ConfigKeys, setting.Setting{Name: "config-key", Value: "[NAME=]PATH",
 		Help: "Dotted path of an image's digest, or of its whole reference, in config-file; default: image.digest for the main image"}, setting.ParseNamed(path))
 	setting.Var(set, &s.ConfigToken, setting.Setting{Name: "config-token", Secret: true, Value: "TOKEN",
-		Help: "Token to read and push the configuration repository over https; without it, git's own configuration has the credentials"}, setting.Text)
+		Help: "Token to read and push the configuration repository over https, and to open pull requests there; without it, git's own configuration has the credentials"}, setting.Text)
+	setting.Bool(set, &s.PullRequest, setting.Setting{Name: "config-pull-request",
+		Help: "Push the commit to a branch of its own and open a pull request with config-token, with the plan as its text, and end; once it is merged, the same deploy follows what Argo CD applies"})
 }
 
 // parseApplication parses [NAMESPACE/]NAME.
@@ -96,7 +99,7 @@ func (s *Settings) Problems(hasChart bool, values []string, given []string, imag
 	}
 	if !s.GitOps() {
 		for name, given := range map[string]bool{"application": s.Application != Application{}, "config-repository": s.ConfigRepository != "", "config-branch": s.ConfigBranch != "",
-			"config-file": s.ConfigFile != "", "config-key": len(s.ConfigKeys) > 0, "config-token": s.ConfigToken != ""} {
+			"config-file": s.ConfigFile != "", "config-key": len(s.ConfigKeys) > 0, "config-token": s.ConfigToken != "", "config-pull-request": s.PullRequest} {
 			if given {
 				add(name, "is used with --via argo-cd only", "give --via argo-cd too")
 			}

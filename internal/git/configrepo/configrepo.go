@@ -1,5 +1,5 @@
 // Package configrepo reads and writes a configuration repository: the git repository from which a GitOps controller applies a release. It works
-// in a clone of its own, and changes the remote by pushing a branch and git notes, never by force.
+// in a clone of its own, and changes the remote by pushing a branch and git notes, never by force; a proposal alone replaces an older one on a branch of its own.
 package configrepo
 
 import (

@@ -47,6 +47,41 @@ func (r *Repository) Commit(ctx context.Context, file string, change func(conten
 	}
 }
 
+// Propose pushes a change like that of Commit to a branch of its own on top of the newest commit, in place of an older proposal. If it changes nothing, nothing is pushed, and if the branch has the same proposal
+// already, it stays as it is.
+func (r *Repository) Propose(ctx context.Context, file, branch string, change func(content []byte) (changed []byte, message string, err error)) (commit release.Commit, proposed bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.refresh(ctx); err != nil {
+		return "", false, err
+	}
+	commit, changed, err := r.commitFile(ctx, file, change)
+	if err != nil || !changed {
+		return commit, false, err
+	}
+	if _, err := r.git(ctx, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", r.URL, "+refs/heads/"+branch+":"+proposal); err == nil && r.same(ctx, proposal, "HEAD") {
+		commit, err = r.commit(ctx, proposal)
+		return commit, true, err
+	}
+	if _, err = r.git(ctx, "push", "--quiet", "--no-verify", r.URL, "+"+commit.String()+":refs/heads/"+branch); err != nil {
+		return "", false, refused(r.fault(err, "pushing to branch %q of", branch))
+	}
+	return commit, true, nil
+}
+
+// proposal is the reference of an older proposal.
+const proposal = "refs/remotes/origin/proposal"
+
+// same reports whether two commits have the same content and the same parent.
+func (r *Repository) same(ctx context.Context, a, b string) bool {
+	one, err := r.git(ctx, "rev-parse", a+"^{tree}", a+"^1")
+	if err != nil {
+		return false
+	}
+	other, err := r.git(ctx, "rev-parse", b+"^{tree}", b+"^1")
+	return err == nil && one == other
+}
+
 // lostRace reports whether a push was refused because somebody else has pushed since the fetch.
 func lostRace(err error) bool {
 	for _, sign := range []string{"(fetch first)", "(non-fast-forward)", "cannot lock ref", "failed to lock", "incorrect old value provided"} {
