@@ -54,14 +54,12 @@ const invalidToken = "InvalidIdentityToken"
 type Role struct {
 	options     Options
 	environ     func(string) string
+	arn         release.RoleARN
 	credentials aws.CredentialsProvider
 
 	mu     sync.Mutex
 	claims claims // of the last token
 }
-
-// arnPattern matches the ARN of a role in every partition. Source: AWS IAM User Guide, "IAM identifiers".
-var arnPattern = regexp.MustCompile(`^arn:(aws[a-z-]*):iam::(\d{12}):role/[\w+=,.@/-]{1,512}$`)
 
 // New checks the options; it sends nothing. A missing permission of the job is a *release.InputError.
 func New(ctx context.Context, options Options) (*Role, error) {
@@ -72,9 +70,11 @@ func New(ctx context.Context, options Options) (*Role, error) {
 	if r.options.Audience == "" {
 		r.options.Audience = DefaultAudience
 	}
-	if !arnPattern.MatchString(options.Role) {
-		return nil, release.BadSetting("role", fmt.Sprintf("%q is not the ARN of a role", options.Role), "give it as arn:aws:iam::123456789012:role/NAME")
+	arn, err := release.ParseRoleARN(options.Role)
+	if err != nil {
+		return nil, release.BadSetting("role", err.Error(), "give the ARN of the role")
 	}
+	r.arn = arn
 	if !idtoken.Allowed(r.environ) {
 		return nil, release.BadSetting("role", "this job may not ask for an identity token", "add `id-token: write` to the job's permissions; a pull request from a fork never has it")
 	}
@@ -269,7 +269,6 @@ func (c claims) danger(protected string) string {
 
 // statement returns the statement of a trust policy that accepts the token in both forms, as JSON.
 func (r *Role) statement(c claims) string {
-	parts := arnPattern.FindStringSubmatch(r.options.Role)
 	host := strings.TrimPrefix(c.Issuer, "https://")
 	condition := map[string]map[string]any{"StringEquals": {host + ":aud": c.Audience}}
 	operator, subjects := c.condition()
@@ -279,7 +278,7 @@ func (r *Role) statement(c claims) string {
 	condition[operator][host+":sub"] = subjects
 	content, err := json.Marshal(map[string]any{
 		"Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity",
-		"Principal": map[string]string{"Federated": "arn:" + parts[1] + ":iam::" + parts[2] + ":oidc-provider/" + host},
+		"Principal": map[string]string{"Federated": "arn:" + r.arn.Partition + ":iam::" + r.arn.Account + ":oidc-provider/" + host},
 		"Condition": condition,
 	})
 	if err != nil {

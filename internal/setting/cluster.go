@@ -2,7 +2,6 @@ package setting
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -57,15 +56,10 @@ func (p *ClusterRef) checkCombination() error {
 	return nil
 }
 
-// rolePattern matches the ARN of a role in every partition. Source: AWS IAM User Guide, "IAM identifiers".
-var rolePattern = regexp.MustCompile(`^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}$`)
-
 // RoleARN accepts the ARN of an IAM role.
 func RoleARN(text string) (string, error) {
-	if !rolePattern.MatchString(text) {
-		return "", fmt.Errorf("%q is not the ARN of a role, such as arn:aws:iam::123456789012:role/NAME", text)
-	}
-	return text, nil
+	_, err := release.ParseRoleARN(text)
+	return text, err
 }
 
 func accountNumber(text string) (string, error) {

@@ -45,11 +45,24 @@ func (r Repository) Trust(ctx context.Context) (*Trust, error) {
 	return newTrust(read)
 }
 
-// Services reads which services sign.
-func (r Repository) Services(ctx context.Context) (*Services, error) {
-	read, err := root.FetchSigningConfigWithOptions(r.options(ctx))
+// Instance reads the trusted root, and which services sign.
+func (r Repository) Instance(ctx context.Context) (*Trust, *Services, error) {
+	client, err := tuf.New(r.options(ctx))
 	if err != nil {
-		return nil, fmt.Errorf("reading the signing configuration of Sigstore: %w", err)
+		return nil, nil, fmt.Errorf("reading the TUF repository of Sigstore: %w", err)
 	}
-	return newServices(read, time.Now())
+	trusted, err := root.GetTrustedRoot(client)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the trusted root of Sigstore: %w", err)
+	}
+	trust, err := newTrust(trusted)
+	if err != nil {
+		return nil, nil, err
+	}
+	config, err := root.GetSigningConfig(client)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the signing configuration of Sigstore: %w", err)
+	}
+	services, err := newServices(config, time.Now())
+	return trust, services, err
 }

@@ -95,13 +95,10 @@ func TestTheTrustedRootIsFetched(t *testing.T) {
 	served := newTUF(t, map[string][]byte{"trusted_root.json": instance.TrustedRoot(true), "signing_config.v0.2.json": instance.SigningConfig(true, true)}, time.Now().Add(time.Hour))
 	cache := t.TempDir()
 	for name, repository := range map[string]sigstore.Repository{"kept": {URL: served.url, Root: []byte(served.root), Cache: cache}, "not kept": {URL: served.url, Root: []byte(served.root)}} {
-		trust, err := repository.Trust(t.Context())
+		trust, _, err := repository.Instance(t.Context())
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
-		}
-		if _, err := repository.Services(t.Context()); err != nil {
-			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := trust.Verify(sign(t, instance, instance.TrustedRoot(true), instance.SigningConfig(true, true))); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -110,6 +107,21 @@ func TestTheTrustedRootIsFetched(t *testing.T) {
 	before := served.requests.Load()
 	if _, err := (sigstore.Repository{URL: served.url, Root: []byte(served.root), Cache: cache}).Trust(t.Context()); err != nil || served.requests.Load() != before {
 		t.Errorf("%d requests for what is kept, %v", served.requests.Load()-before, err)
+	}
+}
+
+// TestTheRepositoryIsOpenedOnce: the trusted root and the signing configuration need the same metadata.
+func TestTheRepositoryIsOpenedOnce(t *testing.T) {
+	t.Parallel()
+	instance := sigstoretest.Start(t)
+	served := newTUF(t, map[string][]byte{"trusted_root.json": instance.TrustedRoot(true), "signing_config.v0.2.json": instance.SigningConfig(true, true)}, time.Now().Add(time.Hour))
+	repository := sigstore.Repository{URL: served.url, Root: []byte(served.root)}
+	if _, err := repository.Trust(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	alone := served.requests.Load()
+	if _, _, err := repository.Instance(t.Context()); err != nil || served.requests.Load()-alone != alone+1 {
+		t.Errorf("%d requests for both, %d for the trusted root, %v", served.requests.Load()-alone, alone, err)
 	}
 }
 

@@ -142,27 +142,37 @@ func (i issued) GetCertificate(context.Context, sign.Keypair, *sign.CertificateP
 	return i.leaf.Raw, nil
 }
 
+// certified returns the key and its certificate, which are renewed before the certificate expires. Others that sign wait only for a renewal.
+func (s *Signer) certified(ctx context.Context) (sign.Keypair, *x509.Certificate, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.leaf.NotAfter.Sub(s.now()) >= renewal {
+		return s.keypair, s.leaf, nil
+	}
+	if err := s.renew(ctx); err != nil {
+		return nil, nil, err
+	}
+	if now, err := identityOf(s.leaf); err != nil || now != s.identity {
+		return nil, nil, errors.Join(err, fmt.Errorf("the new certificate is for another identity than %s", s.identity))
+	}
+	return s.keypair, s.leaf, nil
+}
+
 // Sign returns a bundle with a statement, its signature, and what the logs and the timestamp authorities say of it. The bundle is verified before it is
 // returned.
 func (s *Signer) Sign(ctx context.Context, statement []byte) ([]byte, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.leaf.NotAfter.Sub(s.now()) < renewal {
-		if err := s.renew(ctx); err != nil {
-			return nil, err
-		}
-		if now, err := identityOf(s.leaf); err != nil || now != s.identity {
-			return nil, errors.Join(err, fmt.Errorf("the new certificate is for another identity than %s", s.identity))
-		}
+	keypair, leaf, err := s.certified(ctx)
+	if err != nil {
+		return nil, err
 	}
-	options := sign.BundleOptions{CertificateProvider: issued{s.leaf}, Context: ctx}
+	options := sign.BundleOptions{CertificateProvider: issued{leaf}, Context: ctx}
 	for _, each := range s.services.timestamps {
 		options.TimestampAuthorities = append(options.TimestampAuthorities, sign.NewTimestampAuthority(&sign.TimestampAuthorityOptions{URL: each.URL, Retries: retries}))
 	}
 	for _, each := range s.services.logs {
 		options.TransparencyLogs = append(options.TransparencyLogs, sign.NewRekor(&sign.RekorOptions{BaseURL: each.URL, Version: each.MajorAPIVersion, Retries: retries}))
 	}
-	signed, err := sign.Bundle(&sign.DSSEData{Data: statement, PayloadType: statementType}, s.keypair, options)
+	signed, err := sign.Bundle(&sign.DSSEData{Data: statement, PayloadType: statementType}, keypair, options)
 	if err != nil {
 		return nil, fmt.Errorf("signing with a certificate for %s: %w", s.identity, err)
 	}

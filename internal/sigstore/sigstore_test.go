@@ -4,7 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,6 +78,54 @@ func sign(t *testing.T, instance *sigstoretest.Instance, trustedRoot, signingCon
 		t.Fatal(err)
 	}
 	return bundle
+}
+
+// TestSignaturesDoNotWaitForEachOther: the log answers neither of two before it has both.
+func TestSignaturesDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	instance := sigstoretest.Start(t)
+	target, err := url.Parse(instance.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var (
+		waiting atomic.Int32
+		both    = make(chan struct{})
+		proxy   = httputil.NewSingleHostReverseProxy(target)
+	)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/log/entries") && waiting.Add(1) == 2 {
+			close(both)
+		}
+		if strings.HasSuffix(r.URL.Path, "/log/entries") {
+			select {
+			case <-both:
+			case <-r.Context().Done():
+				return
+			}
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	config := bytes.ReplaceAll(instance.SigningConfig(true, true), []byte(instance.URL), []byte(server.URL))
+	signer, _, err := newSigner(t, instance, sigstoretest.Job(release.GitHubIssuer, "deploy.yml"), instance.TrustedRoot(true), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	failed := make(chan error, 2)
+	for range 2 {
+		go func() {
+			_, err := signer.Sign(ctx, []byte(statement))
+			failed <- err
+		}()
+	}
+	for range 2 {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // TestForgeriesAreRefused: each is a bundle that looks like one of the job's.

@@ -64,12 +64,7 @@ func tokenOf(run *app.RunContext, setting string) (func(context.Context) (string
 // instance returns whom an instance of Sigstore trusts, and its services.
 func instance(ctx context.Context, run *app.RunContext, setting, dir string) (*sigstore.Trust, *sigstore.Services, error) {
 	if dir == "" {
-		public := publicInstance(run)
-		trust, err := public.Trust(ctx)
-		if err != nil {
-			return nil, nil, fault(err)
-		}
-		services, err := public.Services(ctx)
+		trust, services, err := publicInstance(run).Instance(ctx)
 		return trust, services, fault(err)
 	}
 	trust, err := readTrust(run, setting, filepath.Join(dir, trustedRoot))

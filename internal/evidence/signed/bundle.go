@@ -57,15 +57,21 @@ type KeyHolder interface {
 }
 
 // WithKey returns a signer that signs with a key.
-func WithKey(holder KeyHolder) Signer { return keySigner{holder} }
+func WithKey(holder KeyHolder) *KeySigner { return &KeySigner{holder} }
 
-type keySigner struct{ holder KeyHolder }
+// KeySigner signs with the key of its holder.
+type KeySigner struct{ KeyHolder }
 
-func (s keySigner) SignStatement(ctx context.Context, statement []byte) ([]byte, error) {
-	return Sign(ctx, statement, s.holder)
+// SignStatement returns a bundle with a statement and its signature.
+func (s *KeySigner) SignStatement(ctx context.Context, statement []byte) ([]byte, error) {
+	return Sign(ctx, statement, s)
 }
-func (s keySigner) ID() string         { return s.holder.Key().ID }
-func (s keySigner) Verifier() Verifier { return s.holder.Key() }
+
+// ID returns the key's ID.
+func (s *KeySigner) ID() string { return s.Key().ID }
+
+// Verifier returns the public key.
+func (s *KeySigner) Verifier() Verifier { return s.Key() }
 
 // bundle is the part of a Sigstore bundle that is used. Source: sigstore/protobuf-specs, sigstore_bundle.proto, in its JSON form.
 type bundle struct {

@@ -97,8 +97,8 @@ func (k Key) verify(message, sig []byte) error {
 	return nil
 }
 
-// KeySigner signs with a private key in memory.
-type KeySigner struct {
+// memoryKey holds a private key in memory.
+type memoryKey struct {
 	private *ecdsa.PrivateKey
 	key     Key
 }
@@ -128,7 +128,7 @@ func ParseSigner(content []byte, password string) (*KeySigner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &KeySigner{private: private, key: key}, nil
+	return WithKey(memoryKey{private: private, key: key}), nil
 }
 
 // parsePrivate parses the decrypted content of a PEM block of the given type: SEC 1 or PKCS #8. Its errors quote nothing of the content.
@@ -152,21 +152,10 @@ func parsePrivate(kind string, encoded []byte) (*ecdsa.PrivateKey, error) {
 }
 
 // Sign signs the SHA-256 digest of a message.
-func (s *KeySigner) Sign(_ context.Context, message []byte) ([]byte, error) {
+func (s memoryKey) Sign(_ context.Context, message []byte) ([]byte, error) {
 	sum := sha256.Sum256(message)
 	return ecdsa.SignASN1(rand.Reader, s.private, sum[:])
 }
 
 // Key returns the public key.
-func (s *KeySigner) Key() Key { return s.key }
-
-// SignStatement returns a bundle with a statement and its signature.
-func (s *KeySigner) SignStatement(ctx context.Context, statement []byte) ([]byte, error) {
-	return Sign(ctx, statement, s)
-}
-
-// ID returns the key's ID.
-func (s *KeySigner) ID() string { return s.key.ID }
-
-// Verifier returns the public key.
-func (s *KeySigner) Verifier() Verifier { return s.key }
+func (s memoryKey) Key() Key { return s.key }
