@@ -172,6 +172,10 @@ func (s *fakes) Facts(_ context.Context, image release.Image, rung policy.Rung) 
 	return facts, nil
 }
 
+func (s *fakes) Against(context.Context, release.Image, policy.Rung) ([]policy.Rejection, error) {
+	return s.against, nil
+}
+
 func (s *fakes) MayOverride(context.Context, policy.Rung) error { return s.mayOverride }
 
 func (s *fakes) Override(_ context.Context, image release.Image, overriding policy.Overriding) (release.Digest, error) {

@@ -118,6 +118,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	warnMany(overviews, deps.Reporter)
 	result := Result{Repository: settings.Repository, Environments: policy.Policy{Ladder: ladder}.Order(), At: deps.Now().UTC(), Unread: unread,
 		Verified: deps.Policy.HasSigners() || len(deps.Keys) > 0, Policy: deps.Policy.Source, Source: settings.Source, Keys: deps.Keys, TrustedRoot: deps.TrustedRoot}
 	result.setStates(entries, ladder, overviews)
@@ -266,6 +267,23 @@ func overviewsOf(ctx context.Context, entries []Entry, ladder []policy.Rung, dep
 		return err
 	})
 	return overviews, err
+}
+
+// manyRecords is how many records of an image are told of: Kyverno's verifier gives up above 50 of what is attached to an image.
+const manyRecords = 40
+
+// warnMany warns of images with many records, of which nothing is deleted.
+func warnMany(overviews map[release.Digest]policy.Overview, reporter release.Reporter) {
+	var many []string
+	for digest, overview := range overviews {
+		if len(overview.Records) >= manyRecords {
+			many = append(many, fmt.Sprintf("%s (%d)", digest.Short(), len(overview.Records)))
+		}
+	}
+	slices.Sort(many)
+	if len(many) > 0 {
+		reporter.Warnf("%d images have %d records or more, and verifiers such as Kyverno give up above 50 (docs/evidence.md): %s", len(many), manyRecords, strings.Join(many[:min(len(many), 5)], ", "))
+	}
 }
 
 // setStates sets the state of each commit in each environment, and what each environment runs, from the records.

@@ -244,6 +244,38 @@ func fields(lines string) (split [][]string) {
 	return split
 }
 
+// warnings keeps what a run warns of.
+type warnings struct {
+	releasetest.DiscardReporter
+	told []string
+}
+
+func (w *warnings) Warnf(format string, args ...any) {
+	w.told = append(w.told, fmt.Sprintf(format, args...))
+}
+
+// TestManyRecordsAreToldOf: before other verifiers give up.
+func TestManyRecordsAreToldOf(t *testing.T) {
+	t.Parallel()
+	for count, want := range map[int]int{39: 0, 40: 1} {
+		f := newFakes(t)
+		f.build(1, 1)
+		f.build(2, 2)
+		for n := range count {
+			f.record(1, n, "", smoked("staging", release.Pass))
+		}
+		told := new(warnings)
+		var settings history.Settings
+		if err := settings.Declare().ApplyDefaults(func() { settings.Repository = repository }); err != nil {
+			t.Fatal(err)
+		}
+		_, err := history.Run(t.Context(), settings, history.Deps{Registry: f, Evidence: f, Files: f, Reporter: told, Now: func() time.Time { return noon }})
+		if err != nil || len(told.told) != want || want > 0 && !strings.Contains(told.told[0], f.digest(1).Short()+" (40)") {
+			t.Errorf("%d records: %v, %v", count, told.told, err)
+		}
+	}
+}
+
 func TestRunOfPart(t *testing.T) {
 	t.Parallel()
 	f := newFakes(t)

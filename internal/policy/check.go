@@ -14,6 +14,8 @@ import (
 type Gate interface {
 	// Facts reads what the rules of an environment ask for.
 	Facts(ctx context.Context, image release.Image, rung Rung) (Facts, error)
+	// Against reads what keeps an image from an environment, and nothing else.
+	Against(ctx context.Context, image release.Image, rung Rung) ([]Rejection, error)
 	// MayOverride returns a *release.Refusal if the key of this run may not sign an override.
 	MayOverride(ctx context.Context, rung Rung) error
 	// Override attaches the signed statement that an actor overrode the rules, and returns its record.
@@ -81,12 +83,12 @@ func (r Request) rejectedAtTarget(ctx context.Context, facts Facts, gate Gate) (
 	if r.Target == "" || r.Target == r.Image.Repository || !r.Rung.Requires.NotRejected {
 		return facts.Against, nil
 	}
-	there, err := gate.Facts(ctx, r.Target.At(r.Image.Digest), r.Rung)
+	there, err := gate.Against(ctx, r.Target.At(r.Image.Digest), r.Rung)
 	if err != nil {
 		return nil, err
 	}
 	against := slices.Clone(facts.Against)
-	for _, each := range there.Against {
+	for _, each := range there {
 		isKnown := !each.Record.IsZero() && slices.ContainsFunc(against, func(one Rejection) bool { return one.Record == each.Record })
 		if !isKnown && !slices.Contains(facts.Lifted, each.Record) {
 			against = append(against, each)

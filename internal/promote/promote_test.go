@@ -119,9 +119,6 @@ func (f *fakeRegistry) Newest(_ context.Context, image release.Image, environmen
 // Facts returns the evidence; nobody has rejected an image.
 func (f *fakeRegistry) Facts(ctx context.Context, image release.Image, rung policy.Rung) (facts policy.Facts, err error) {
 	facts.Image, facts.Against, facts.Lifted = image, f.against, f.lifted
-	if against, isOther := f.againstAt[image.Repository]; isOther {
-		facts.Against, facts.Lifted = against, nil
-	}
 	if rung.Requires.Smoked == nil {
 		return facts, nil
 	}
@@ -130,6 +127,10 @@ func (f *fakeRegistry) Facts(ctx context.Context, image release.Image, rung poli
 		facts.Smoked.Err, err = unreadable, nil
 	}
 	return facts, err
+}
+
+func (f *fakeRegistry) Against(_ context.Context, image release.Image, _ policy.Rung) ([]policy.Rejection, error) {
+	return f.againstAt[image.Repository], nil
 }
 
 func (f *fakeRegistry) MayOverride(context.Context, policy.Rung) error { return f.mayOverride }

@@ -197,16 +197,9 @@ func (g *Gate) Facts(ctx context.Context, image release.Image, rung policy.Rung)
 
 // factsFrom returns, from what the registry lists about an image, what the rules of an environment ask for.
 func (g *Gate) factsFrom(ctx context.Context, listed *images.Images, image release.Image, rung policy.Rung, trust policy.Trust) (facts policy.Facts, err error) {
-	required, signersOf := rung, g.policy.SignersOf
-	required.UnsignedLifts = !g.policy.HasSigners() && len(g.verifyKeys) == 0
-	if !g.policy.HasSigners() && len(g.verifyKeys) > 0 {
-		_, signers, err := g.verifiers(ctx, trust)
-		if err != nil {
-			return facts, err
-		}
-		signersOf = func(release.Environment) []policy.Signer { return signers }
-		required.Signers = signers
-		required.Requires = required.Requires.WithSigners(signers)
+	required, signersOf, err := g.withSigners(ctx, rung, trust)
+	if err != nil {
+		return facts, err
 	}
 	records, err := g.recordsOf(ctx, listed, image, required, signersOf)
 	if err != nil {
@@ -217,6 +210,47 @@ func (g *Gate) factsFrom(ctx context.Context, listed *images.Images, image relea
 		facts.Smoked, err = g.smoked(ctx, listed, image, smoked.In)
 	}
 	return facts, err
+}
+
+// Against reads the rejections and failures that keep an image from an environment.
+func (g *Gate) Against(ctx context.Context, image release.Image, rung policy.Rung) ([]policy.Rejection, error) {
+	_, trust, err := g.verifiersOf(ctx, slices.Concat(rung.Signers, rung.Override.Signers))
+	if err != nil {
+		return nil, err
+	}
+	required, _, err := g.withSigners(ctx, rung, trust)
+	if err != nil {
+		return nil, err
+	}
+	records, err := g.rejections(ctx, g.images, image, required)
+	against, _ := policy.Against(records, image, required, trust)
+	return against, err
+}
+
+// rejections reads the records against an image, and those that lift them.
+func (g *Gate) rejections(ctx context.Context, listed *images.Images, image release.Image, rung policy.Rung) ([]fact.Record, error) {
+	trusted, err := g.verifiersFor(ctx, slices.Concat(rung.Signers, rung.Override.Signers))
+	if err != nil {
+		return nil, err
+	}
+	return listed.Trusting(trusted).FactsAgainst(ctx, image, rung.Environment, fact.Rejected, fact.Lifted)
+}
+
+// withSigners returns the rules of an environment with the keys of the settings as signers, whose IDs are added to trust, if the policy names none; and who
+// signs facts about an environment.
+func (g *Gate) withSigners(ctx context.Context, rung policy.Rung, trust policy.Trust) (required policy.Rung, signersOf func(release.Environment) []policy.Signer, err error) {
+	required, signersOf = rung, g.policy.SignersOf
+	required.UnsignedLifts = !g.policy.HasSigners() && len(g.verifyKeys) == 0
+	if !g.policy.HasSigners() && len(g.verifyKeys) > 0 {
+		_, signers, err := g.verifiers(ctx, trust)
+		if err != nil {
+			return required, nil, err
+		}
+		signersOf = func(release.Environment) []policy.Signer { return signers }
+		required.Signers = signers
+		required.Requires = required.Requires.WithSigners(signers)
+	}
+	return required, signersOf, nil
 }
 
 // recordsOf reads the records that the rules of an environment ask for, apart from the verdict of the environment before. Each kind is read with its own
@@ -231,15 +265,11 @@ func (g *Gate) recordsOf(ctx context.Context, listed *images.Images, image relea
 			return
 		}
 		var found []fact.Record
-		if slices.Contains(kinds, fact.Rejected) {
-			found, err = listed.Trusting(trusted).FactsAgainst(ctx, image, rung.Environment, kinds...)
-		} else {
-			found, err = listed.Trusting(trusted).Facts(ctx, image, kinds...)
-		}
+		found, err = listed.Trusting(trusted).Facts(ctx, image, kinds...)
 		records = append(records, found...)
 	}
 	if rung.Requires.NotRejected {
-		read(slices.Concat(rung.Signers, rung.Override.Signers), fact.Rejected, fact.Lifted)
+		records, err = g.rejections(ctx, listed, image, rung)
 	}
 	if built := rung.Requires.Built; built != nil {
 		read(built.Signers, fact.Built)

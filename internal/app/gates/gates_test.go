@@ -110,6 +110,72 @@ func TestACopyCountsByTheSignersOfItsFact(t *testing.T) {
 	}
 }
 
+// TestAgainst: a rejection counts whoever signed it, a failure in the environment too, and what a signer of the environment lifted does not. Nothing else is read.
+func TestAgainst(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	run := &app.RunContext{Process: app.Process{Dir: dir, Environ: []string{"GITHUB_WORKSPACE=" + dir}, Now: time.Now}, Reporter: releasetest.DiscardReporter{}, Secrets: new(text.Secrets)}
+	own, stranger := newKey(t, run, dir, "production"), newKey(t, run, dir, "stranger")
+	rules := `{"version": 1, "environments": [{"name": "staging", "signers": ["missing.pub"]}, {"name": "production", "signers": ["production.pub"], "requires": {"smoked": {}}}]}`
+	if err := os.WriteFile(filepath.Join(dir, policy.DefaultFile), []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read, err := Load(run, policy.DefaultFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rung, _ := read.Rung("production")
+	connected, err := images.New(t.Context(), run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layout, repository := registrytest.Layout(t, nil), registrytest.Repository(t)
+	if err := connected.Push(t.Context(), layout, repository, "one", nil); err != nil {
+		t.Fatal(err)
+	}
+	image := repository.At(layout.Digest)
+	gate, err := New(run, connected, read, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(step string, want int) []policy.Rejection {
+		t.Helper()
+		against, err := gate.Against(t.Context(), image, rung)
+		if err != nil || len(against) != want {
+			t.Errorf("%s: got %+v, %v, want %d", step, against, err, want)
+		}
+		return against
+	}
+	fail := func(environment release.Environment, verdict release.Verdict) {
+		t.Helper()
+		if _, err := connected.Signing(stranger).Record(t.Context(), release.Evidence{Image: image, Commit: releasetest.Commit, Environment: environment, Verdict: verdict, Checks: []string{"/"}, Rounds: 1,
+			Pods: []string{"shop-1"}, URL: "http://127.0.0.1", At: time.Now().UTC()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("nothing", 0)
+	fail("staging", release.Fail)
+	fail("production", release.Pass)
+	check("no failure there", 0)
+	fail("production", release.Fail)
+	check("a failure", 1)
+	rejected := fact.Fact{Kind: fact.Rejected, Image: image, At: time.Now().UTC(), Rejection: &fact.Rejection{Reason: "recalled", Cause: fact.ByPerson}}
+	if _, _, err := connected.RecordFact(t.Context(), rejected); err != nil {
+		t.Fatal(err)
+	}
+	both := check("a rejection", 2)
+	lift := fact.Fact{Kind: fact.Lifted, Image: image, Environment: "production", At: time.Now().UTC(), Lift: &fact.Lift{Reason: "by mistake", Rejections: []release.Digest{both[0].Record, both[1].Record}}}
+	for _, by := range []struct {
+		signer signed.Signer
+		want   int
+	}{{stranger, 2}, {own, 0}} {
+		if _, _, err := connected.Signing(by.signer).RecordFact(t.Context(), lift); err != nil {
+			t.Fatal(err)
+		}
+		check("lifted by "+by.signer.ID(), by.want)
+	}
+}
+
 // TestWarnUnsigned: once for each environment whose signers the rules name.
 func TestWarnUnsigned(t *testing.T) {
 	t.Parallel()
