@@ -33,7 +33,7 @@ locals {
       {
         item     = "keys"
         price    = "kms-key"
-        quantity = length(aws_kms_key.evidence) + length(aws_kms_key.app_secrets) + length(aws_kms_key.cluster) + length(aws_kms_key.database) + 2 # images, logs
+        quantity = length(aws_kms_key.evidence) + length(aws_kms_key.build) + length(aws_kms_key.app_secrets) + length(aws_kms_key.cluster) + length(aws_kms_key.database) + 2 # images, logs
       },
       {
         item     = "interface endpoints"

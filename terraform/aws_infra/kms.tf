@@ -90,6 +90,68 @@ resource "aws_kms_alias" "evidence" {
   target_key_id = aws_kms_key.evidence[each.key].key_id
 }
 
+# One for each service's builds: a signature of it says that a build of the branch stated how the image was made and what it contains.
+resource "aws_kms_key" "build" {
+  for_each = local.build_roles
+
+  description              = "${var.name}: signs what ${each.key == "" ? "the builds state" : "the builds of ${each.key} state"}"
+  key_usage                = "SIGN_VERIFY"
+  customer_master_key_spec = "ECC_NIST_P256"
+  enable_key_rotation      = false
+  deletion_window_in_days  = 30
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "AccountAdministersByIAM"
+        Effect    = "Allow"
+        Principal = { AWS = local.account_root }
+        Action    = local.kms_administration
+        Resource  = "*"
+      },
+      {
+        Sid       = "AccountChecksByIAM"
+        Effect    = "Allow"
+        Principal = { AWS = local.account_root }
+        Action    = ["kms:GetPublicKey", "kms:Verify"]
+        Resource  = "*"
+      },
+      {
+        Sid       = "ItsBuildsSign"
+        Effect    = "Allow"
+        Principal = { AWS = each.value.arn }
+        Action    = ["kms:Sign", "kms:GetPublicKey"]
+        Resource  = "*"
+      },
+      {
+        Sid    = "JobsCheck"
+        Effect = "Allow"
+        Principal = { AWS = concat(
+          [for key in values(local.keys[each.key]) : aws_iam_role.deploy[key].arn],
+          [for key, role in aws_iam_role.plan : role.arn if local.deployments[key].service == each.key],
+        ) }
+        Action   = ["kms:GetPublicKey"]
+        Resource = "*"
+      },
+    ]
+  })
+}
+
+# Beside the names of the environments' keys, which begin with NAME-evidence-.
+resource "aws_kms_alias" "build" {
+  for_each = local.build_roles
+
+  name          = join("-", compact(["alias/${var.name}-provenance", each.key]))
+  target_key_id = aws_kms_key.build[each.key].key_id
+}
+
+data "aws_kms_public_key" "build" {
+  for_each = aws_kms_key.build
+
+  key_id = each.value.arn
+}
+
 data "aws_kms_public_key" "evidence" {
   for_each = aws_kms_key.evidence
 

@@ -56,9 +56,18 @@ locals {
           Action   = concat(local.ecr_pull, local.ecr_push)
           Resource = [for repository in repositories : aws_ecr_repository.this[repository].arn]
         },
+        {
+          Sid      = "SignProvenance"
+          Effect   = "Allow"
+          Action   = ["kms:Sign", "kms:GetPublicKey"]
+          Resource = [aws_kms_key.build[service].arn]
+        },
       ]
     })
   }
+
+  # By service.
+  build_roles = merge({ "" = aws_iam_role.build }, aws_iam_role.build_service)
 
   github_provider_arn = var.github_oidc_provider_arn == null ? aws_iam_openid_connect_provider.github[0].arn : var.github_oidc_provider_arn
 
@@ -153,7 +162,7 @@ resource "aws_iam_role_policy" "deploy" {
         Sid      = "CheckEvidence"
         Effect   = "Allow"
         Action   = ["kms:GetPublicKey"] # a signature is checked with it, outside KMS
-        Resource = [for key in local.evidence_of[each.key] : aws_kms_key.evidence[key].arn]
+        Resource = concat([for key in local.evidence_of[each.key] : aws_kms_key.evidence[key].arn], [aws_kms_key.build[local.deployments[each.key].service].arn])
       },
     ]
   })
@@ -202,7 +211,7 @@ resource "aws_iam_role_policy" "plan" {
         Sid      = "CheckEvidence"
         Effect   = "Allow"
         Action   = ["kms:GetPublicKey"] # a signature is checked with it, outside KMS
-        Resource = [for key in local.evidence_of[each.key] : aws_kms_key.evidence[key].arn]
+        Resource = concat([for key in local.evidence_of[each.key] : aws_kms_key.evidence[key].arn], [aws_kms_key.build[local.deployments[each.key].service].arn])
       },
     ]
   })

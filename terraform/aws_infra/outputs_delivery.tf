@@ -52,10 +52,11 @@ locals {
   github_variables = {
     for service, keys in local.keys : service => merge(
       {
-        AWS_REGION     = var.region
-        AWS_ROLE_BUILD = service == "" ? aws_iam_role.build.arn : aws_iam_role.build_service[service].arn
-        AWS_ROLE_PLAN  = aws_iam_role.plan[keys[local.highest]].arn
-        ECR_REPOSITORY = aws_ecr_repository.this[local.service_repositories[service][0]].repository_url
+        AWS_REGION         = var.region
+        AWS_ROLE_BUILD     = service == "" ? aws_iam_role.build.arn : aws_iam_role.build_service[service].arn
+        AWS_ROLE_PLAN      = aws_iam_role.plan[keys[local.highest]].arn
+        EVIDENCE_KEY_BUILD = "awskms:///${aws_kms_key.build[service].arn}"
+        ECR_REPOSITORY     = aws_ecr_repository.this[local.service_repositories[service][0]].repository_url
       },
       { for environment, key in keys : "AWS_ROLE_${upper(replace(environment, "-", "_"))}" => aws_iam_role.deploy[key].arn },
       { for environment, key in keys : "EVIDENCE_KEY_${upper(replace(environment, "-", "_"))}" => "awskms:///${aws_kms_key.evidence[key].arn}" },
@@ -74,6 +75,17 @@ output "evidence_keys" {
       arn        = key.arn
       alias      = aws_kms_alias.evidence[environment].name
       public_key = data.aws_kms_public_key.evidence[environment].public_key_pem
+    }
+  }
+}
+
+output "build_keys" {
+  description = "By service (the first is build): the key that signs how its images were built and what they contain, by ARN and alias, and its public half."
+  value = {
+    for service, key in aws_kms_key.build : service == "" ? "build" : "${service}/build" => {
+      arn        = key.arn
+      alias      = aws_kms_alias.build[service].name
+      public_key = data.aws_kms_public_key.build[service].public_key_pem
     }
   }
 }

@@ -105,8 +105,8 @@ run "each_line_follows_the_plan" {
   }
 
   assert {
-    condition     = one([for line in output.costs.lines : line.quantity if line.item == "keys"]) == 4 + 4 + 1 + length(aws_kms_key.database) + 2
-    error_message = "Each service has a key for its evidence and one for its secrets in each environment."
+    condition     = one([for line in output.costs.lines : line.quantity if line.item == "keys"]) == 4 + 4 + 2 + 1 + length(aws_kms_key.database) + 2
+    error_message = "Each service has a key for its evidence and one for its secrets in each environment, and one for its builds."
   }
 }
 

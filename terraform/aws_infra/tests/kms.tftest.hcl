@@ -44,6 +44,11 @@ mock_provider "aws" {
     target = aws_kms_key.evidence["production"]
     values = { arn = "arn:aws:kms:eu-central-1:123456789012:key/evidence-production", key_id = "evidence-production" }
   }
+
+  override_resource {
+    target = aws_kms_key.build[""]
+    values = { arn = "arn:aws:kms:eu-central-1:123456789012:key/build", key_id = "build" }
+  }
 }
 
 variables {
@@ -115,6 +120,45 @@ run "evidence_keys_sign" {
 
 }
 
+# The build signs what it states and nothing else, and nobody signs it but the build.
+run "the_builds_key_signs" {
+  command = plan
+
+  assert {
+    condition = keys(aws_kms_key.build) == [""] && alltrue([
+      for key in values(aws_kms_key.build) :
+      key.key_usage == "SIGN_VERIFY" && key.customer_master_key_spec == "ECC_NIST_P256" && !key.enable_key_rotation && key.deletion_window_in_days == 30
+    ])
+    error_message = "The builds' key is not one that signs."
+  }
+
+  assert {
+    condition = {
+      for name, arn in var.principals : name => [
+        for action in var.uses : action if anytrue([
+          for statement in jsondecode(aws_kms_key.build[""].policy).Statement :
+          statement.Effect == "Allow" && contains(flatten([statement.Principal.AWS]), arn) && contains(flatten([statement.Action]), action)
+        ])
+      ]
+      } == {
+      root                      = ["kms:Verify", "kms:GetPublicKey"]
+      build                     = ["kms:Sign", "kms:GetPublicKey"]
+      deploy-staging            = ["kms:GetPublicKey"]
+      deploy-production         = ["kms:GetPublicKey"]
+      plan-production           = ["kms:GetPublicKey"]
+      secrets-reader-staging    = []
+      secrets-reader-production = []
+      another-account           = []
+    }
+    error_message = "Another than the build signs for it, or somebody who has to cannot check: ${aws_kms_key.build[""].policy}"
+  }
+
+  assert {
+    condition     = aws_kms_alias.build[""].name == "alias/onedigest-provenance"
+    error_message = "The builds' key cannot be found by its alias."
+  }
+}
+
 # Of three environments, each signs its own, and checks its own and those below.
 run "evidence_climbs_the_ladder" {
   command = plan
@@ -173,7 +217,7 @@ run "administration_does_not_use" {
 
   assert {
     condition = alltrue(flatten([
-      for key in concat(values(aws_kms_key.evidence), values(aws_kms_key.app_secrets), [aws_kms_key.images]) : [
+      for key in concat(values(aws_kms_key.evidence), values(aws_kms_key.build), values(aws_kms_key.app_secrets), [aws_kms_key.images]) : [
         for statement in jsondecode(key.policy).Statement :
         !anytrue([for action in flatten([statement.Action]) : strcontains(action, "*") || contains(var.uses, action)]) && contains(flatten([statement.Action]), "kms:PutKeyPolicy")
         if statement.Sid == "AccountAdministersByIAM"
@@ -185,7 +229,7 @@ run "administration_does_not_use" {
   # Statements for everybody, or for a service, are none of these policies'.
   assert {
     condition = alltrue(flatten([
-      for key in concat(values(aws_kms_key.evidence), values(aws_kms_key.app_secrets), [aws_kms_key.images]) : [
+      for key in concat(values(aws_kms_key.evidence), values(aws_kms_key.build), values(aws_kms_key.app_secrets), [aws_kms_key.images]) : [
         for statement in jsondecode(key.policy).Statement :
         statement.Effect == "Allow" && keys(statement.Principal) == ["AWS"] && alltrue([for arn in flatten([statement.Principal.AWS]) : can(regex("^arn:aws:iam::123456789012:(root|role/[a-z-]+)$", arn))])
       ]

@@ -9,6 +9,11 @@ mock_provider "aws" {
   }
 
   override_data {
+    target = data.aws_kms_public_key.build[""]
+    values = { public_key_pem = "-----BEGIN PUBLIC KEY-----\nbuild\n-----END PUBLIC KEY-----\n" }
+  }
+
+  override_data {
     target = data.aws_kms_public_key.evidence["production"]
     values = { public_key_pem = "-----BEGIN PUBLIC KEY-----\nproduction\n-----END PUBLIC KEY-----\n" }
   }
@@ -24,11 +29,18 @@ run "public_keys_are_outputs" {
     error_message = "The public key is missing from the output, or is another key's: ${jsonencode(output.evidence_keys)}"
   }
 
+  assert {
+    condition = output.build_keys == {
+      build = { arn = aws_kms_key.build[""].arn, alias = "alias/onedigest-provenance", public_key = "-----BEGIN PUBLIC KEY-----\nbuild\n-----END PUBLIC KEY-----\n" }
+    }
+    error_message = "The builds' key is missing from the output: ${jsonencode(output.build_keys)}"
+  }
+
   # What the workflows read, each under the name that .github/workflows/deployment.yaml looks for.
   assert {
     condition = toset(keys(output.github_variables)) == toset([
       "AWS_REGION", "ECR_REPOSITORY", "AWS_ROLE_BUILD", "AWS_ROLE_PLAN", "AWS_ROLE_STAGING", "AWS_ROLE_PRODUCTION", "EKS_CLUSTER_STAGING", "EKS_CLUSTER_PRODUCTION",
-      "EVIDENCE_KEY_STAGING", "EVIDENCE_KEY_PRODUCTION", "DEPLOY_RUNNER_STAGING", "DEPLOY_RUNNER_PRODUCTION",
+      "EVIDENCE_KEY_BUILD", "EVIDENCE_KEY_STAGING", "EVIDENCE_KEY_PRODUCTION", "DEPLOY_RUNNER_STAGING", "DEPLOY_RUNNER_PRODUCTION",
     ])
     error_message = "The workflows' variables have other names: ${jsonencode(keys(output.github_variables))}"
   }

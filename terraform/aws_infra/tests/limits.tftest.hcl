@@ -27,8 +27,17 @@ variables {
     staging          = { namespace = "staging" }
     production       = { namespace = "production" }
   }
-  ecr_repositories     = [for n in range(20) : "team/a-service-with-a-long-name-${n}"]
-  ecr_pull_account_ids = ["123456789012", "210987654321", "111111111111", "222222222222"]
+  ecr_repositories = [for n in range(20) : "team/a-service-with-a-long-name-${n}"]
+  services = {
+    abcdefghijklmnop = {
+      github_repository    = "abcdefghijklmnopqrstuvwxyzabcdefghijklm/abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuv"
+      github_owner_id      = "1234567890123456789"
+      github_repository_id = "1234567890123456789"
+      ecr_repositories     = [for n in range(20) : "mail/a-service-with-a-long-name-${n}"]
+    }
+  }
+  github_connection_arn = "arn:aws:codeconnections:eu-central-1:123456789012:connection/12345678-1234-1234-1234-123456789012"
+  ecr_pull_account_ids  = ["123456789012", "210987654321", "111111111111", "222222222222"]
 }
 
 run "policies_fit_into_what_aws_accepts" {
@@ -37,7 +46,8 @@ run "policies_fit_into_what_aws_accepts" {
   assert {
     condition = alltrue([
       for role in concat(
-        [aws_iam_role.build], values(aws_iam_role.deploy), values(aws_iam_role.system), values(aws_iam_role.secrets_reader), values(aws_iam_role.cluster), values(aws_iam_role.node)
+        [aws_iam_role.build], values(aws_iam_role.build_service), values(aws_iam_role.deploy), values(aws_iam_role.plan), values(aws_iam_role.runner),
+        values(aws_iam_role.system), values(aws_iam_role.secrets_reader), values(aws_iam_role.cluster), values(aws_iam_role.node)
       ) : length(role.assume_role_policy) <= 2048
     ])
     error_message = "A trust policy has more than 2,048 characters: ${jsonencode([for role in concat([aws_iam_role.build], values(aws_iam_role.deploy)) : length(role.assume_role_policy)])}"
@@ -47,14 +57,15 @@ run "policies_fit_into_what_aws_accepts" {
   assert {
     condition = alltrue([
       for policy in concat(
-        [aws_iam_role_policy.build], values(aws_iam_role_policy.deploy), values(aws_iam_role_policy.system), values(aws_iam_role_policy.secrets_reader), values(aws_iam_role_policy.cluster_secrets)
+        [aws_iam_role_policy.build], values(aws_iam_role_policy.build_service), values(aws_iam_role_policy.deploy), values(aws_iam_role_policy.plan), values(aws_iam_role_policy.runner),
+        values(aws_iam_role_policy.system), values(aws_iam_role_policy.secrets_reader), values(aws_iam_role_policy.cluster_secrets)
       ) : length(policy.policy) <= 10240
     ])
     error_message = "A role's inline policy has more than 10,240 characters: ${jsonencode([for policy in concat([aws_iam_role_policy.build], values(aws_iam_role_policy.deploy), values(aws_iam_role_policy.system)) : length(policy.policy)])}"
   }
 
   assert {
-    condition     = alltrue([for key in concat(values(aws_kms_key.evidence), values(aws_kms_key.app_secrets), [aws_kms_key.images, aws_kms_key.logs]) : length(key.policy) <= 32768])
+    condition     = alltrue([for key in concat(values(aws_kms_key.evidence), values(aws_kms_key.build), values(aws_kms_key.app_secrets), [aws_kms_key.images, aws_kms_key.logs]) : length(key.policy) <= 32768])
     error_message = "A key's policy is larger than 32 KB."
   }
 

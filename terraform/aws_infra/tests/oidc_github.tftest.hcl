@@ -17,6 +17,11 @@ mock_provider "aws" {
   }
 
   override_resource {
+    target = aws_kms_key.build[""]
+    values = { arn = "arn:aws:kms:eu-central-1:123456789012:key/build" }
+  }
+
+  override_resource {
     target = aws_kms_key.evidence["staging"]
     values = { arn = "arn:aws:kms:eu-central-1:123456789012:key/evidence-staging" }
   }
@@ -109,6 +114,7 @@ variables {
     "production cluster"  = "arn:aws:eks:eu-central-1:123456789012:cluster/onedigest-production"
     "evidence-staging"    = "arn:aws:kms:eu-central-1:123456789012:key/evidence-staging"
     "evidence-production" = "arn:aws:kms:eu-central-1:123456789012:key/evidence-production"
+    "build's key"         = "arn:aws:kms:eu-central-1:123456789012:key/build"
     "another key"         = "arn:aws:kms:eu-central-1:123456789012:key/another"
   }
   images = [
@@ -284,6 +290,7 @@ run "permissions" {
         "production cluster"  = []
         "evidence-staging"    = []
         "evidence-production" = []
+        "build's key"         = ["kms:Sign", "kms:GetPublicKey"]
         "another key"         = []
       }
       staging = {
@@ -295,6 +302,7 @@ run "permissions" {
         "production cluster"  = []
         "evidence-staging"    = ["kms:Sign", "kms:GetPublicKey"]
         "evidence-production" = []
+        "build's key"         = ["kms:GetPublicKey"]
         "another key"         = []
       }
       production = {
@@ -306,6 +314,7 @@ run "permissions" {
         "production cluster"  = []
         "evidence-staging"    = ["kms:GetPublicKey"]
         "evidence-production" = ["kms:Sign", "kms:GetPublicKey"]
+        "build's key"         = ["kms:GetPublicKey"]
         "another key"         = []
       }
       # It writes nothing: no image, no tag, no signature.
@@ -318,6 +327,7 @@ run "permissions" {
         "production cluster"  = []
         "evidence-staging"    = ["kms:GetPublicKey"]
         "evidence-production" = ["kms:GetPublicKey"]
+        "build's key"         = ["kms:GetPublicKey"]
         "another key"         = []
       }
     }

@@ -35,6 +35,21 @@ mock_provider "aws" {
   }
 
   override_resource {
+    target = aws_kms_key.build[""]
+    values = { arn = "arn:aws:kms:eu-central-1:123456789012:key/build" }
+  }
+
+  override_resource {
+    target = aws_kms_key.build["cart"]
+    values = { arn = "arn:aws:kms:eu-central-1:123456789012:key/cart-build" }
+  }
+
+  override_resource {
+    target = aws_kms_key.build["mail"]
+    values = { arn = "arn:aws:kms:eu-central-1:123456789012:key/mail-build" }
+  }
+
+  override_resource {
     target = aws_kms_key.evidence["staging"]
     values = { arn = "arn:aws:kms:eu-central-1:123456789012:key/staging" }
   }
@@ -130,7 +145,7 @@ run "each_service_signs_with_its_own_key" {
 
   assert {
     condition = flatten([for statement in jsondecode(aws_iam_role_policy.deploy["cart/production"].policy).Statement : statement.Resource if contains(statement.Action, "kms:GetPublicKey")]) == [
-      "arn:aws:kms:eu-central-1:123456789012:key/cart-staging", "arn:aws:kms:eu-central-1:123456789012:key/cart-production",
+      "arn:aws:kms:eu-central-1:123456789012:key/cart-staging", "arn:aws:kms:eu-central-1:123456789012:key/cart-production", "arn:aws:kms:eu-central-1:123456789012:key/cart-build",
     ]
     error_message = "Production of cart checks what cart proved in staging, and no other's evidence."
   }
@@ -138,6 +153,31 @@ run "each_service_signs_with_its_own_key" {
   assert {
     condition     = aws_kms_alias.evidence["cart/staging"].name == "alias/onedigest-evidence-cart-staging" && aws_kms_alias.app_secrets["mail/production"].name == "alias/onedigest-secrets-mail-production"
     error_message = "A service's keys cannot be found by their aliases."
+  }
+}
+
+run "each_services_builds_sign_with_their_own_key" {
+  command = plan
+
+  assert {
+    condition = {
+      for service, policy in merge({ build = aws_iam_role_policy.build }, aws_iam_role_policy.build_service) :
+      service => flatten([for statement in jsondecode(policy.policy).Statement : statement.Resource if contains(statement.Action, "kms:Sign")])
+      } == {
+      build = ["arn:aws:kms:eu-central-1:123456789012:key/build"]
+      cart  = ["arn:aws:kms:eu-central-1:123456789012:key/cart-build"]
+      mail  = ["arn:aws:kms:eu-central-1:123456789012:key/mail-build"]
+    }
+    error_message = "A service's builds can sign for another's."
+  }
+
+  assert {
+    condition = alltrue([
+      for service, key in aws_kms_key.build : length([
+        for statement in jsondecode(key.policy).Statement : statement if contains(flatten([statement.Action]), "kms:Sign")
+      ]) == 1
+    ]) && toset(keys(aws_kms_key.build)) == toset(["", "cart", "mail"]) && aws_kms_alias.build["cart"].name == "alias/onedigest-provenance-cart"
+    error_message = "A service has no key for its builds, or several sign with it."
   }
 }
 
