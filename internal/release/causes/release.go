@@ -85,7 +85,7 @@ var releaseCauses = []Cause{
 		Example: "OD-205 a failed rollout could not be rolled back: its image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:9c1d… is no " +
 			"longer in the registry",
 		Steps: []string{
-			"No verified revision: the first deploy that becomes ready makes one, unless its smoke fails. Until then there is nothing to roll back to.",
+			"No verified revision: the first deploy that becomes ready makes one, unless its smoke fails or no pod runs its main image. Until then there is nothing to roll back to.",
 			"The image is no longer there: let the registry's lifecycle policy keep what production ran. `build` of that commit makes the same " +
 				"digest again.",
 			"A forward-only hook (a migration): make the change in two deploys, first one that both the old and the new code can work with. If it has " +
