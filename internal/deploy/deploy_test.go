@@ -141,6 +141,24 @@ func TestAnIdleReleaseIsNotVerified(t *testing.T) {
 	}
 }
 
+// TestAnIdleReleaseIsNotAsked: without a public address nothing could answer for it; what answers at an address may do so without pods.
+func TestAnIdleReleaseIsNotAsked(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		noURL, asked bool
+	}{"without an address": {true, false}, "at its address": {false, true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fakes := &fakes{idle: true, pods: []release.PodImage{}, noURL: test.noURL}
+			_, log, err := fakes.run(t, "--smoke-checks", "default")
+			asked := slices.ContainsFunc(fakes.done, func(done string) bool { return strings.HasPrefix(done, "smoke ") })
+			if err != nil || asked != test.asked || strings.Contains(log, "nothing is asked: the workloads want no pod") == test.asked || len(fakes.marks()) > 0 {
+				t.Errorf("got %v, did %q\n%s", err, fakes.done, log)
+			}
+		})
+	}
+}
+
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	good, other := "localhost:5000/shop@sha256:"+strings.Repeat("a", 64), "localhost:5000/worker@sha256:"+strings.Repeat("b", 64)

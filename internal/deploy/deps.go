@@ -182,6 +182,7 @@ type SmokeRequest struct {
 	Pods        []string        // pods that run the image
 	Commit      release.Commit  // the commit that answers must name, if they name one; "" if unknown
 	AnyCommit   bool            // some pods are held back at an older revision, whose answers are right too
+	Ended       bool            // no workload wants a pod any more, so that none has to be ready
 	Soak        time.Duration
 	MaxErrors   setting.Share
 }

@@ -213,12 +213,13 @@ type proved struct {
 	images   []ImageResult
 	pods     []string // pods that run one of the images, sorted
 	heldBack bool     // some pods are held back at an older revision (OnDelete, a partition)
+	idle     bool     // no workload wants a pod: scaled to zero, only scheduled, or Jobs that have ended
 	unproved bool     // the pods do not prove the release: no pod runs the main image, or all pods of an image are held back at an older revision
 }
 
 // prove proves every image that a workload runs, and lists the images that only hooks run.
 func (r request) prove(ctx context.Context, budget budget) (proved, error) {
-	var all proved
+	all := proved{idle: true}
 	for i, image := range r.deployment.Images {
 		result := ImageResult{Name: image.Name, Image: image.Image, Commit: image.Commit, Pods: []string{}}
 		if i < len(r.rendering.Images) && len(r.rendering.Images[i].Workloads) == 0 {
@@ -231,7 +232,7 @@ func (r request) prove(ctx context.Context, budget budget) (proved, error) {
 			continue
 		}
 		proof, err := r.proveImage(ctx, budget, image.Image)
-		all.heldBack = all.heldBack || proof.HeldBack
+		all.heldBack, all.idle = all.heldBack || proof.HeldBack, all.idle && proof.Idle
 		all.unproved = all.unproved || len(proof.Pods) == 0 && (i == 0 || !proof.Idle)
 		all.pods = slices.Compact(slices.Sorted(slices.Values(append(all.pods, proof.Pods...))))
 		if len(proof.Pods) > 0 && err == nil {

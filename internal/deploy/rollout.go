@@ -166,11 +166,15 @@ func pause(ctx context.Context, duration time.Duration) {
 
 // smoke runs the smoke checks, if any were asked for, against the address and every pod.
 func (r request) smoke(ctx context.Context, budget budget, url string, proof proved) error {
-	if r.settings.SmokeChecks == "" {
+	switch {
+	case r.settings.SmokeChecks == "":
+		return nil
+	case proof.idle && len(proof.pods) == 0 && url == "":
+		r.Reporter.Infof("smoke: nothing is asked: the workloads want no pod")
 		return nil
 	}
 	asked := SmokeRequest{URL: url, Checks: r.settings.checksFile(), Environment: r.settings.Environment, Namespace: r.settings.Namespace, Release: r.settings.Release, Address: r.address,
-		Image: r.settings.Image, Pods: proof.pods, Commit: cmp.Or(r.deployment.Main().Commit, r.deployment.Commit), AnyCommit: proof.heldBack, Soak: r.settings.SmokeSoak, MaxErrors: r.settings.SmokeMaxErrors}
+		Image: r.settings.Image, Pods: proof.pods, Commit: cmp.Or(r.deployment.Main().Commit, r.deployment.Commit), AnyCommit: proof.heldBack, Ended: proof.idle, Soak: r.settings.SmokeSoak, MaxErrors: r.settings.SmokeMaxErrors}
 	for _, other := range r.settings.Images[min(1, len(r.settings.Images)):] {
 		asked.Others = append(asked.Others, other.Image)
 	}

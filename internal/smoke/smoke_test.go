@@ -250,6 +250,18 @@ func (f *fakeDeps) Find(_ context.Context, repository release.Repository, tag re
 	return release.ImageInfo{Digest: held}, found, nil
 }
 
+// TestAnIdleReleaseIsNoVerdict: the image is deployed, and no pod is wanted that could be asked.
+func TestAnIdleReleaseIsNoVerdict(t *testing.T) {
+	t.Parallel()
+	image := "localhost:5000/shop@" + releasetest.Digest(t, "a").String()
+	fake := &fakeDeps{idle: true, url: "none", revision: releasetest.Commit.String(), pods: [][]release.PodImage{{}}}
+	_, err := fake.run(t, "--release", "shop", "--namespace", "staging", "--environment", "staging", "--image", image)
+	var fault *release.Fault
+	if !errors.As(err, &fault) || !strings.Contains(err.Error(), "the workloads want no pod") || !strings.Contains(fault.Do, "then smoke") || len(fake.recorded) > 0 {
+		t.Errorf("got %v, recorded %+v", err, fake.recorded)
+	}
+}
+
 // TestAnImageThatMayNotBeSignedIsNotSmoked: no request is sent, and nothing is marked or recorded; without a key, nothing would be signed.
 func TestAnImageThatMayNotBeSignedIsNotSmoked(t *testing.T) {
 	t.Parallel()

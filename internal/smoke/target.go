@@ -179,7 +179,7 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 	var problems []string
 	images := settings.images()
 	found.ended = len(images) > 0
-	pending, down := true, false
+	pending, down, idle := true, false, len(images) > 0
 	for _, image := range images {
 		running, err := deps.Cluster.Running(ctx, settings.Namespace, settings.Release, image.Image)
 		if err != nil {
@@ -189,12 +189,12 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 		if err != nil {
 			return confirmed{}, err
 		}
-		problems = append(problems, proof.Problems...)
+		problems, idle = append(problems, proof.Problems...), idle && proof.Idle && len(proof.Pods) == 0 && !proof.Hooked && len(proof.Problems) == 0
 		for _, workload := range running.Workloads {
 			awaits := workload.AwaitsNode()
 			found.awaits, down = cmp.Or(found.awaits, awaits), down || awaits == "" && !workload.HasReadyPod() && workload.WantsPods
 			if workload.Failed != "" {
-				pending = false
+				pending, idle = false, false
 				problems = append(problems, fmt.Sprintf("%s, which ran the image, has failed: %s", workload.Object, workload.Failed))
 			}
 		}
@@ -212,6 +212,10 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 		found.pods = append(found.pods, proof.Pods)
 		found.ready = found.ready || slices.ContainsFunc(running.Workloads, release.RunningWorkload.HasReadyPod)
 		found.heldBack, found.ended = found.heldBack || proof.HeldBack, found.ended && proof.Idle
+	}
+	if idle {
+		return confirmed{}, &release.Fault{Side: "cluster", Err: fmt.Errorf("the workloads want no pod, so there is no verdict: %s", strings.Join(problems, "; ")),
+			Do: "scale it up, or run one of its Jobs, then smoke"}
 	}
 	if len(problems) > 0 {
 		if !pending || down {
