@@ -177,7 +177,7 @@ func (r request) missingReferences(ctx context.Context, references []release.Ref
 	}
 	for _, reference := range missing {
 		if reference.MadeBy != "" {
-			r.Reporter.Infof("%s is not in namespace %q yet: %s, which names it, may create it before %s needs it", reference, r.settings.Namespace, reference.MadeBy, reference.By)
+			r.Reporter.Infof("%s is not in namespace %q yet: %s may create it before %s needs it", reference, r.settings.Namespace, reference.MadeBy, reference.By)
 			continue
 		}
 		problems = append(problems, fmt.Sprintf("%s %s is not in namespace %q, and %s references it", causes.ConfigurationAbsent, reference, r.settings.Namespace, reference.By))

@@ -369,7 +369,7 @@ func TestDryRunPassesWhatAHookMayCreate(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	check(t, log, `Secret/shop-jwt is not in namespace "staging" yet: Job/make-jwt, which names it, may create it`)
+	check(t, log, `Secret/shop-jwt is not in namespace "staging" yet: Job/make-jwt may create it`)
 }
 
 func TestUnchangedReleaseIsWatchedToo(t *testing.T) {

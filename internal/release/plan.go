@@ -74,7 +74,7 @@ type Reference struct {
 	Key      string `json:"key,omitempty"` // "" for the whole object
 	Optional bool   `json:"optional,omitempty"`
 	By       Object `json:"by"`               // the workload that refers to it
-	MadeBy   string `json:"madeBy,omitempty"` // a hook or Job of the release that names it and so may create it, "" if none does
+	MadeBy   string `json:"madeBy,omitempty"` // a hook, Job or custom resource of the release that may create it, as its name shows; "" if none does
 }
 
 func (r Reference) String() string {

@@ -298,13 +298,16 @@ func (p *planner) reportDeletes() error {
 // objects are problems if the key is missing, or if the object is applied only after the hook that needs it. results say which
 // objects are in the cluster already.
 func (p *planner) reportReferences(results []*dryRunResult) {
-	live := map[string]bool{}
+	live, applied := map[string]bool{}, map[string]map[string]any{}
 	for _, result := range results {
-		live[manifest.Key(manifest.Fields(result.info.Object), p.namespace)] = result.live != nil
+		key := manifest.Key(manifest.Fields(result.info.Object), p.namespace)
+		live[key], applied[key] = result.live != nil, result.applied
 	}
 	check := referenceCheck{objects: p.objects, hooks: p.hooks, namespace: p.namespace, isPreHook: p.isPreHook,
-		isLive: func(object map[string]any) bool { return live[manifest.Key(object, p.namespace)] }}
-	references, problems := check.run()
+		isLive:  func(object map[string]any) bool { return live[manifest.Key(object, p.namespace)] },
+		applied: func(object map[string]any) map[string]any { return applied[manifest.Key(object, p.namespace)] }}
+	references, problems, notes := check.run()
+	p.plan.Notes = append(p.plan.Notes, notes...)
 	p.plan.References = references
 	p.plan.Problems = append(p.plan.Problems, problems...)
 }

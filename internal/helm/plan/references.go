@@ -162,8 +162,12 @@ func contentsOf(list []map[string]any, namespace string) contents {
 
 // createdSecret returns the name of the Secret that a controller creates from an object, "" for any kind of object whose controller
 // is not known to create one.
-// Source: the API references of external-secrets.io, bitnami.com/v1alpha1 (sealed-secrets) and cert-manager.io.
+// Source: the API references of external-secrets.io, bitnami.com/v1alpha1 (sealed-secrets) and cert-manager.io; docs.openshift.com, service
+// serving certificates.
 func createdSecret(u unstructured.Unstructured) string {
+	if manifest.GroupKind(u.Object) == "/Service" {
+		return u.GetAnnotations()["service.beta.openshift.io/serving-cert-secret-name"]
+	}
 	field := map[string][]string{"ExternalSecret": {"spec", "target", "name"}, "SealedSecret": {"spec", "template", "metadata", "name"}, "Certificate": {"spec", "secretName"}}[u.GetKind()]
 	if field == nil {
 		return ""
@@ -180,26 +184,42 @@ func (c contents) find(reference release.Reference) (found, lacksKey bool) {
 	if object == nil || reference.Key == "" {
 		return found, false
 	}
-	for _, field := range []string{"data", "binaryData", "stringData"} {
+	return true, !reference.Optional && !hasKey(object, reference.Key)
+}
+
+// dataFields are the fields of a Secret or ConfigMap that hold its keys.
+var dataFields = []string{"data", "binaryData", "stringData"}
+
+// hasKey reports whether a Secret or ConfigMap has a key.
+func hasKey(object map[string]any, key string) bool {
+	return slices.ContainsFunc(dataFields, func(field string) bool {
 		values, _ := object[field].(map[string]any)
-		if _, has := values[reference.Key]; has {
-			return true, false
-		}
-	}
-	return true, !reference.Optional
+		_, has := values[key]
+		return has
+	})
+}
+
+// isEmpty reports whether a Secret or ConfigMap has no key.
+func isEmpty(object map[string]any) bool {
+	return !slices.ContainsFunc(dataFields, func(field string) bool {
+		values, _ := object[field].(map[string]any)
+		return len(values) > 0
+	})
 }
 
 // referenceCheck checks what the pods of a release refer to.
 type referenceCheck struct {
 	objects, hooks []map[string]any
 	namespace      string
-	isPreHook      func(object map[string]any) bool // it runs before the objects are applied
-	isLive         func(object map[string]any) bool // it is in the cluster already
+	isPreHook      func(object map[string]any) bool           // it runs before the objects are applied
+	isLive         func(object map[string]any) bool           // it is in the cluster already
+	applied        func(object map[string]any) map[string]any // as the cluster would have it after the deploy; nil if that is unknown
 }
 
 // run returns the references to objects that the release does not contain, and the problems of those that it does contain: it
-// lacks the key, or is applied only after the hook that needs it. Pods of other namespaces are skipped.
-func (r referenceCheck) run() (external []release.Reference, problems []string) {
+// lacks the key, or is applied only after the hook that needs it. An object that is rendered without any key is for a controller to fill, which
+// is a note unless the cluster's has the key. Pods of other namespaces are skipped.
+func (r referenceCheck) run() (external []release.Reference, problems, notes []string) {
 	all := contentsOf(slices.Concat(r.objects, r.hooks), r.namespace)
 	applied := contentsOf(r.objects, r.namespace)
 	creators := r.creators(all)
@@ -211,12 +231,16 @@ func (r referenceCheck) run() (external []release.Reference, problems []string) 
 		for _, reference := range podReferences(object, by) {
 			found, lacksKey := all.find(reference)
 			needed := applied[[2]string{reference.Kind, reference.Name}]
-			switch {
+			switch rendered := all[[2]string{reference.Kind, reference.Name}]; {
+			case lacksKey && hasKey(r.applied(rendered), reference.Key): // a controller has filled it
+			case lacksKey && isEmpty(rendered):
+				notes = append(notes, fmt.Sprintf("the chart's own %s/%s is rendered without keys: a controller has to add the key %q before %s needs it",
+					reference.Kind, reference.Name, reference.Key, by))
 			case lacksKey:
 				problems = append(problems, fmt.Sprintf("%s %s: the chart's own %s/%s has no key %q, and %s refers to it; %s", causes.ConfigurationAbsent,
 					by, reference.Kind, reference.Name, reference.Key, by, causes.ConfigurationAbsent.Cause().Advice))
 			case !found:
-				reference.MadeBy = creators.of(reference)
+				reference.MadeBy = creators.of(reference, r.isPreHook(object))
 				external = append(external, reference)
 			case r.isPreHook(object) && needed != nil && !reference.Optional && !r.isLive(needed):
 				problems = append(problems, fmt.Sprintf("%s %s: the hook runs before the release's %s/%s is created, and cannot start without it; make that a hook of a smaller weight",
@@ -227,28 +251,55 @@ func (r referenceCheck) run() (external []release.Reference, problems []string) 
 	slices.SortStableFunc(external, func(a, b release.Reference) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Key, b.Key), cmp.Compare(a.By.String(), b.By.String()))
 	})
-	return external, problems
+	return external, problems, notes
 }
 
-// creator is a hook or a Job of the release that may create objects at run time. words are all words in the commands,
-// arguments, variables and ConfigMaps of its pods: an object's name among them shows that it may create that object.
+// creator is a hook or a Job of the release, or a custom resource, that may create objects at run time. words are all words in the commands,
+// arguments, variables and ConfigMaps of its pods, or all strings of a custom resource: an object's name among them shows that it may create that object.
 type creator struct {
-	id    release.Object
-	uses  map[[2]string]bool // kind and name of what its own pods refer to
-	words map[string]bool
+	id       release.Object
+	uses     map[[2]string]bool // kind and name of what its own pods refer to
+	words    map[string]bool
+	operator bool // it is a custom resource, whose controller derives names from its own
+	late     bool // it is not there before the hooks that run first
 }
 
 type creators []creator
 
+// inert are custom kinds that refer to Secrets and make none.
+var inert = []string{"ServiceMonitor.monitoring.coreos.com", "PodMonitor.monitoring.coreos.com", "Probe.monitoring.coreos.com", "PrometheusRule.monitoring.coreos.com",
+	"HTTPRoute.gateway.networking.k8s.io", "GRPCRoute.gateway.networking.k8s.io", "TLSRoute.gateway.networking.k8s.io", "TCPRoute.gateway.networking.k8s.io",
+	"ScaledObject.keda.sh", "ScaledJob.keda.sh", "TriggerAuthentication.keda.sh", "VerticalPodAutoscaler.autoscaling.k8s.io", "IngressRoute.traefik.io", "Middleware.traefik.io",
+	"VirtualService.networking.istio.io", "DestinationRule.networking.istio.io", "ServiceEntry.networking.istio.io"}
+
+// isOperated reports whether an object is a custom resource, which an operator may make objects for.
+func isOperated(object map[string]any) bool {
+	u := unstructured.Unstructured{Object: object}
+	kind := u.GroupVersionKind()
+	return strings.Contains(kind.Group, ".") && !slices.Contains(kubernetesGroups, kind.Group) && !slices.Contains(inert, kind.GroupKind().String())
+}
+
+// kubernetesGroups are the API groups of Kubernetes itself whose names have a dot.
+var kubernetesGroups = []string{"networking.k8s.io", "rbac.authorization.k8s.io", "storage.k8s.io", "scheduling.k8s.io", "admissionregistration.k8s.io", "coordination.k8s.io",
+	"discovery.k8s.io", "node.k8s.io", "apiregistration.k8s.io", "certificates.k8s.io", "events.k8s.io", "flowcontrol.apiserver.k8s.io", "resource.k8s.io", "apiextensions.k8s.io"}
+
 // creators returns the hooks that run before the objects are applied, and the release's Jobs: they may create the objects that their commands,
-// arguments, variables and ConfigMaps name.
+// arguments, variables and ConfigMaps name. It returns the custom resources too: an operator may create what they name, or what is named after them.
 func (r referenceCheck) creators(all contents) (list creators) {
-	for _, object := range slices.Concat(r.hooks, r.objects) {
+	for i, object := range slices.Concat(r.hooks, r.objects) {
 		id := manifest.ObjectID(object, r.namespace)
-		if id.Namespace != r.namespace || !r.isPreHook(object) && manifest.GroupKind(object) != "batch/Job" {
+		operated := isOperated(object) && (i >= len(r.hooks) || r.isPreHook(object))
+		if id.Namespace != r.namespace || !r.isPreHook(object) && manifest.GroupKind(object) != "batch/Job" && !operated {
 			continue
 		}
-		one := creator{id: id, uses: map[[2]string]bool{}, words: map[string]bool{}}
+		one := creator{id: id, uses: map[[2]string]bool{}, words: map[string]bool{}, operator: operated, late: operated && !r.isPreHook(object) && !r.isLive(object)}
+		if operated {
+			for field, value := range object {
+				if field != "metadata" && field != "apiVersion" && field != "kind" {
+					one.addStrings(value)
+				}
+			}
+		}
 		for _, spec := range manifest.PodSpecs(object) {
 			for _, list := range manifest.ContainerLists {
 				for _, container := range mapsAt(spec, list) {
@@ -265,7 +316,7 @@ func (r referenceCheck) creators(all contents) (list creators) {
 				one.read(all[[2]string{kindConfigMap, reference.Name}]["data"])
 			}
 		}
-		if len(one.words) > 0 {
+		if len(one.words) > 0 || operated {
 			list = append(list, one)
 		}
 	}
@@ -290,10 +341,33 @@ func (m creator) read(values ...any) {
 	}
 }
 
-// of returns the first creator that names the referenced object and does not need it itself, "" if none does.
-func (m creators) of(reference release.Reference) string {
+// addStrings adds all strings in a value, whole.
+func (m creator) addStrings(value any) {
+	switch value := value.(type) {
+	case string:
+		m.words[value] = true
+	case []any:
+		for _, inner := range value {
+			m.addStrings(inner)
+		}
+	case map[string]any:
+		for _, inner := range value {
+			m.addStrings(inner)
+		}
+	}
+}
+
+// derives reports whether a name is the creator's own, or begins with it.
+func (m creator) derives(name string) bool {
+	rest, found := strings.CutPrefix(name, m.id.Name)
+	return m.operator && found && (rest == "" || rest[0] == '-' || rest[0] == '.')
+}
+
+// of returns the first creator that names the referenced object, or whose name the object's begins with, and that does not need it itself; "" if none
+// does. What a hook needs early is not made by what comes late.
+func (m creators) of(reference release.Reference, early bool) string {
 	for _, one := range m {
-		if one.words[reference.Name] && !one.uses[[2]string{reference.Kind, reference.Name}] {
+		if (one.words[reference.Name] || one.derives(reference.Name)) && !one.uses[[2]string{reference.Kind, reference.Name}] && !(early && one.late) {
 			return one.id.String()
 		}
 	}
