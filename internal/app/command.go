@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/onedigest/onedigest/internal/app/page"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 	"github.com/spf13/pflag"
@@ -34,11 +35,9 @@ type Wiring[S, R any] struct {
 	RunsGo        bool // the verb runs the go command
 	Run           func(ctx context.Context, settings *S, run *RunContext) (R, error)
 	Outputs       func(R) map[string]string // values by the names in Verb.Outputs; an empty value is not written
-	Summary       func(R) []Row
+	// Page is what the run shows on GitHub; failed is the run's error. A page without a status or a verdict gets those of the error.
+	Page func(settings *S, result R, failed error) page.Page
 }
-
-// Row is one line of a step summary's table: a name and a value. A row with an empty value is left out.
-type Row [2]string
 
 // NewCommand makes the program of a verb.
 func NewCommand[S, R any](w Wiring[S, R]) Command {
@@ -73,11 +72,11 @@ func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) (code i
 	defer run.recoverPanic(&code)
 	if err != nil {
 		spellSettings(set, err)
-		return run.fail(errors.Join(err, run.report(w.Verb, nil, nil, nil, err)))
+		return run.fail(errors.Join(err, run.report(ctx, w.Verb, nil, page.Page{}, nil, err)))
 	}
 	result, err := w.Run(ctx, settings, run)
 	spellSettings(set, err)
-	err = errors.Join(err, run.report(w.Verb, w.Outputs(result), w.Summary(result), result, err))
+	err = errors.Join(err, run.report(ctx, w.Verb, w.Outputs(result), w.Page(settings, result, err), result, err))
 	if err != nil {
 		return run.fail(err)
 	}

@@ -1,18 +1,21 @@
 package app
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/onedigest/onedigest/internal/app/page"
 	"github.com/onedigest/onedigest/internal/github"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
-// report publishes the result: outputs and a summary on GitHub, JSON on standard output if requested.
-func (r *RunContext) report(about setting.Verb, outputs map[string]string, rows []Row, result any, failed error) error {
+// report publishes the result: outputs and a page on GitHub, JSON on standard output if requested.
+func (r *RunContext) report(ctx context.Context, about setting.Verb, outputs map[string]string, shown page.Page, result any, failed error) error {
 	var errs []error
 	if r.json {
 		errs = append(errs, r.sink.stdout.printJSON(resultOf(result, failed)))
@@ -25,7 +28,8 @@ func (r *RunContext) report(about setting.Verb, outputs map[string]string, rows 
 			errs = append(errs, r.runner.SetOutput(output.Name, value))
 		}
 	}
-	return errors.Join(append(errs, r.runner.Summary(summaryOf(about.Name, rows, failed, r.Secrets.Redact)))...)
+	shown = r.complete(shown, failed, ctx.Err() != nil)
+	return errors.Join(append(errs, r.runner.Summary(r.pageWriter().Markdown(shown, maxSummary)))...)
 }
 
 // resultOf returns the value to print as JSON: the result, or after an error an object of the error, the exit code and the result.
@@ -40,36 +44,85 @@ func resultOf(result any, failed error) any {
 	}{failed.Error(), release.ExitCode(failed), result}
 }
 
-// summaryOf returns the step summary. What it shows is redacted before it is escaped: escapes would divide a secret.
-func summaryOf(verb string, rows []Row, failed error, redact func(string) string) string {
-	var text strings.Builder
-	word := "done"
+// maxSummary bounds the page of a step, in bytes: less than GitHub's limit, so that other pages of the step have room.
+const maxSummary = 900 << 10
+
+// troubleshooting is where the codes of causes are explained.
+const troubleshooting = "https://github.com/onedigest/onedigest/blob/main/docs/troubleshooting.md"
+
+func (r *RunContext) pageWriter() page.Writer {
+	return page.Writer{Redact: r.Secrets.Redact, Repository: r.runner.RepositoryURL(), Docs: troubleshooting}
+}
+
+// complete adds to a page what every run has: how it ended, why, how long it took, and the run.
+func (r *RunContext) complete(shown page.Page, failed error, stopped bool) page.Page {
+	status, verdict := statusOf(failed, stopped)
+	if shown.Status == "" || failed != nil {
+		shown.Status = status
+	}
+	if shown.Verdict.IsEmpty() {
+		shown.Verdict = page.Text{page.Words("%s: %s", r.verb, verdict)}
+	}
 	if failed != nil {
-		word = "failed"
+		shown = withError(shown, failed)
 	}
-	fmt.Fprintf(&text, "### %s: %s\n\n", verb, word)
-	if failed != nil {
-		for line := range strings.Lines(redact(failed.Error())) {
-			fmt.Fprintf(&text, "> %s\n", github.EscapeMarkdown(strings.TrimRight(line, "\n")))
+	shown.Facts = append(slices.Clip(shown.Facts), page.Fact{Name: "took", Value: page.Text{page.Words("%s", page.Seconds(r.Process.Now().Sub(r.began)))}})
+	if url := r.RunURL(); url != "" {
+		by := page.Text{page.Run(url)}
+		if actor := r.Actor(); actor != "" {
+			by = append(by, page.Words("by"), page.Code(actor))
 		}
-		text.WriteString("\n")
+		shown.Facts = append(shown.Facts, page.Fact{Name: "run", Value: by})
 	}
-	head := "| | |\n|---|---|\n"
-	for _, row := range rows {
-		if name, value := row[0], row[1]; value != "" {
-			text.WriteString(head)
-			head = ""
-			fmt.Fprintf(&text, "| %s | %s |\n", github.EscapeMarkdown(redact(name)), github.EscapeMarkdown(redact(value)))
-		}
+	return shown
+}
+
+// statusOf returns how a run ended, and the words for it.
+func statusOf(failed error, stopped bool) (status page.Status, verdict string) {
+	switch {
+	case failed == nil:
+		return page.Done, "done"
+	case stopped:
+		return page.Stopped, "stopped"
+	case errors.As(failed, new(*release.JobsError)) && release.ExitCode(failed) == release.ExitFailed: // some jobs may have succeeded
+		return page.Failed, "failed"
+	case errors.As(failed, new(*release.Refusal)) && release.ExitCode(failed) == release.ExitFailed:
+		return page.Refused, "refused"
 	}
-	text.WriteString("\n")
-	return text.String()
+	switch release.ExitCode(failed) {
+	case release.ExitInput:
+		return page.Warning, "bad input, nothing was changed"
+	case release.ExitFault:
+		return page.Warning, "could not be completed"
+	}
+	return page.Failed, "failed"
+}
+
+// maxReasons is how many lines of an error are shown as sentences.
+const maxReasons = 20
+
+// withError adds an error to a page: as its reason, or folded if the page has a better one.
+func withError(shown page.Page, failed error) page.Page {
+	message := failed.Error()
+	if len(shown.Reason) > 0 {
+		shown.Sections = append(slices.Clip(shown.Sections), page.Section{Title: page.Text{page.Words("The whole error")}, Folded: true, Block: message})
+		return shown
+	}
+	lines := strings.Split(strings.Trim(message, "\n"), "\n")
+	for _, line := range lines[:min(len(lines), maxReasons)] {
+		shown.Reason = append(shown.Reason, page.Explained(strings.TrimPrefix(line, "refused: ")))
+	}
+	if len(lines) > maxReasons {
+		shown.Sections = append(slices.Clip(shown.Sections), page.Section{Title: page.Text{page.Words("The whole error, of %d lines", len(lines))}, Folded: true, Block: message})
+	}
+	return shown
 }
 
 // fail prints an error, each problem on a line of its own, and returns the exit code.
 func (r *RunContext) fail(err error) int {
 	code := release.ExitCode(err)
 	kind := map[int]printable{release.ExitFailed: "failed", release.ExitInput: "bad input", release.ExitFault: "fault"}[code]
+	lastLine := lastLineOf(err, r.Secrets.Redact)
 	for line := range strings.Lines(r.Secrets.Redact(err.Error())) { // as a whole, since a secret may have several lines
 		line = strings.TrimRight(line, "\n")
 		if line == "" {
@@ -78,10 +131,54 @@ func (r *RunContext) fail(err error) int {
 		stderr := r.sink.stderr
 		stderr.println(printable(r.verb) + ": " + paint(useColor(stderr, r.Process.Getenv), kind) + ": " + stderr.clean(line))
 		if r.runner != nil {
-			r.runner.Error(github.Annotation{Title: r.verb + ": " + string(kind), Message: line})
+			r.runner.Error(github.Annotation{Title: r.verb + ": " + string(kind), Message: lastLine(line)})
 		}
 	}
 	return code
+}
+
+// lastLineOf returns what puts the last line of the container that failed in the place of the advice to read it. Other lines of an error stay as
+// they are. A log is redacted as a whole, since a secret may have several lines.
+func lastLineOf(err error, redact func(string) string) func(string) string {
+	type advised struct{ message, advice, last string }
+	var all []advised
+	for _, diagnosed := range diagnosedIn(err) {
+		found := diagnosed.Diagnosis()
+		last := cmp.Or(lastOf(redact(strings.Join(found.Logs, "\n"))), lastOf(redact(strings.Join(found.Previous, "\n"))))
+		if found.Advice != "" && last != "" {
+			all = append(all, advised{redact(diagnosed.Error()), "; " + found.Advice, last})
+		}
+	}
+	return func(line string) string {
+		for _, one := range all {
+			if cause, found := strings.CutSuffix(line, one.advice); found && strings.Contains(line, one.message) {
+				return cause + "; its last line: " + one.last
+			}
+		}
+		return line
+	}
+}
+
+// diagnosedIn lists the errors in a tree of errors that explain why a rollout failed.
+func diagnosedIn(err error) (found []release.Diagnosed) {
+	if diagnosed, ok := err.(release.Diagnosed); ok { //nolint:errorlint // the tree is walked below
+		return []release.Diagnosed{diagnosed}
+	}
+	switch wrapping := err.(type) { //nolint:errorlint // as above
+	case interface{ Unwrap() error }:
+		return diagnosedIn(wrapping.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, one := range wrapping.Unwrap() {
+			found = append(found, diagnosedIn(one)...)
+		}
+	}
+	return found
+}
+
+// lastOf returns the last line of a text that is not blank, "" if there is none.
+func lastOf(log string) string {
+	lines := strings.Split(strings.TrimSpace(log), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
 }
 
 // JSONOf returns a value as JSON for an output, "" if it is an empty list or map.

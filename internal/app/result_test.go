@@ -2,23 +2,54 @@ package app
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
+
+	"github.com/onedigest/onedigest/internal/release"
 )
 
-func TestSummary(t *testing.T) {
+// crashed is an error that explains a failed rollout.
+type crashed struct{ found release.Diagnosis }
+
+func (c crashed) Error() string                { return "OD-103 " + c.found.Object.String() + ": CrashLoopBackOff" }
+func (c crashed) Diagnosis() release.Diagnosis { return c.found }
+
+// TestAnnotationsHaveTheLastLine: an annotation ends with what the container said last, and not with the advice to read it; each error of a matrix has its own.
+func TestAnnotationsHaveTheLastLine(t *testing.T) {
 	t.Parallel()
-	same := func(s string) string { return s }
-	for name, test := range map[string]struct {
-		rows   []Row
-		failed error
-		want   string
-	}{
-		"rows":      {[]Row{{"outcome", "created"}, {"url", ""}, {"tag", "a|b"}}, nil, "### deploy: done\n\n| | |\n|---|---|\n| outcome | created |\n| tag | a\\|b |\n\n"},
-		"a failure": {[]Row{{"outcome", ""}}, errors.New("one\ntwo"), "### deploy: failed\n\n> one\n> two\n\n\n"},
-		"neither":   {nil, nil, "### deploy: done\n\n\n"},
-	} {
-		if got := summaryOf("deploy", test.rows, test.failed, same); got != test.want {
-			t.Errorf("%s: got %q, want %q", name, got, test.want)
+	pod := func(name, last string) error {
+		found := release.Diagnosis{Object: release.Object{Kind: "Pod", Name: name}, Advice: "read the container's last lines", Logs: []string{"starting", last, " "}}
+		if last == "" {
+			found.Logs, found.Previous = nil, []string{"secret and more"}
 		}
+		return fmt.Errorf("[%s] %w", name, &release.Failure{What: "it cannot become ready", Err: crashed{found}, Do: found.Advice})
+	}
+	err := &release.JobsError{Err: errors.Join(pod("a", "no DATABASE_URL"), pod("b", ""), errors.New("another; read the container's last lines"))}
+	lastLine := lastLineOf(err, strings.NewReplacer("secret", "***").Replace)
+	var got []string
+	for line := range strings.Lines(err.Error()) {
+		got = append(got, lastLine(strings.TrimRight(line, "\n")))
+	}
+	want := "[a] it cannot become ready: OD-103 Pod/a: CrashLoopBackOff; its last line: no DATABASE_URL\n" +
+		"[b] it cannot become ready: OD-103 Pod/b: CrashLoopBackOff; its last line: *** and more\nanother; read the container's last lines"
+	if strings.Join(got, "\n") != want {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), want)
+	}
+}
+
+func TestStatusOf(t *testing.T) {
+	t.Parallel()
+	refusal := &release.Refusal{Why: "no"}
+	for want, failed := range map[string]error{
+		"✅ done": nil, "⛔ refused": fmt.Errorf("deploy: %w", refusal), "❌ failed": &release.Failure{What: "x"}, "⚠️ bad input, nothing was changed": release.BadInput("a", "b", "c"),
+		"⚠️ could not be completed": errors.New("x"),
+	} {
+		if status, words := statusOf(failed, false); string(status)+" "+words != want {
+			t.Errorf("%v: got %s %s, want %s", failed, status, words, want)
+		}
+	}
+	if status, words := statusOf(refusal, true); string(status)+" "+words != "🛑 stopped" {
+		t.Errorf("stopped: got %s %s", status, words)
 	}
 }

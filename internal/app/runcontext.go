@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/github"
 	"github.com/onedigest/onedigest/internal/release"
@@ -21,6 +22,7 @@ type RunContext struct {
 	Role *Role // that the run assumes in AWS; nil: the credentials of the environment
 
 	verb   string
+	began  time.Time
 	json   bool
 	sink   *sink
 	log    *stream
@@ -46,7 +48,7 @@ func (r *Role) Once(assume func() (any, error)) (any, error) {
 func newRunContext(process Process, verb string, asJSON bool) *RunContext {
 	sink := newSink(process)
 	process.Stdout, process.Stderr = sink.stdout, sink.stderr
-	r := &RunContext{Process: process, Secrets: sink.secrets, verb: verb, json: asJSON, sink: sink, log: sink.stdout, masked: new(sync.Map)}
+	r := &RunContext{Process: process, Secrets: sink.secrets, verb: verb, began: process.Now(), json: asJSON, sink: sink, log: sink.stdout, masked: new(sync.Map)}
 	if asJSON {
 		r.log = sink.stderr
 	}

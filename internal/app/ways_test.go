@@ -11,6 +11,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/apptest"
+	"github.com/onedigest/onedigest/internal/app/page"
 	"github.com/onedigest/onedigest/internal/github"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
@@ -43,7 +44,7 @@ type wiring[S, R any] struct {
 	RunsGo        bool
 	Run           func(ctx context.Context, settings *S, run *app.RunContext) (R, error)
 	Outputs       func(R) map[string]string
-	Summary       func(R) []app.Row
+	Page          func(settings *S, result R, failed error) page.Page
 }
 
 // reporter has the methods of release.Reporter, all of which talkative calls.
@@ -68,7 +69,7 @@ func TestEveryCommandOfTheRunnerIsKnown(t *testing.T) {
 	for method := range reflect.TypeFor[*github.Runner]().Methods() {
 		got = append(got, method.Name)
 	}
-	if want := []string{"Actor", "EndGroup", "Error", "Group", "Mask", "On", "RunURL", "SetOutput", "Summary", "Warning"}; !slices.Equal(got, want) {
+	if want := []string{"Actor", "EndGroup", "Error", "Group", "Mask", "On", "RepositoryURL", "RunURL", "SetOutput", "Summary", "Warning"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q: have talkative say canaries by the new ones", got, want)
 	}
 }

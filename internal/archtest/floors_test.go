@@ -43,7 +43,7 @@ func except(list []string, allowed ...string) (rest []string) {
 
 // wiring is what every wiring package may import, and what this one may besides.
 func wiring(others ...string) []string {
-	return append([]string{"internal/release", "internal/release/causes", "internal/release/fact", "internal/setting", "internal/text", "internal/app"}, others...)
+	return append([]string{"internal/release", "internal/release/causes", "internal/release/fact", "internal/setting", "internal/text", "internal/app", "internal/app/page"}, others...)
 }
 
 var floors = []floor{
@@ -195,7 +195,11 @@ var floors = []floor{
 		why: "it runs programs, which send their own requests"},
 	{packages: []string{"devenv/localaws", "devenv/localaws/"}, allowed: []string{"internal/release", "internal/release/causes", "devenv/localaws", "devenv/localaws/"}, banned: []string{"helm.sh/", "k8s.io/", "sigs.k8s.io/", "github.com/sethvargo/"},
 		why: "a local AWS that imported the code under test would prove nothing"},
-	{packages: []string{"internal/app"}, allowed: []string{"internal/release", "internal/release/fact", "internal/release/causes", "internal/setting", "internal/github", "internal/text", "internal/worktree"}, banned: heavy,
+	{packages: []string{"internal/github/markdown"}, allowed: []string{"internal/text"}, banned: append([]string{"os", "net/http"}, heavy...),
+		why: "a rule about characters, for every page that GitHub shows"},
+	{packages: []string{"internal/app/page"}, allowed: []string{"internal/release", "internal/release/causes", "internal/github/markdown", "internal/text"}, banned: append([]string{"os", "net/http"}, heavy...),
+		why: "a page made of values: it reads and writes nothing"},
+	{packages: []string{"internal/app"}, allowed: []string{"internal/app/page", "internal/release", "internal/release/fact", "internal/release/causes", "internal/setting", "internal/github", "internal/text", "internal/worktree"}, banned: heavy,
 		why: "it runs any verb; the adapters of one verb are wired in a package of that verb"},
 	{packages: []string{"internal/app/apptest"}, banned: append([]string{"github.com/"}, heavy...),
 		why: "what tests of whole verbs share; no adapter"},

@@ -26,20 +26,39 @@ type Result struct {
 	Images       []ImageResult         `json:"images,omitempty"` // all, the main one first
 	Chart        *release.LocatedChart `json:"chart,omitempty"`
 	Pods         []string              `json:"pods"`
-	Seconds      float64               `json:"readySeconds"`        // from applying the release until it was ready
-	State        string                `json:"state,omitempty"`     // state of the cluster in words, where the outcome does not say it all
-	Code         causes.Code           `json:"code,omitempty"`      // cause of the failure
-	NewerRun     string                `json:"newerRun,omitempty"`  // URL of the run that deployed the newer commit
-	Plan         *release.Plan         `json:"plan,omitempty"`      // result of a dry run
-	PlanDigest   release.Digest        `json:"planDigest,omitzero"` // of the plan that a dry run has kept, or that was carried out
-	Diagnosis    *release.Diagnosis    `json:"diagnosis,omitempty"` // of the failed rollout
-	Gates        []ImageGate           `json:"gates,omitempty"`     // what the rules ask for, and what was found, for each image
-	Healed       *release.Healed       `json:"healed,omitempty"`    // revision that a killed run left pending
-	Deploys      []Result              `json:"deploys,omitempty"`   // results of a matrix
+	Seconds      float64               `json:"readySeconds"`           // from applying the release until it was ready
+	State        string                `json:"state,omitempty"`        // state of the cluster in words, where the outcome does not say it all
+	Code         causes.Code           `json:"code,omitempty"`         // cause of the failure
+	Previous     *PastRevision         `json:"previous,omitempty"`     // the one that was live before; nil if none was, or if that is not known
+	Restored     *PastRevision         `json:"rolledBackTo,omitempty"` // the one that the rollback applied again
+	NewerRun     string                `json:"newerRun,omitempty"`     // URL of the run that deployed the newer commit
+	Plan         *release.Plan         `json:"plan,omitempty"`         // result of a dry run
+	PlanDigest   release.Digest        `json:"planDigest,omitzero"`    // of the plan that a dry run has kept, or that was carried out
+	Diagnosis    *release.Diagnosis    `json:"diagnosis,omitempty"`    // of the failed rollout
+	Gates        []ImageGate           `json:"gates,omitempty"`        // what the rules ask for, and what was found, for each image
+	Healed       *release.Healed       `json:"healed,omitempty"`       // revision that a killed run left pending
+	Deploys      []Result              `json:"deploys,omitempty"`      // results of a matrix
 	matrix.Part                        // of the matrix, in Deploys
 	ConfigCommit release.Commit        `json:"configCommit,omitempty"` // of the configuration repository by which a GitOps controller has applied it
 	Proposal     *release.Proposal     `json:"proposal,omitempty"`     // of a change that somebody has to merge
 	Skipped      int                   `json:"skipped,omitempty"`      // deploys of a matrix that were not started because an earlier wave failed
+}
+
+// PastRevision is an earlier revision of the release.
+type PastRevision struct {
+	Revision int            `json:"revision"`
+	Commit   release.Commit `json:"commit,omitempty"` // "" if another tool made it
+	Digest   release.Digest `json:"digest,omitzero"`  // of the main image; zero if another tool made it
+	Mark     release.Mark   `json:"mark,omitempty"`
+}
+
+// previousOf returns the revision that is live, nil if there is none.
+func previousOf(revisions []release.Revision) *PastRevision {
+	live, found := liveRevision(revisions)
+	if !found {
+		return nil
+	}
+	return &PastRevision{Revision: live.Number, Commit: live.Commit, Digest: live.Digest, Mark: live.Mark}
 }
 
 // Run deploys the image to the environment. It checks everything before it changes anything, holds the release's Lease
@@ -85,6 +104,7 @@ func (r request) run(ctx context.Context, began time.Time) (Result, error) {
 	if err != nil {
 		return result, err
 	}
+	result.Previous = previousOf(order.revisions)
 	if order.supersededBy != nil {
 		return r.supersededResult(result, *order.supersededBy), nil
 	}

@@ -43,6 +43,7 @@ func (r request) dryRun(ctx context.Context) (Result, error) {
 	if err != nil {
 		return result, err
 	}
+	result.Previous = previousOf(order.revisions)
 	if order.supersededBy != nil {
 		result.State, result.NewerRun = r.describeSuperseded(*order.supersededBy), order.supersededBy.RunURL
 		r.Reporter.Infof("the deploy would change nothing: release %q in namespace %q %s (--allow-rollback deploys the older commit)",

@@ -244,6 +244,7 @@ func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result
 		f.Reporter.Warnf("revision %d is live, but could not be marked as %s: %v", applied.Revision, f.target.Mark, err)
 	}
 	f.result.Outcome, f.result.Revision, f.result.ConfigCommit = release.RolledBack, applied.Revision, applied.ConfigCommit
+	f.result.Restored = &PastRevision{Revision: f.target.Revision, Commit: f.target.Commit, Digest: f.target.Digest, Mark: f.target.Mark}
 	var running []runningImage
 	running, f.result.Pods, f.result.Digest = f.podsAfterRollback(ctx)
 	f.recordRolledBack(leaseCtx, applied.Revision, running)

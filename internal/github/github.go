@@ -58,13 +58,22 @@ func New(options Options) *Runner {
 // On reports whether the process runs on GitHub Actions.
 func (r *Runner) On() bool { return On(r.getenv) }
 
-// RunURL returns the page of this run and its attempt, or "".
-func (r *Runner) RunURL() string {
-	server, repository, id := r.getenv("GITHUB_SERVER_URL"), r.getenv("GITHUB_REPOSITORY"), r.getenv("GITHUB_RUN_ID")
-	if server == "" || repository == "" || id == "" {
+// RepositoryURL returns the page of the repository, or "".
+func (r *Runner) RepositoryURL() string {
+	server, repository := r.getenv("GITHUB_SERVER_URL"), r.getenv("GITHUB_REPOSITORY")
+	if server == "" || repository == "" {
 		return ""
 	}
-	url := server + "/" + repository + "/actions/runs/" + id
+	return server + "/" + repository
+}
+
+// RunURL returns the page of this run and its attempt, or "".
+func (r *Runner) RunURL() string {
+	repository, id := r.RepositoryURL(), r.getenv("GITHUB_RUN_ID")
+	if repository == "" || id == "" {
+		return ""
+	}
+	url := repository + "/actions/runs/" + id
 	if attempt := r.getenv("GITHUB_RUN_ATTEMPT"); attempt != "" && attempt != "1" {
 		url += "/attempts/" + attempt
 	}

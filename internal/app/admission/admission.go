@@ -15,13 +15,7 @@ func Command() app.Command {
 	return app.NewCommand(app.Wiring[admission.Settings, admission.Result]{
 		Verb: admission.Verb, Declare: (*admission.Settings).Declare, Run: Run,
 		Outputs: func(r admission.Result) map[string]string { return map[string]string{"manifest": r.Manifest} },
-		Summary: func(r admission.Result) (rows []app.Row) {
-			rows = []app.Row{{"environment", r.Environment.String()}, {"for", r.Format}, {"manifest", r.Manifest}}
-			for _, line := range r.Differences {
-				rows = append(rows, app.Row{"unlike the gate", line})
-			}
-			return rows
-		},
+		Page:    Page,
 	})
 }
 

@@ -2,7 +2,6 @@
 package build
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -29,14 +28,7 @@ func Command() app.Command {
 			return map[string]string{"image": r.Image.String(), "digest": r.Digest.String(), "tag": r.Tag.String(), "reused": strconv.FormatBool(r.Reused), "commit": r.Commit.String(),
 				"digests": app.JSONOf(r.Digests), "services": app.JSONOf(r.Services)}
 		},
-		Summary: func(r build.Result) []app.Row {
-			rows := []app.Row{{"outcome", string(r.Outcome)}, {"image", r.Image.String()}, {"tag", r.Tag.String()},
-				{"commit", r.Commit.String()}, {"reused from", r.From.String()}, {"platforms", strings.Join(r.Platforms, ", ")}, {"SBOM", r.SBOM.String()}}
-			for _, one := range r.Services {
-				rows = append(rows, app.Row{one.Service, cmp.Or(one.Error, strings.TrimSpace(string(one.Outcome)+" "+one.Image.String()))})
-			}
-			return rows
-		},
+		Page: Page,
 	})
 }
 

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -40,7 +39,7 @@ import (
 // Command is the deploy verb as a program.
 func Command() app.Command {
 	command := app.NewCommand(app.Wiring[deploy.Settings, deploy.Result]{
-		Verb: deploy.Verb, Declare: (*deploy.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run, Summary: summary,
+		Verb: deploy.Verb, Declare: (*deploy.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run, Page: Page,
 		Outputs: func(r deploy.Result) map[string]string {
 			return map[string]string{"url": r.URL, "revision": strconv.Itoa(r.Revision), "outcome": string(r.Outcome), "digest": r.Digest.String(),
 				"code": string(r.Code), "newer-run": r.NewerRun, "deploys": app.JSONOf(r.Deploys), "plan-digest": r.PlanDigest.String(), "config-commit": r.ConfigCommit.String(), "pull-request": pullRequest(r)}
@@ -56,38 +55,6 @@ func pullRequest(r deploy.Result) string {
 		return ""
 	}
 	return r.Proposal.URL
-}
-
-// summary returns the rows of the step summary.
-func summary(r deploy.Result) []app.Row {
-	rows := []app.Row{{"outcome", string(r.Outcome)}, {"state", r.State}, {"environment", r.Environment.String()}, {"release", r.Release},
-		{"revision", strconv.Itoa(r.Revision)}, {"digest", r.Digest.String()}, {"commit", r.Commit.String()}, {"url", r.URL}, {"newer run", r.NewerRun}}
-	for _, one := range r.Deploys {
-		rows = append(rows, app.Row{strings.TrimPrefix(one.Cluster+"/"+one.Namespace+"/"+one.Release, "/"), string(one.Outcome) + " " + one.State})
-	}
-	for _, gate := range r.Gates {
-		rows = append(rows, gates.Rows(&gate.Decision)...)
-	}
-	if !r.PlanDigest.IsZero() {
-		rows = append(rows, app.Row{"plan", r.PlanDigest.String()})
-	}
-	if r.Healed != nil {
-		rows = append(rows, app.Row{"healed", fmt.Sprintf("revision %d had been left %s", r.Healed.Revision, r.Healed.Status)})
-	}
-	if found := r.Diagnosis; found != nil {
-		rows = append(rows, app.Row{"cause", fmt.Sprintf("%s %s %s", found.Code, found.Object, found.Container)}, app.Row{"reason", found.Reason + " " + found.Message},
-			app.Row{"try", found.Advice})
-		rows = appendLines(rows, "event", found.Events)
-		rows = appendLines(rows, "log", found.Logs)
-	}
-	return rows
-}
-
-func appendLines(rows []app.Row, name string, lines []string) []app.Row {
-	for _, line := range lines {
-		rows = append(rows, app.Row{name, line})
-	}
-	return rows
 }
 
 // Run runs the verb with its adapters.

@@ -22,12 +22,7 @@ func Command() app.Command {
 		Outputs: func(r history.Result) map[string]string {
 			return map[string]string{"running": app.JSONOf(r.Running), "board": r.Board}
 		},
-		Summary: func(r history.Result) (rows []app.Row) {
-			for _, is := range r.Running {
-				rows = append(rows, app.Row{is.Environment.String(), is.String()})
-			}
-			return rows
-		},
+		Page: Page,
 	})
 }
 

@@ -33,15 +33,7 @@ func Command() app.Command {
 		Outputs: func(r pipeline.Result) map[string]string {
 			return map[string]string{"digest": r.Proof.Built.String(), "commit": r.Proof.Commit.String(), "services": app.JSONOf(r.Services)}
 		},
-		Summary: func(r pipeline.Result) (rows []app.Row) {
-			for _, step := range r.Steps {
-				rows = append(rows, app.Row{step.Name, fmt.Sprintf("%s %s %.1f s", step.Outcome, step.Digest.Short(), step.Seconds)})
-			}
-			for _, service := range r.Services {
-				rows = append(rows, app.Row{service.Service, outcomes(service)})
-			}
-			return rows
-		},
+		Page: Page,
 	})
 	command.Child = appdeploy.Command().Child
 	return command

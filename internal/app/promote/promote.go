@@ -2,7 +2,6 @@
 package promote
 
 import (
-	"cmp"
 	"context"
 	"strings"
 
@@ -23,22 +22,8 @@ func Command() app.Command {
 			return map[string]string{"image": r.Image.String(), "digest": r.Digest.String(), "tag": r.Tag.String(),
 				"commit": r.Commit.String(), "source": r.Source.String(), "outcome": string(r.Outcome), "images": lines(r.Images), "services": app.JSONOf(r.Services)}
 		},
-		Summary: summary,
+		Page: Page,
 	})
-}
-
-// summary returns the rows of the step summary.
-func summary(r promote.Result) []app.Row {
-	rows := []app.Row{{"outcome", string(r.Outcome)}, {"image", r.Image.String()}, {"tag", r.Tag.String()},
-		{"commit", r.Commit.String()}, {"proved by", r.From.String()}, {"for", r.To.String()}}
-	rows = append(rows, gates.Rows(r.Gate)...)
-	for _, further := range r.Images[min(1, len(r.Images)):] {
-		rows = append(rows, app.Row{"image " + further.Name, string(further.Outcome) + " " + further.Image.String()})
-	}
-	for _, one := range r.Services {
-		rows = append(rows, app.Row{one.Service, cmp.Or(one.Error, string(one.Outcome)+" "+one.Tag.String())})
-	}
-	return rows
 }
 
 // lines returns the promoted images in the form of the inputs image and images: [NAME=]REPOSITORY@DIGEST, one a line.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/images"
+	"github.com/onedigest/onedigest/internal/app/page"
 	"github.com/onedigest/onedigest/internal/helm/pack"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
@@ -43,7 +44,7 @@ func Command() app.Command {
 			About:    "Packages the chart so that the same files have the same digest, and pushes it. A version that is published already with other content is refused.",
 			Examples: []setting.Example{{Does: "publish the common chart", Line: "--to ghcr.io/onedigest/charts/service"}},
 			Outputs:  []setting.Output{{Name: "digest", Help: "digest of the chart's manifest"}}},
-		Declare: (*Settings).Declare, Run: Run, Summary: func(Result) []app.Row { return nil },
+		Declare: (*Settings).Declare, Run: Run, Page: func(*Settings, Result, error) page.Page { return page.Page{} },
 		Outputs: func(r Result) map[string]string { return map[string]string{"digest": r.Digest.String()} },
 	})
 }

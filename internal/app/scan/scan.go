@@ -18,9 +18,7 @@ func Command() app.Command {
 		Outputs: func(r scan.Result) map[string]string {
 			return map[string]string{"outcome": string(r.Outcome), "counts": app.JSONOf(r.Scan.Counts), "record": r.Record.String()}
 		},
-		Summary: func(r scan.Result) []app.Row {
-			return []app.Row{{"outcome", string(r.Outcome)}, {"image", r.Image.String()}, {"scanner", r.Scan.Scanner}, {"findings", r.Scan.String()}}
-		},
+		Page: Page,
 	})
 }
 

@@ -2,12 +2,9 @@
 package smoke
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
@@ -28,7 +25,7 @@ import (
 // Command is the smoke verb as a program.
 func Command() app.Command {
 	return app.NewCommand(app.Wiring[smoke.Settings, smoke.Result]{
-		Verb: smoke.Verb, Declare: (*smoke.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run, Summary: summary,
+		Verb: smoke.Verb, Declare: (*smoke.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run, Page: Page,
 		Outputs: func(r smoke.Result) map[string]string {
 			report, err := json.Marshal(r.Report)
 			if err != nil {
@@ -38,32 +35,6 @@ func Command() app.Command {
 		},
 	})
 }
-
-// summary returns the rows of the step summary.
-func summary(r smoke.Result) []app.Row {
-	rows := []app.Row{{"verdict", string(r.Verdict)}, {"url", r.Report.URL}, {"expected commit", r.Report.Expected.String()},
-		{"rounds", fmt.Sprintf("%d, the last %d passed", r.Report.Rounds, r.Report.Consecutive)}}
-	for _, answer := range r.Report.Answers {
-		text := "passed"
-		if !answer.OK() {
-			text = string(answer.Stage) + ": " + strings.Join(answer.Wrong, "; ")
-		}
-		if answer.OK() && answer.Kind.IsCommand() {
-			text = fmt.Sprintf("passed in %.1f s", answer.Latency.Seconds())
-		}
-		rows = append(rows, app.Row{answer.Check, text})
-	}
-	for _, one := range r.Services {
-		rows = append(rows, app.Row{strings.TrimPrefix(one.Cluster+"/"+one.Service, "/"), cmp.Or(one.Error, string(one.Verdict))})
-	}
-	for _, latency := range r.Report.Latencies {
-		rows = append(rows, app.Row{"latency of " + latency.Check, fmt.Sprintf("p50 %s, p95 %s, p99 %s of %d requests",
-			milliseconds(latency.P50), milliseconds(latency.P95), milliseconds(latency.P99), latency.Requests)})
-	}
-	return rows
-}
-
-func milliseconds(seconds float64) string { return fmt.Sprintf("%.1f ms", 1000*seconds) }
 
 // Run runs the verb with its adapters.
 func Run(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (smoke.Result, error) {

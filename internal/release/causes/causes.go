@@ -2,7 +2,11 @@
 // about it. Error messages quote it, and docs/troubleshooting.md is generated from it.
 package causes
 
-import "slices"
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
 
 // Code identifies a known cause of a failed deploy. Codes never change their meaning: scripts and alerts refer to them.
 // OD-1xx are causes that keep a rollout from becoming ready (rollout.go), OD-2xx those that keep a release from being
@@ -31,3 +35,13 @@ func (c Code) Cause() Cause {
 	}
 	return Cause{Code: c}
 }
+
+// Heading is the heading of the cause in docs/troubleshooting.md.
+func (c Cause) Heading() string { return strings.TrimSpace(string(c.Code) + " " + c.Name) }
+
+// Anchor is the fragment that GitHub gives the heading in the page's address.
+func (c Cause) Anchor() string {
+	return strings.ReplaceAll(noAnchor.ReplaceAllString(strings.ToLower(c.Heading()), ""), " ", "-")
+}
+
+var noAnchor = regexp.MustCompile(`[^\p{L}\p{N} -]`)

@@ -44,23 +44,15 @@ func page() string {
 		"Production is broken, and you want the last good commit back: [workflow.md](workflow.md#production-is-broken).\n\n" +
 		"In commands, replace NAMESPACE, POD, CONTAINER and NAME with what the message names.\n\n| code | |\n|---|---|\n")
 	for _, cause := range All {
-		fmt.Fprintf(&text, "| [%s](#%s) | %s |\n", cause.Code, anchor(cause), cause.Name)
+		fmt.Fprintf(&text, "| [%s](#%s) | %s |\n", cause.Code, cause.Anchor(), cause.Name)
 	}
 	for _, cause := range All {
-		fmt.Fprintf(&text, "\n## %s\n\n%s\n\n```text\n%s\n```\n\n**Try:** %s.\n\n", heading(cause), cause.Meaning, cause.Example, cause.Advice)
+		fmt.Fprintf(&text, "\n## %s\n\n%s\n\n```text\n%s\n```\n\n**Try:** %s.\n\n", cause.Heading(), cause.Meaning, cause.Example, cause.Advice)
 		for i, step := range cause.Steps {
 			fmt.Fprintf(&text, "%d. %s\n", i+1, step)
 		}
 	}
 	return text.String()
-}
-
-func heading(cause Cause) string { return fmt.Sprintf("%s %s", cause.Code, cause.Name) }
-
-// anchor is the fragment that GitHub gives the heading.
-func anchor(cause Cause) string {
-	lower := strings.ToLower(heading(cause))
-	return strings.ReplaceAll(regexp.MustCompile(`[^\p{L}\p{N} -]`).ReplaceAllString(lower, ""), " ", "-")
 }
 
 // TestAllIsComplete wants every declared code in the table once, in order, with all of its texts.

@@ -1,0 +1,349 @@
+package deploy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/app/gates"
+	"github.com/onedigest/onedigest/internal/app/page"
+	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// Page is what a deploy shows on GitHub.
+func Page(settings *deploy.Settings, r deploy.Result, failed error) page.Page {
+	if len(r.Deploys) > 0 {
+		return matrixPage(r, failed)
+	}
+	shown := page.Page{Verdict: verdict(settings, r, failed), URL: r.URL}
+	if failed == nil && r.Outcome == release.Planned {
+		shown.Status = page.Planned
+	}
+	shown.Facts = facts(settings, r)
+	if r.Diagnosis != nil && failed != nil {
+		shown.Reason, shown.Sections = page.Diagnosis(*r.Diagnosis)
+		shown.Reason = append(shown.Reason, page.Line(stateOf(r)))
+	}
+	for _, gate := range r.Gates {
+		shown.Sections = append(shown.Sections, gates.Section(imageName(r, gate.Image), &gate.Decision)...)
+	}
+	if r.Plan != nil {
+		shown.Sections = append(shown.Sections, planned(*r.Plan)...)
+	}
+	if back, found := goBack(settings, r); found && failed == nil {
+		shown.Sections = append(shown.Sections, back)
+	}
+	return shown
+}
+
+// what names what was to be deployed: its commit, or else its digest.
+func what(r deploy.Result) page.Text {
+	if r.Commit != "" {
+		return page.Line("commit", page.Commit(r.Commit))
+	}
+	return page.Line(page.Digest(r.Image.Digest))
+}
+
+// verdict is the page's sentence; empty where the error says it all.
+func verdict(settings *deploy.Settings, r deploy.Result, failed error) page.Text {
+	environment := page.Code(cmp.Or(r.Environment, settings.Environment).String())
+	switch {
+	case r.Outcome == release.RolledBack && r.Restored != nil:
+		if failed != nil {
+			return page.Line(environment, ":", what(r), "failed and was rolled back to", restored(*r.Restored))
+		}
+		return page.Line(environment, "is rolled back to", restored(*r.Restored))
+	case failed != nil && r.Diagnosis != nil:
+		return page.Line(what(r), "did not become ready in", environment)
+	case failed != nil && (r.Environment == "" || r.Commit == "" && r.Image.IsZero()):
+		return nil
+	case failed != nil:
+		return failedVerdict(failed, environment, r)
+	}
+	switch r.Outcome {
+	case release.Planned:
+		return page.Line("Plan for", environment, ":", summarize(r.Plan))
+	case release.Superseded:
+		return page.Line(environment, "runs a newer commit than", page.Commit(r.Commit), "and is left as it is")
+	case release.OutcomeHealed:
+		return page.Line("The release", page.Code(r.Release), "of", environment, "is healed")
+	case release.Unchanged:
+		if settings.RollbackFailedSmoke {
+			return page.Line(environment, "has", "nothing to roll back")
+		}
+		return page.Line(environment, "runs", what(r), "already")
+	}
+	return page.Line(environment, "runs", what(r))
+}
+
+// failedVerdict is the sentence of a deploy that failed before or beside its rollout.
+func failedVerdict(failed error, environment page.Part, r deploy.Result) page.Text {
+	switch {
+	case release.ExitCode(failed) == release.ExitInput:
+		return page.Line("deploy to", environment, ": bad input, nothing was changed")
+	case errors.Is(failed, context.Canceled):
+		return page.Line("The deploy of", what(r), "to", environment, "was stopped")
+	case r.Outcome == release.Planned:
+		return page.Line("A deploy of", what(r), "to", environment, "would fail")
+	case isRefusal(failed):
+		return page.Line(environment, "does not take", what(r))
+	}
+	return page.Line("The deploy of", what(r), "to", environment, "did not succeed")
+}
+
+func restored(past deploy.PastRevision) page.Text {
+	if past.Commit != "" {
+		return page.Line("commit", page.Commit(past.Commit))
+	}
+	return page.Line(fmt.Sprintf("revision %d", past.Revision))
+}
+
+// stateOf is the state of the cluster as a sentence; "" if the outcome says it all.
+func stateOf(r deploy.Result) string {
+	if r.State == "" || r.State == "failed" {
+		return ""
+	}
+	return strings.ToUpper(r.State[:1]) + r.State[1:] + "."
+}
+
+// facts are the rows of the table.
+func facts(settings *deploy.Settings, r deploy.Result) []page.Fact {
+	if r.Environment == "" {
+		return nil
+	}
+	facts := []page.Fact{{Name: "environment", Value: page.Text{page.Code(r.Environment.String())}}}
+	add := func(name string, parts ...page.Part) {
+		facts = append(facts, page.Fact{Name: name, Value: parts})
+	}
+	add("release", page.Code(r.Release), page.Words("in namespace"), page.Code(r.Namespace))
+	if r.Revision > 0 {
+		add("live revision", page.Words("%d", r.Revision))
+	}
+	if cluster := cmp.Or(settings.Cluster, settings.Context, r.Cluster); cluster != "" {
+		add("cluster", page.Code(cluster))
+	}
+	add("commit", page.Commit(r.Commit))
+	add("attempted digest", page.Code(r.Image.Digest.String()))
+	switch {
+	case !r.Digest.IsZero() && r.Digest == r.Image.Digest:
+		add("live digest", page.Code(r.Digest.String()), page.Mark(page.Done))
+	case !r.Digest.IsZero():
+		add("live digest", page.Code(r.Digest.String()))
+	case r.Outcome == release.Planned || r.Outcome == release.Superseded:
+		if r.Previous != nil && !r.Previous.Digest.IsZero() {
+			add("live digest", page.Code(r.Previous.Digest.String()))
+		}
+	case r.Diagnosis != nil:
+		add("live digest", page.Words("unknown: not all pods run the same"))
+	}
+	if past := r.Previous; past != nil && past.Revision != r.Revision {
+		parts := []page.Part{page.Words("revision %d", past.Revision)}
+		if past.Commit != "" {
+			parts = append(parts, page.Words(", commit"), page.Commit(past.Commit))
+		}
+		if !past.Digest.IsZero() {
+			parts = append(parts, page.Words(","), page.Digest(past.Digest))
+		}
+		name := "previous"
+		if r.Outcome == release.Planned {
+			name = "live revision"
+		}
+		add(name, parts...)
+	}
+	if r.Seconds > 0 {
+		add("ready after", page.Words("%.1f s", r.Seconds))
+	}
+	if len(r.Pods) > 0 {
+		add("pods", page.Words("%d", len(r.Pods)))
+	}
+	if r.Diagnosis == nil {
+		add("state", page.Words("%s", r.State))
+	}
+	if r.NewerRun != "" {
+		add("deployed by", page.Address(r.NewerRun))
+	}
+	if r.Healed != nil {
+		add("healed", page.Words("revision %d had been left %s", r.Healed.Revision, r.Healed.Status))
+	}
+	if !r.PlanDigest.IsZero() {
+		add("plan", page.Code(r.PlanDigest.String()))
+	}
+	return facts
+}
+
+// summarize counts the changes of a plan.
+func summarize(plan *release.Plan) string {
+	if plan == nil {
+		return "nothing is known"
+	}
+	counts := map[release.Action]int{}
+	for _, change := range plan.Changes {
+		counts[change.Action]++
+	}
+	var parts []string
+	for _, action := range []release.Action{release.ActionCreate, release.ActionChange, release.ActionDelete, release.ActionDrift} {
+		if counts[action] > 0 {
+			parts = append(parts, fmt.Sprintf("%d to %s", counts[action], action))
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing would change"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// planned shows what a deploy would change, and what stands in its way.
+func planned(plan release.Plan) (sections []page.Section) {
+	if len(plan.Problems) > 0 {
+		problems := page.Section{Title: page.Text{page.Words("The cluster would refuse it")}}
+		for _, problem := range plan.Problems {
+			problems.Lines = append(problems.Lines, page.Text{page.Words("%s", problem)})
+		}
+		sections = append(sections, problems)
+	}
+	var diff strings.Builder
+	for _, change := range plan.Changes {
+		diff.WriteString(diffOf(change))
+	}
+	if diff.Len() > 0 {
+		sections = append(sections, page.Section{Title: page.Text{page.Words("What would change in %s", page.Count(len(plan.Changes), "object"))}, Folded: true, Block: diff.String(), Syntax: "diff"})
+	}
+	if len(plan.Notes) > 0 {
+		sections = append(sections, page.Section{Title: page.Text{page.Words("%s", page.Count(len(plan.Notes), "remark"))}, Folded: true, Block: strings.Join(plan.Notes, "\n")})
+	}
+	return sections
+}
+
+// diffOf writes a change as a diff: + created, - deleted, and for a field the line before and the line after. ! is a field that somebody else has changed.
+func diffOf(change release.Change) string {
+	marks := map[release.Action]string{release.ActionCreate: "+ ", release.ActionDelete: "- ", release.ActionDrift: "! "}
+	lines := marks[change.Action] + change.Object.String() + "\n"
+	if change.Action == release.ActionChange {
+		lines = "  " + change.Object.String() + "\n"
+	}
+	for _, field := range change.Fields {
+		owner := ""
+		if field.Manager != "" {
+			owner = "  (set by " + field.Manager + ")"
+		}
+		if field.Before != "" {
+			lines += "-   " + field.Path + ": " + field.Before + owner + "\n"
+		}
+		if field.After != "" {
+			lines += "+   " + field.Path + ": " + field.After + "\n"
+		}
+	}
+	return lines
+}
+
+// goBack is the command that deploys what was live before this deploy; false if that is not known, or nothing was replaced.
+func goBack(settings *deploy.Settings, r deploy.Result) (page.Section, bool) {
+	past := r.Previous
+	if r.Outcome != release.Changed || past == nil || past.Digest.IsZero() || past.Commit == "" || past.Commit == r.Commit || len(settings.Images) > 1 {
+		return page.Section{}, false
+	}
+	command := "git switch --detach " + past.Commit.String() + "\n" + "onedigest deploy --allow-rollback"
+	flag := func(name string, values ...string) {
+		for _, value := range values {
+			if value != "" {
+				command += " \\\n  --" + name + " " + quote(value)
+			}
+		}
+	}
+	flag("environment", r.Environment.String())
+	flag("image", r.Image.Repository.At(past.Digest).String())
+	flag("proved-in", settings.ProvedIn.String())
+	if settings.ProvedIn != "" {
+		for _, key := range settings.VerifyKeys {
+			flag("verify-key", key.String())
+		}
+	}
+	flag("policy", settings.Policy)
+	flag("chart", settings.Chart)
+	flag("chart-repo", settings.ChartRepo)
+	flag("chart-version", settings.ChartVersion)
+	flag("values", settings.Values...)
+	flag("set", settings.Set...)
+	flag("set-json", settings.SetJSON...)
+	flag("release", r.Release)
+	flag("namespace", r.Namespace)
+	flag("cluster", settings.Cluster)
+	flag("region", settings.Region)
+	flag("context", settings.Context)
+	return page.Section{Title: page.Text{page.Words("Go back to commit"), page.Code(past.Commit.Short())}, Folded: true, Syntax: "sh", Block: command,
+		Lines: []page.Text{{page.Words("In a checkout of the repository, with the rights of this deploy. The release is then pinned there until a deploy unpins it.")}}}, true
+}
+
+// quote quotes a word for a shell.
+func quote(word string) string {
+	if word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@=,+%") == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// matrixPage shows the deploys of a matrix.
+func matrixPage(r deploy.Result, failed error) page.Page {
+	succeeded, commit := 0, r.Deploys[0].Commit
+	table := page.Table{Head: []string{"", "deploy", "outcome", "live digest", "ready after", "address"}}
+	var sections []page.Section
+	for _, one := range r.Deploys {
+		status := page.Done
+		if one.Error != "" {
+			status = page.Failed
+		} else {
+			succeeded++
+		}
+		if one.Commit != commit {
+			commit = ""
+		}
+		name := strings.TrimPrefix(one.Cluster+"/"+one.Namespace+"/"+one.Release, "/")
+		ready, url := page.Text{}, page.Text{}
+		if one.Seconds > 0 {
+			ready = page.Text{page.Words("%.1f s", one.Seconds)}
+		}
+		if one.URL != "" {
+			url = page.Text{page.Address(one.URL)}
+		}
+		outcome := one.Part.State(string(one.Outcome))
+		table.Rows = append(table.Rows, []page.Text{{page.Mark(status)}, {page.Code(name)}, {page.Words("%s", outcome)}, {page.Digest(one.Digest)}, ready, url})
+		why := page.Section{Title: page.Line("Why", page.Code(name), "failed")}
+		if one.Diagnosis != nil {
+			why.Lines, _ = page.Diagnosis(*one.Diagnosis)
+			why.Lines = append(why.Lines, page.Line(stateOf(one)))
+			why.Block, why.Tail = strings.Join(one.Diagnosis.Logs, "\n"), true
+		} else if one.Error != "" {
+			why.Lines = []page.Text{page.Explained(one.Error)}
+		}
+		sections = append(sections, why)
+	}
+	shown := page.Page{Verdict: page.Text{page.Words("%d of %d deploys succeeded", succeeded, len(r.Deploys)+r.Skipped)}}
+	if failed == nil && r.Outcome == release.Planned {
+		shown.Status, shown.Verdict = page.Planned, page.Text{page.Words("Plan of %s", page.Count(len(r.Deploys), "deploy"))}
+	}
+	shown.Facts = []page.Fact{{Name: "commit", Value: page.Line(page.Commit(commit))}}
+	if r.Skipped > 0 {
+		shown.Verdict = append(shown.Verdict, page.Words("; %d of later waves were not started", r.Skipped))
+	}
+	if failed != nil {
+		shown.Reason = []page.Text{{page.Words("%s failed. The others are as the table says.", page.Count(len(r.Deploys)-succeeded, "deploy"))}}
+	}
+	shown.Sections = append([]page.Section{{Table: table}}, sections...)
+	return shown
+}
+
+// isRefusal reports whether a rule says no.
+func isRefusal(err error) bool { return errors.As(err, new(*release.Refusal)) }
+
+// imageName names an image of a release that has several.
+func imageName(r deploy.Result, image release.Image) string {
+	for _, one := range r.Images {
+		if one.Image == image && len(r.Images) > 1 {
+			return cmp.Or(one.Name, image.Repository.String())
+		}
+	}
+	return ""
+}
