@@ -37,6 +37,8 @@ type Wiring[S, R any] struct {
 	Outputs       func(R) map[string]string // values by the names in Verb.Outputs; an empty value is not written
 	// Page is what the run shows on GitHub; failed is the run's error. A page without a status or a verdict gets those of the error.
 	Page func(settings *S, result R, failed error) page.Page
+	// Comment says into which comment of its pull request the page goes; nil for a verb whose pages go into none.
+	Comment func(settings *S) Comment
 }
 
 // NewCommand makes the program of a verb.
@@ -72,11 +74,15 @@ func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) (code i
 	defer run.recoverPanic(&code)
 	if err != nil {
 		spellSettings(set, err)
-		return run.fail(errors.Join(err, run.report(ctx, w.Verb, nil, page.Page{}, nil, err)))
+		return run.fail(errors.Join(err, run.report(w.Verb, nil, run.complete(page.Page{}, err, ctx.Err() != nil), nil, err)))
 	}
 	result, err := w.Run(ctx, settings, run)
 	spellSettings(set, err)
-	err = errors.Join(err, run.report(ctx, w.Verb, w.Outputs(result), w.Page(settings, result, err), result, err))
+	shown := run.complete(w.Page(settings, result, err), err, ctx.Err() != nil)
+	err = errors.Join(err, run.report(w.Verb, w.Outputs(result), shown, result, err))
+	if w.Comment != nil {
+		run.comment(ctx, w.Comment(settings), shown)
+	}
 	if err != nil {
 		return run.fail(err)
 	}

@@ -2,7 +2,6 @@ package app
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -15,7 +14,7 @@ import (
 )
 
 // report publishes the result: outputs and a page on GitHub, JSON on standard output if requested.
-func (r *RunContext) report(ctx context.Context, about setting.Verb, outputs map[string]string, shown page.Page, result any, failed error) error {
+func (r *RunContext) report(about setting.Verb, outputs map[string]string, shown page.Page, result any, failed error) error {
 	var errs []error
 	if r.json {
 		errs = append(errs, r.sink.stdout.printJSON(resultOf(result, failed)))
@@ -28,7 +27,6 @@ func (r *RunContext) report(ctx context.Context, about setting.Verb, outputs map
 			errs = append(errs, r.runner.SetOutput(output.Name, value))
 		}
 	}
-	shown = r.complete(shown, failed, ctx.Err() != nil)
 	return errors.Join(append(errs, r.runner.Summary(r.pageWriter().Markdown(shown, maxSummary)))...)
 }
 

@@ -45,6 +45,7 @@ type wiring[S, R any] struct {
 	Run           func(ctx context.Context, settings *S, run *app.RunContext) (R, error)
 	Outputs       func(R) map[string]string
 	Page          func(settings *S, result R, failed error) page.Page
+	Comment       func(settings *S) app.Comment
 }
 
 // reporter has the methods of release.Reporter, all of which talkative calls.
@@ -69,7 +70,7 @@ func TestEveryCommandOfTheRunnerIsKnown(t *testing.T) {
 	for method := range reflect.TypeFor[*github.Runner]().Methods() {
 		got = append(got, method.Name)
 	}
-	if want := []string{"Actor", "EndGroup", "Error", "Group", "Mask", "On", "RepositoryURL", "RunURL", "SetOutput", "Summary", "Warning"}; !slices.Equal(got, want) {
+	if want := []string{"Actor", "EndGroup", "Error", "Group", "Mask", "On", "PullRequest", "RepositoryURL", "RunURL", "SetOutput", "Summary", "Warning"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q: have talkative say canaries by the new ones", got, want)
 	}
 }

@@ -195,6 +195,8 @@ var floors = []floor{
 		why: "it runs programs, which send their own requests"},
 	{packages: []string{"devenv/localaws", "devenv/localaws/"}, allowed: []string{"internal/release", "internal/release/causes", "devenv/localaws", "devenv/localaws/"}, banned: []string{"helm.sh/", "k8s.io/", "sigs.k8s.io/", "github.com/sethvargo/"},
 		why: "a local AWS that imported the code under test would prove nothing"},
+	{packages: []string{"internal/github/githubtest"}, banned: heavy,
+		why: "an API for the tests of the floors above"},
 	{packages: []string{"internal/github/markdown"}, allowed: []string{"internal/text"}, banned: append([]string{"os", "net/http"}, heavy...),
 		why: "a rule about characters, for every page that GitHub shows"},
 	{packages: []string{"internal/app/page"}, allowed: []string{"internal/release", "internal/release/causes", "internal/github/markdown", "internal/text"}, banned: append([]string{"os", "net/http"}, heavy...),

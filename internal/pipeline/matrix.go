@@ -442,7 +442,7 @@ var stepSettings = map[string]map[string]string{
 	"build": named(map[string]string{"platform": "platforms"}, "repository", "context", "builder", "tags", "without-cgo", "commit", "sign-key", "legacy-signatures"),
 	"deploy": named(map[string]string{"kube-context": "context"}, "chart", "chart-repo", "chart-version", "chart-host", "schema-host", "chart-login", "chart-cache",
 		"image-alias", "image-values", "pin-text", "values", "address", "kubeconfig", "allow-work-tree-kubeconfig", "pod-security", "timeout",
-		"sign-key", "legacy-signatures", "policy", "override-reason"),
+		"sign-key", "legacy-signatures", "policy", "override-reason", "github-token"),
 	"smoke": named(map[string]string{"kube-context": "context"}, "address", "checks", "kubeconfig", "allow-work-tree-kubeconfig", "timeout", "sign-key",
 		"legacy-signatures"),
 	"promote": named(map[string]string{}, "verify-key", "sign-key", "legacy-signatures", "policy", "override-reason"),

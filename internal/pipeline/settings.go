@@ -59,6 +59,8 @@ type Settings struct {
 	AllowWorkTree bool // whether a kubeconfig may be in the work tree, or name programs and files there
 	PodSecurity   release.PodSecurity
 	Timeout       time.Duration
+	GitHubToken   string // "": none
+	Comment       bool
 	matrix.Options
 }
 
@@ -114,6 +116,10 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "3m", Value: "DURATION",
 		Help: "Time limit of each deploy and each smoke"}, setting.Duration)
 	deploy.DeclarePodSecurity(set, &s.PodSecurity)
+	setting.Var(set, &s.GitHubToken, setting.Setting{Name: "github-token", Secret: true, Fallback: "GITHUB_TOKEN", Value: "TOKEN",
+		Help: "Token to compare commits by GitHub's API, see deploy, and for comment"}, setting.Text)
+	setting.Bool(set, &s.Comment, setting.Setting{Name: "comment",
+		Help: "Show the summary in a comment of the run's pull request too; see deploy"})
 	s.Options.Declare(set, false)
 	set.Check(func() error {
 		if s.Matrix != "" {

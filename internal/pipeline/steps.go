@@ -43,7 +43,7 @@ func (s Settings) deploySettings(environment release.Environment, image release.
 			settings.Values = append(settings.Values, strings.ReplaceAll(file, "{environment}", environment.String()))
 		}
 		settings.CreateNamespace, settings.PodSecurity, settings.Timeout, settings.ClusterRef = true, s.PodSecurity, s.Timeout, s.ClusterRef()
-		settings.Address, settings.PlainHTTP = addressIn(s.Address, environment), s.PlainHTTP
+		settings.Address, settings.PlainHTTP, settings.GitHubToken = addressIn(s.Address, environment), s.PlainHTTP, s.GitHubToken
 		settings.SignKey, settings.LegacySignatures = s.SignKey, s.LegacySignatures
 		settings.Policy, settings.OverrideReason = s.Policy, s.OverrideReason
 		if before, found := release.DefaultPromotionOrder.Before(environment); found {

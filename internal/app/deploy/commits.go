@@ -37,7 +37,7 @@ type checkedOut struct {
 func newCommits(run *app.RunContext, token string) *commits {
 	run.Mask(token)
 	return &commits{process: run.Process, scratch: run.Workspace().Scratch, known: map[[2]release.Commit]compared{}, checkedOut: map[string]checkedOut{},
-		api: github.API{URL: run.Process.Getenv("GITHUB_API_URL"), Repository: run.Process.Getenv("GITHUB_REPOSITORY"), Token: token}}
+		api: run.API(token)}
 }
 
 // CheckedOut compares the commits from which files and directories are checked out with another one, by git.

@@ -40,6 +40,9 @@ import (
 func Command() app.Command {
 	command := app.NewCommand(app.Wiring[deploy.Settings, deploy.Result]{
 		Verb: deploy.Verb, Declare: (*deploy.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run, Page: Page,
+		Comment: func(s *deploy.Settings) app.Comment {
+			return app.Comment{Wanted: s.Comment, Token: s.GitHubToken, Of: []string{s.Matrix, s.Environment.String(), s.Cluster, s.Namespace, s.Release}}
+		},
 		Outputs: func(r deploy.Result) map[string]string {
 			return map[string]string{"url": r.URL, "revision": strconv.Itoa(r.Revision), "outcome": string(r.Outcome), "digest": r.Digest.String(),
 				"code": string(r.Code), "newer-run": r.NewerRun, "deploys": app.JSONOf(r.Deploys), "plan-digest": r.PlanDigest.String(), "config-commit": r.ConfigCommit.String(), "pull-request": pullRequest(r)}

@@ -98,9 +98,9 @@ func TestPages(t *testing.T) {
 	closed := decision
 	closed.Opens = false
 	closed.Lines = append([]policy.Line{{Fact: "smoked", Required: `a pass of smoke in "staging" that is at most 720h0m0s old`, Found: "a pass that is 1032h0m0s old", By: "9U6oRDPa3+dltpmXmKF/B4QIDLeFgm5h8p/1opwYejU=", Do: "run smoke in staging again"}}, decision.Lines[1])
-	deploying := func(args []string, r deploy.Result, err error) func(*testing.T, context.Context, []string) {
-		return func(t *testing.T, ctx context.Context, environ []string) {
-			run(t, ctx, environ, args, deploy.Verb, (*deploy.Settings).Declare, r, err, appdeploy.Page)
+	deploying := func(args []string, r deploy.Result, err error) func(context.Context, *testing.T, []string) {
+		return func(ctx context.Context, t *testing.T, environ []string) {
+			run(ctx, t, environ, args, deploy.Verb, (*deploy.Settings).Declare, r, err, appdeploy.Page)
 		}
 	}
 	dozen := deploy.Result{Outcome: release.Changed, Skipped: 2}
@@ -126,7 +126,7 @@ func TestPages(t *testing.T) {
 		}},
 		{Object: release.Object{Kind: "Ingress", Name: "shop"}, Action: release.ActionDelete},
 	}, Notes: []string{"replicas stay at 2, because a HorizontalPodAutoscaler sets them"}}
-	for name, show := range map[string]func(*testing.T, context.Context, []string){
+	for name, show := range map[string]func(context.Context, *testing.T, []string){
 		"deploy-success": deploying(toStaging, result(nil), nil),
 		"deploy-unchanged": deploying(toStaging, result(func(r *deploy.Result) {
 			r.Outcome, r.Seconds = release.Unchanged, 0
@@ -149,13 +149,13 @@ func TestPages(t *testing.T) {
 			r.Outcome, r.Digest, r.Revision, r.Diagnosis, r.Code, r.URL, r.Seconds, r.Previous, r.Pods = "", release.Digest{}, 0, &crash, crash.Code, "", 0, nil, nil
 			r.State = "the failed install is kept for inspection; the next deploy continues from it"
 		}), failedRollout()),
-		"deploy-cancelled": func(t *testing.T, ctx context.Context, environ []string) {
+		"deploy-cancelled": func(ctx context.Context, t *testing.T, environ []string) {
 			ctx, cancel := context.WithCancel(ctx)
 			cancel()
 			deploying(toStaging, result(func(r *deploy.Result) {
 				r.Outcome, r.Digest, r.Revision, r.URL, r.Seconds, r.Pods = "", release.Digest{}, 0, "", 0, nil
 				r.State = "revision 7 is partly applied and marked as failed, pods of revision 6 may still serve; the next deploy continues from here"
-			}), &release.Failure{What: "the deploy was stopped: revision 7 is partly applied and marked as failed", Err: context.Canceled})(t, ctx, environ)
+			}), &release.Failure{What: "the deploy was stopped: revision 7 is partly applied and marked as failed", Err: context.Canceled})(ctx, t, environ)
 		},
 		"deploy-bad-input": deploying([]string{"--environment", "Staging|`x`"}, deploy.Result{}, nil),
 		"deploy-matrix":    deploying([]string{"--matrix", "deploys.yaml", "--image", nextImage.String()}, dozen, &release.JobsError{Err: errors.Join(failedRollout(), &release.Refusal{Why: "no"}), Succeeded: true}),
@@ -163,31 +163,31 @@ func TestPages(t *testing.T) {
 			r.Outcome, r.Plan, r.URL, r.Digest, r.Pods, r.Revision, r.Seconds, r.PlanDigest = release.Planned, &plan, "", release.Digest{}, nil, 0, 0, nextImage.Digest
 			r.Gates = []deploy.ImageGate{{Image: nextImage, Decision: decision}}
 		}), nil),
-		"build-reused": func(t *testing.T, ctx context.Context, environ []string) {
-			run(t, ctx, environ, []string{"--repository", nextImage.Repository.String()}, build.Verb, (*build.Settings).Declare,
+		"build-reused": func(ctx context.Context, t *testing.T, environ []string) {
+			run(ctx, t, environ, []string{"--repository", nextImage.Repository.String()}, build.Verb, (*build.Settings).Declare,
 				build.Result{Outcome: release.Reused, Reused: true, Image: nextImage, Digest: nextImage.Digest, Commit: next, Tag: release.Tag(next), From: live}, nil, appbuild.Page)
 		},
-		"promote-success": func(t *testing.T, ctx context.Context, environ []string) {
-			run(t, ctx, environ, []string{"--image", nextImage.String(), "--to", "production"}, promote.Verb, (*promote.Settings).Declare,
+		"promote-success": func(ctx context.Context, t *testing.T, environ []string) {
+			run(ctx, t, environ, []string{"--image", nextImage.String(), "--to", "production"}, promote.Verb, (*promote.Settings).Declare,
 				promote.Result{Promoted: promote.Promoted{Outcome: release.Created, Image: nextImage, Digest: nextImage.Digest, Tag: release.Tag("production-" + next), Commit: next, Source: next, From: "staging", To: "production",
 					Proved: time.Date(2026, 11, 30, 8, 1, 52, 0, time.UTC), Gate: &decision}}, nil, apppromote.Page)
 		},
-		"smoke-failed": func(t *testing.T, ctx context.Context, environ []string) {
+		"smoke-failed": func(ctx context.Context, t *testing.T, environ []string) {
 			answers := []release.Answer{
 				{Check: "health", Address: "pod shop-1:8080", Stage: release.StageDone, Latency: 3 * time.Millisecond, Status: 200},
 				{Check: "configs", Address: "pod shop-1:8080", Stage: release.StageCheck, Status: 500, Wrong: []string{`status 500, expected 200 of "https://shop.staging.example.com/configs"`}},
 				{Check: "order | pay", Kind: release.CheckCommand, Stage: release.StageCheck, Wrong: []string{"ended with exit code 1"}, Output: "FAIL order is `unpaid`"},
 			}
-			run(t, ctx, environ, []string{"--environment", "staging", "--url", "https://shop.staging.example.com"}, smoke.Verb, (*smoke.Settings).Declare,
+			run(ctx, t, environ, []string{"--environment", "staging", "--url", "https://shop.staging.example.com"}, smoke.Verb, (*smoke.Settings).Declare,
 				smoke.Result{Verdict: release.Fail, Digest: nextImage.Digest, Report: smoke.Report{URL: "https://shop.staging.example.com", Verdict: release.Fail, Expected: next, Rounds: 9, Seconds: 15.2, Answers: answers,
 					Latencies: []smoke.Latency{{Check: "health", P50: 0.003, P95: 0.007, P99: 0.009, Requests: 18}}}},
 				&release.BadRelease{Err: errors.New("smoke failed after 9 rounds: configs: status 500, expected 200")}, appsmoke.Page)
 		},
-		"pipeline-success": func(t *testing.T, ctx context.Context, environ []string) {
-			run(t, ctx, environ, []string{"--repository", nextImage.Repository.String()}, pipeline.Verb, (*pipeline.Settings).Declare, pipelined(7), nil, apppipeline.Page)
+		"pipeline-success": func(ctx context.Context, t *testing.T, environ []string) {
+			run(ctx, t, environ, []string{"--repository", nextImage.Repository.String()}, pipeline.Verb, (*pipeline.Settings).Declare, pipelined(7), nil, apppipeline.Page)
 		},
-		"pipeline-failed": func(t *testing.T, ctx context.Context, environ []string) {
-			run(t, ctx, environ, []string{"--repository", nextImage.Repository.String()}, pipeline.Verb, (*pipeline.Settings).Declare, pipelined(2),
+		"pipeline-failed": func(ctx context.Context, t *testing.T, environ []string) {
+			run(ctx, t, environ, []string{"--repository", nextImage.Repository.String()}, pipeline.Verb, (*pipeline.Settings).Declare, pipelined(2),
 				&pipeline.StepError{Step: "deploy staging", Err: failedRollout()}, apppipeline.Page)
 		},
 	} {
@@ -197,7 +197,7 @@ func TestPages(t *testing.T) {
 			if err := os.WriteFile(summary, nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			show(t, t.Context(), []string{"GITHUB_ACTIONS=true", "GITHUB_STEP_SUMMARY=" + summary, "GITHUB_SERVER_URL=https://github.com", "GITHUB_REPOSITORY=octo/shop", "GITHUB_RUN_ID=42", "GITHUB_ACTOR=octocat",
+			show(t.Context(), t, []string{"GITHUB_ACTIONS=true", "GITHUB_STEP_SUMMARY=" + summary, "GITHUB_SERVER_URL=https://github.com", "GITHUB_REPOSITORY=octo/shop", "GITHUB_RUN_ID=42", "GITHUB_ACTOR=octocat",
 				"GITHUB_OUTPUT=" + filepath.Join(t.TempDir(), "output"), "GITHUB_SHA=" + next.String()})
 			got, err := os.ReadFile(summary)
 			if err != nil {
@@ -239,7 +239,7 @@ func pipelined(steps int) pipeline.Result {
 }
 
 // run runs a verb that ends with a result.
-func run[S, R any](t *testing.T, ctx context.Context, environ, args []string, verb setting.Verb, declare func(*S) *setting.Set, ends R, err error, shown func(*S, R, error) page.Page) {
+func run[S, R any](ctx context.Context, t *testing.T, environ, args []string, verb setting.Verb, declare func(*S) *setting.Set, ends R, err error, shown func(*S, R, error) page.Page) {
 	t.Helper()
 	second := 0
 	now := func() time.Time {

@@ -1,0 +1,83 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/apptest"
+	"github.com/onedigest/onedigest/internal/app/page"
+	"github.com/onedigest/onedigest/internal/github/githubtest"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
+)
+
+// commenting is a verb whose page is about an environment.
+func commenting(verdict string, wanted bool, fails error) app.Command {
+	return app.NewCommand(app.Wiring[struct{}, string]{
+		Verb: setting.Verb{Name: "deploy"}, Declare: func(*struct{}) *setting.Set { return new(setting.Set) }, Outputs: func(string) map[string]string { return nil },
+		Run: func(context.Context, *struct{}, *app.RunContext) (string, error) { return verdict, fails },
+		Page: func(_ *struct{}, verdict string, _ error) page.Page {
+			return page.Page{Status: page.Planned, Verdict: page.Line(verdict), Sections: []page.Section{{Block: strings.Repeat("a log\n", 100_000)}}}
+		},
+		Comment: func(*struct{}) app.Comment {
+			return app.Comment{Wanted: wanted, Token: githubtest.Token, Of: []string{"staging", "", "shop"}}
+		},
+	})
+}
+
+// TestCommentOfAPullRequest: one comment that each run edits, none of another event or if none is wanted, and a warning that names the permission.
+func TestCommentOfAPullRequest(t *testing.T) {
+	t.Parallel()
+	server := githubtest.Start(t)
+	event := func(payload string) string {
+		file := filepath.Join(t.TempDir(), "event.json")
+		if err := os.WriteFile(file, []byte(payload), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	pull := event(`{"number":7,"pull_request":{}}`)
+	run := func(command app.Command, event string) (int, string) {
+		environ, _ := apptest.InJob(t, append(server.Environ(), "GITHUB_EVENT_PATH="+event))
+		environ = slices.DeleteFunc(environ, func(pair string) bool { return strings.HasPrefix(pair, "GITHUB_OUTPUT=") })
+		var stdout bytes.Buffer
+		code := command.Run(t.Context(), app.Process{Environ: environ, Dir: t.TempDir(), Stdout: &stdout, Stderr: &stdout, Now: time.Now})
+		shown, token := strings.ReplaceAll(stdout.String(), "::add-mask::"+githubtest.Token, ""), githubtest.Token
+		if strings.Contains(shown, token) {
+			t.Errorf("the token is in %s", shown)
+		}
+		return code, shown
+	}
+	for i, test := range []struct {
+		command app.Command
+		event   string
+		want    string
+		code    int
+	}{
+		{commenting("the first plan", true, nil), pull, "wrote a comment of pull request #7", release.ExitDone},
+		{commenting("the second plan", true, &release.Failure{What: "it would fail"}), pull, "edited the comment of pull request #7", release.ExitFailed},
+		{commenting("the third plan", true, nil), event(`{"after":"x"}`), "this run is of no pull request", release.ExitDone},
+		{commenting("the fourth plan", false, nil), pull, "", release.ExitDone},
+	} {
+		if code, shown := run(test.command, test.event); code != test.code || !strings.Contains(shown, test.want) {
+			t.Errorf("run %d: ended with %d: %s", i+1, code, shown)
+		}
+	}
+	comments := server.Comments()
+	if len(comments) != 1 || !strings.HasPrefix(comments[0].Body, "<!-- onedigest: deploy staging shop -->\n## ❌ The second plan\n") || !strings.Contains(comments[0].Body, "> it would fail\n") {
+		t.Errorf("got %d comments: %.2000s", len(comments), fmt.Sprint(comments))
+	}
+	server.Deny(http.MethodPost, http.MethodPatch)
+	if code, shown := run(commenting("the fifth plan", true, nil), pull); code != release.ExitDone || !strings.Contains(shown, "::warning") || !strings.Contains(shown, "pull-requests: write") {
+		t.Errorf("ended with %d: %s", code, shown)
+	}
+}

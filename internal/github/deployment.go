@@ -1,0 +1,82 @@
+package github
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
+)
+
+// DeploymentState is the state of a deployment on GitHub.
+type DeploymentState string
+
+// The states that are used.
+const (
+	DeploymentInProgress DeploymentState = "in_progress"
+	DeploymentSuccess    DeploymentState = "success"
+	DeploymentFailure    DeploymentState = "failure"
+	DeploymentError      DeploymentState = "error" // it was stopped, or its end is not known
+)
+
+// Deployment is what GitHub shows of a deploy.
+type Deployment struct {
+	Commit      release.Commit
+	Environment string // GitHub's name
+	Digest      release.Digest
+	Production  bool
+}
+
+// DeploymentStatus is how far a deploy has come.
+type DeploymentStatus struct {
+	State       DeploymentState
+	Description string // one line
+	URL         string // address of the service, "" if it has none
+	Log         string // address of the run
+}
+
+// maxDescription is GitHub's limit, in characters.
+const maxDescription = 140
+
+// CreateDeployment creates a deployment of a commit, which GitHub neither merges nor holds until its checks have passed, and returns its ID. The error is a
+// *DeniedError if the token may not, for which it needs the permission deployments: write.
+// Source: https://docs.github.com/en/rest/deployments/deployments#create-a-deployment.
+func (a API) CreateDeployment(ctx context.Context, d Deployment) (int64, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", maxAPITime))
+	defer cancel()
+	address, err := a.address("", "deployments")
+	if err != nil {
+		return 0, err
+	}
+	var created struct {
+		ID int64 `json:"id"`
+	}
+	err = a.call(ctx, http.MethodPost, address, map[string]any{
+		"ref": d.Commit.String(), "environment": d.Environment, "auto_merge": false, "required_contexts": []string{}, "production_environment": d.Production,
+		"description": d.Digest.Short(), "payload": map[string]string{"digest": d.Digest.String()},
+	}, &created, maxComments)
+	if err == nil && created.ID == 0 {
+		err = fmt.Errorf("the answer names no deployment")
+	}
+	return created.ID, err
+}
+
+// SetDeployment adds a status to a deployment. Success makes GitHub call earlier deployments to the environment inactive.
+// Source: https://docs.github.com/en/rest/deployments/statuses#create-a-deployment-status.
+func (a API) SetDeployment(ctx context.Context, id int64, status DeploymentStatus) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", maxAPITime))
+	defer cancel()
+	address, err := a.address("", "deployments", strconv.FormatInt(id, 10), "statuses")
+	if err != nil {
+		return err
+	}
+	body := map[string]any{"state": status.State, "description": truncate(text.Line(status.Description, text.NoLimit), maxDescription)}
+	for name, value := range map[string]string{"environment_url": status.URL, "log_url": status.Log} {
+		if value != "" {
+			body[name] = value
+		}
+	}
+	return a.call(ctx, http.MethodPost, address, body, new(struct{}), maxComments)
+}
