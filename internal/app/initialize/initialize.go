@@ -21,12 +21,7 @@ func Command(version string) app.Command {
 			return Run(ctx, settings, run, version)
 		},
 		Outputs: func(r initialize.Result) map[string]string { return map[string]string{"files": app.JSONOf(r.Files)} },
-		Summary: func(r initialize.Result) (rows []app.Row) {
-			for _, file := range r.Files {
-				rows = append(rows, app.Row{file.Path, string(file.State)})
-			}
-			return rows
-		},
+		Page:    Page,
 	})
 }
 
