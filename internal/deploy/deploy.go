@@ -121,6 +121,22 @@ func (r request) run(ctx context.Context, began time.Time) (Result, error) {
 	if err := r.recordOverrides(waiting); err != nil {
 		return result, err
 	}
+	ended := r.announce(ctx, r.deployment.Commit, r.settings.Image)
+	result, err = r.change(ctx, leaseCtx, began, order, result)
+	ended(result, err)
+	return result, err
+}
+
+// announce tells others that the release is about to be changed; ended tells them the result.
+func (r request) announce(ctx context.Context, commit release.Commit, image release.Image) (ended func(Result, error)) {
+	if r.Announcer == nil {
+		return func(Result, error) {}
+	}
+	return r.Announcer.Begin(ctx, commit, image)
+}
+
+// change applies the release and watches it, and rolls back what fails.
+func (r request) change(ctx, leaseCtx context.Context, began time.Time, order order, result Result) (Result, error) {
 	budget := splitTimeout(r.settings, r.settings.Timeout-time.Since(began))
 	target := r.checkRollback(leaseCtx, budget, order.revisions)
 	rolledOut, err := r.rollout(leaseCtx, budget)
@@ -134,7 +150,7 @@ func (r request) run(ctx context.Context, began time.Time) (Result, error) {
 		r.info(result.State)
 		return result, err
 	}
-	if err := r.changePin(leaseCtx, lease, order); err != nil {
+	if err := r.changePin(leaseCtx, r.lease, order); err != nil {
 		result.State = fmt.Sprintf("revision %d is live and ready, but its release's pin could not be changed", rolledOut.applied.Revision)
 		r.info(result.State)
 		return result, err

@@ -29,6 +29,13 @@ type Deps struct {
 	Policy      policy.Policy
 	Reporter    release.Reporter
 	Holder      release.Holder // this run, as its Lease names it
+	Announcer   Announcer      // nil: nobody is told
+}
+
+// Announcer tells others, such as GitHub, of a deploy. What it cannot tell does not fail the deploy.
+type Announcer interface {
+	// Begin is called when every check has passed and the release is about to be changed; ended is then called once.
+	Begin(ctx context.Context, commit release.Commit, image release.Image) (ended func(result Result, failed error))
 }
 
 // Workspace is the work tree, the only part of the disk that the verb may read.

@@ -83,6 +83,9 @@ func (r request) rollBackFrom(leaseCtx context.Context, live release.Revision, r
 		const unchecked = "its answers were not checked again: run smoke"
 		result.State += "; " + unchecked
 		r.Reporter.Infof("%s", unchecked)
+		if len(failed.target.Images) > 0 {
+			r.announce(leaseCtx, failed.target.Commit, failed.target.Images[0])(result, nil)
+		}
 	}
 	return result, err
 }

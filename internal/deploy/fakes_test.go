@@ -74,6 +74,7 @@ type fakes struct {
 	endpoints    []release.Object              // that the chart renders; a Service named as the release if nil
 	leading      []release.Object              // those that lead to pods of the main image
 	noURL        bool                          // the cluster knows of no address outside
+	announcer    deploy.Announcer              // nil: nobody is told
 	addrErr      error                         // of waiting for the address
 	podsErr      error                         // of asking what the pods run
 	got          release.Deployment
@@ -522,7 +523,7 @@ func (n recorder) Group(title string) func() { n.tell("> " + title); return func
 
 func (s *fakes) deps(reporter release.Reporter) deploy.Deps {
 	return deploy.Deps{Workspace: s, Charts: s, Plans: plans{s}, Registry: s, Gate: s, Policy: s.policy, Chart: chart{s}, Cluster: cluster{s}, Commits: s, SmokeRunner: smokeRunner{s}, Reporter: reporter,
-		Holder: release.Holder{Run: "1", URL: "https://example.com/run/1", Actor: cmp.Or(s.actor, "a person")}}
+		Holder: release.Holder{Run: "1", URL: "https://example.com/run/1", Actor: cmp.Or(s.actor, "a person")}, Announcer: s.announcer}
 }
 
 func settings(t *testing.T, flags ...string) deploy.Settings {

@@ -65,6 +65,7 @@ type Settings struct {
 	LeaseDuration       time.Duration
 	GitHubToken         string // "": none
 	Comment             bool
+	GitHubDeployment    bool
 	matrix.Options
 }
 
@@ -200,6 +201,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Token to compare commits by GitHub's API where the checkout's history ends too soon, for which it needs contents: read, and for comment"}, setting.Text)
 	setting.Bool(set, &s.Comment, setting.Setting{Name: "comment",
 		Help: "Show the summary, such as a plan, in a comment of the run's pull request too; later runs about the same environment and release edit it in place. The job needs pull-requests: write"})
+	setting.Bool(set, &s.GitHubDeployment, setting.Setting{Name: "github-deployment",
+		Help: "Record the deploy as a deployment on GitHub, with its outcome, the service's address and the run. For a job without environment, which is one already. The job needs deployments: write"})
 	s.Options.Declare(set, true)
 	set.Check(s.setDefaults)
 	set.Check(s.checkJobTimeout)

@@ -87,6 +87,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		return deploy.Result{}, release.BadSetting("plan-digest", "is missing: on GitHub, the plan comes as an artifact, which other jobs of the run can replace",
 			"give the output plan-digest of the dry run whose plan was approved")
 	}
+	isMatrix := settings.Matrix != ""
 	warnings := new(gates.Warnings)
 	newDeps := func(settings deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
 		run.CollectAssignments(append(settings.Set[:len(settings.Set):len(settings.Set)], settings.SetJSON...)...)
@@ -118,6 +119,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 			Facts: facts, ClusterName: clusterName(settings.ClusterRef, connection.cluster.Host), Origin: run.Origin(),
 			Workspace: run.Workspace(), Charts: charts, Plans: plans{run}, Registry: registry, Gate: gate, Policy: rules, Chart: loadingSchemas(ctx, connection.helm.In(settings.Namespace), charts), Cluster: connection.cluster,
 			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, verdicts, verdictSigner, smokePatience}, Holder: holder(run), Secrets: secrets,
+			Announcer: newAnnouncer(run, reporter, settings, isMatrix),
 		}
 		if settings.GitOps.GitOps() {
 			return repositories.through(ctx, settings, deps, connection)

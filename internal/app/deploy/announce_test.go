@@ -1,0 +1,90 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/github/githubtest"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
+
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/text"
+)
+
+// told is a reporter that keeps what it is told.
+type told struct {
+	releasetest.DiscardReporter
+	lines *[]string
+}
+
+func (r told) Infof(format string, args ...any) {
+	*r.lines = append(*r.lines, fmt.Sprintf(format, args...))
+}
+func (r told) Warnf(format string, args ...any) {
+	*r.lines = append(*r.lines, "warning: "+fmt.Sprintf(format, args...))
+}
+
+// TestDeploymentsOnGitHub: the state by the outcome, with the service's address, also when the run is stopped; what may not be recorded is a warning that names the permission.
+func TestDeploymentsOnGitHub(t *testing.T) {
+	t.Parallel()
+	image, err := release.ParseImage("localhost:5000/team/shop@sha256:" + strings.Repeat("a", 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, lines := githubtest.Start(t), []string{}
+	run := &app.RunContext{Process: app.Process{Environ: append(server.Environ(), "GITHUB_ACTIONS=true")}, Reporter: told{lines: &lines}, Secrets: new(text.Secrets)}
+	settings := deploy.Settings{Environment: "staging", Release: "shop", GitHubDeployment: true, GitHubToken: githubtest.Token}
+	settings.Context = "eu"
+	for _, end := range []struct {
+		result deploy.Result
+		failed error
+		stop   bool
+	}{
+		{deploy.Result{Outcome: release.Changed, Image: image, URL: "https://shop.example.com"}, nil, false},
+		{deploy.Result{Outcome: release.RolledBack, Code: causes.CrashLoop}, &release.Failure{What: "x"}, false},
+		{deploy.Result{}, release.NewFault("cluster", "", errors.New("gone"), "watching"), false},
+		{deploy.Result{State: "revision 7 is partly applied"}, &release.Failure{What: "the deploy was stopped"}, true},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := newAnnouncer(run, run.Reporter, settings, end.stop).Begin(ctx, releasetest.Commit, image)
+		if end.stop {
+			cancel()
+		}
+		ended(end.result, end.failed)
+		cancel()
+	}
+	var got []string
+	for _, one := range server.Deployments() {
+		line := fmt.Sprint(one.Request["environment"], " ", one.Request["production_environment"])
+		for _, status := range one.Statuses {
+			line += fmt.Sprintf("; %v %v %v", status["state"], status["description"], status["environment_url"])
+		}
+		got = append(got, line)
+	}
+	want := []string{
+		"staging false; in_progress  <nil>; success changed sha256:aaaaaaaaaaaa https://shop.example.com",
+		"staging false; in_progress  <nil>; failure rolled-back: OD-103 the container keeps crashing <nil>",
+		"staging false; in_progress  <nil>; error cluster: watching: gone <nil>",
+		"staging/eu/shop false; in_progress  <nil>; error revision 7 is partly applied <nil>",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	server.Deny(http.MethodPost)
+	newAnnouncer(run, run.Reporter, settings, false).Begin(t.Context(), releasetest.Commit, image)(deploy.Result{}, nil)
+	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "warning: ") || !strings.Contains(last, "deployments: write") {
+		t.Errorf("told %q", last)
+	}
+	settings.GitHubDeployment = false
+	if newAnnouncer(run, run.Reporter, settings, false) != nil {
+		t.Error("a deployment that nobody wants is recorded")
+	}
+}
