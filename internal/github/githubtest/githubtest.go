@@ -45,7 +45,6 @@ type Server struct {
 	denied      string // methods that the token may not use: "POST PATCH"
 	comments    []*Comment
 	deployments []*Deployment
-	requests    []string
 }
 
 // Start starts a server for the test.
@@ -108,13 +107,6 @@ func (s *Server) Deployments() (all []Deployment) {
 	return all
 }
 
-// Requests returns what was asked, as "METHOD PATH?QUERY".
-func (s *Server) Requests() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]string(nil), s.requests...)
-}
-
 // route is a request that the server knows.
 type route struct {
 	method  string
@@ -142,7 +134,6 @@ func pattern(path string) *regexp.Regexp { return regexp.MustCompile("^" + path 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.requests = append(s.requests, r.Method+" "+r.URL.RequestURI())
 	for name, want := range map[string]string{"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28", "Authorization": "Bearer " + Token} {
 		if got := r.Header.Get(name); got != want {
 			s.t.Errorf("%s %s: header %s is %q, want %q", r.Method, r.URL.Path, name, got, want)
