@@ -168,6 +168,9 @@ func facts(settings *deploy.Settings, r deploy.Result) []page.Fact {
 	if r.Healed != nil {
 		add("healed", page.Words("revision %d had been left %s", r.Healed.Revision, r.Healed.Status))
 	}
+	if r.ConfigCommit != "" {
+		add("configuration commit", page.Code(r.ConfigCommit.String()))
+	}
 	if !r.PlanDigest.IsZero() {
 		add("plan", page.Code(r.PlanDigest.String()))
 	}
