@@ -17,6 +17,7 @@ import (
 	"github.com/onedigest/onedigest/internal/deploy/via"
 	"github.com/onedigest/onedigest/internal/git/configrepo"
 	"github.com/onedigest/onedigest/internal/github"
+	"github.com/onedigest/onedigest/internal/github/markdown"
 	"github.com/onedigest/onedigest/internal/gitops"
 	"github.com/onedigest/onedigest/internal/kube/argocd"
 	"github.com/onedigest/onedigest/internal/release"
@@ -138,7 +139,7 @@ type pulls struct {
 func (p pulls) Open(ctx context.Context, base, head, title string, lines []string) (string, error) {
 	var body strings.Builder
 	for _, line := range lines {
-		body.WriteString("- " + github.EscapeMarkdown(p.run.Secrets.Redact(line)) + "\n")
+		body.WriteString("- " + markdown.Words(p.run.Secrets.Redact(line)) + "\n")
 	}
 	page, err := p.api.OpenPullRequest(ctx, github.PullRequest{Base: base, Head: head, Title: p.run.Secrets.Redact(title), Body: body.String()})
 	if err != nil {
