@@ -206,6 +206,21 @@ func CheckFiles(ctx context.Context, deploys []Settings, deps Deps) error {
 	return nil
 }
 
+// AppliedKinds returns the kinds of the objects that a deploy would apply, as its chart renders for the cluster, and changes nothing. The images need not exist. Of
+// deps it uses Workspace, Charts, Chart, Secrets and Reporter. The errors are those of a deploy before it changes anything.
+func AppliedKinds(ctx context.Context, settings Settings, deps Deps) ([]release.AppliedKind, error) {
+	deps.Facts = nil // the digest of the values is not needed
+	r, err := resolvePaths(ctx, settings, deps)
+	if err != nil {
+		return nil, err
+	}
+	if r.deployment.SecretValues, err = r.readSecrets(ctx); err != nil {
+		return nil, err
+	}
+	rendering, err := r.Chart.Render(ctx, r.deployment)
+	return rendering.Kinds, err
+}
+
 // checkValues checks the chart with its values, those of stores of secrets included.
 func (r request) checkValues(ctx context.Context) (err error) {
 	if r.deployment.SecretValues, err = r.readSecrets(ctx); err != nil {

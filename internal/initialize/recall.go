@@ -1,7 +1,6 @@
 package initialize
 
 import (
-	"encoding/json"
 	"io/fs"
 	"maps"
 	"path"
@@ -13,27 +12,6 @@ import (
 	"github.com/onedigest/onedigest/internal/setting"
 	"go.yaml.in/yaml/v3"
 )
-
-// environmentJSON is an entry of the input environments of pipeline.yaml.
-type environmentJSON struct {
-	Name      string `json:"name"`
-	Cluster   string `json:"cluster,omitempty"`
-	Role      string `json:"role,omitempty"`
-	Values    string `json:"values,omitempty"`
-	SignKey   string `json:"sign-key,omitempty"`
-	VerifyKey string `json:"verify-key,omitempty"`
-}
-
-// serviceJSON is an entry of its input services.
-type serviceJSON struct {
-	Paths      []string `json:"paths,omitempty"`
-	Context    string   `json:"context,omitempty"`
-	Builder    string   `json:"builder,omitempty"`
-	Main       string   `json:"main,omitempty"`
-	Dockerfile string   `json:"dockerfile,omitempty"`
-	Chart      string   `json:"chart,omitempty"`
-	Checks     string   `json:"checks,omitempty"`
-}
 
 // byPolicy is the verify-key that leaves it to the file of rules what an environment requires.
 const byPolicy = "policy"
@@ -58,8 +36,7 @@ func (s *Settings) recall(caller *survey.Caller) {
 	for _, name := range []string{"repository", "role", "region", "runner", "build-runner"} {
 		put(name, caller.With[name])
 	}
-	var environments []environmentJSON
-	_ = json.Unmarshal([]byte(caller.With["environments"]), &environments) // none if an expression is in it
+	environments, _ := caller.Environments()
 	var names, clusters, roles, keys []string
 	for _, one := range environments {
 		names = append(names, one.Name)
@@ -86,8 +63,8 @@ func (s *Settings) recall(caller *survey.Caller) {
 
 // recallServices recalls what is built.
 func (s *Settings) recallServices(caller *survey.Caller, put func(name string, texts ...string)) {
-	var services map[string]serviceJSON
-	if json.Unmarshal([]byte(caller.With["services"]), &services) != nil {
+	services, known := caller.Services()
+	if !known || len(services) == 0 {
 		put("context", caller.With["context"])
 		put("builder", strings.Replace(caller.With["builder"], "auto", "", 1))
 		put("main", caller.With["main"])

@@ -98,7 +98,7 @@ func (p plan) environmentLines() []string {
 		if p.services[0].name != "" {
 			values = valuesFile(service{name: "{0}"}, e.name)
 		}
-		entry := environmentJSON{Name: e.name, Cluster: e.cluster, Role: e.role, Values: values, SignKey: e.signKey}
+		entry := survey.CalledEnvironment{Name: e.name, Cluster: e.cluster, Role: e.role, Values: values, SignKey: e.signKey}
 		if p.policy && i < len(p.environments)-1 {
 			entry.VerifyKey = byPolicy
 		}
@@ -138,8 +138,8 @@ func spaced(value any) string {
 }
 
 // json returns what pipeline.yaml is told of a service. What it finds out by itself is left out.
-func (s service) json() serviceJSON {
-	entry := serviceJSON{Checks: checksFile(s), Dockerfile: s.dockerfile}
+func (s service) json() survey.CalledService {
+	entry := survey.CalledService{Checks: checksFile(s), Dockerfile: s.dockerfile}
 	if s.context != "." {
 		entry.Context = s.context
 	}

@@ -108,6 +108,59 @@ func (c *Client) CheckPermissions(ctx context.Context, namespace string, wanted 
 	return nil, &release.Fault{Side: Side, Err: err, Do: "ask a cluster administrator for the Role in docs/rbac"}
 }
 
+// Missing returns those of the permissions that this user lacks in a namespace, each with the verbs that are denied. asked is false if the cluster does not let the user
+// ask: none is known then. The errors are those of Check.
+func (c *Client) Missing(ctx context.Context, namespace string, wanted []release.Permission) (missing []release.Permission, asked bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	question := &authorization.SelfSubjectAccessReview{Spec: authorization.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorization.ResourceAttributes{Namespace: namespace, Verb: "list", Resource: "pods"}}}
+	_, err = c.accessReviews().Create(ctx, question, meta.CreateOptions{})
+	if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
+		return nil, false, nil
+	}
+	var reviews [][]reviewed
+	if err == nil {
+		reviews, err = c.review(ctx, namespace, wanted)
+	}
+	if err == nil {
+		err = c.reviewNames(ctx, namespace, wanted, reviews)
+	}
+	if err != nil {
+		return nil, true, c.Fault(ctx, err, "checking permissions in namespace %q", namespace)
+	}
+	for i, permission := range wanted {
+		permission.Verbs = nil
+		for _, status := range reviews[i] {
+			if !status.Allowed {
+				permission.Verbs = append(permission.Verbs, status.verb)
+			}
+		}
+		if len(permission.Verbs) > 0 {
+			missing = append(missing, permission)
+		}
+	}
+	return missing, true, nil
+}
+
+// HasNamespace reports whether a namespace exists; known is false if this user may not read it. The error is that of Check.
+func (c *Client) HasNamespace(ctx context.Context, namespace string) (exists, known bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	_, err = c.namespaces().Get(ctx, namespace, meta.GetOptions{})
+	switch {
+	case apierrors.IsForbidden(err):
+		return false, false, nil
+	case apierrors.IsNotFound(err):
+		return false, true, nil
+	case err != nil:
+		return false, false, c.Fault(ctx, err, "reading namespace %q", namespace)
+	}
+	return true, true, nil
+}
+
+// CreateNamespacePermission is the rule that creating a namespace needs.
+func CreateNamespacePermission() release.Permission { return namespacePermission }
+
 // otherScope returns where a permission is needed, if not in the namespace of the message.
 func otherScope(permission release.Permission, namespace string) string {
 	switch {

@@ -179,6 +179,21 @@ func (r *Role) GetIdentityToken() ([]byte, error) {
 	return []byte(token), nil
 }
 
+// Subject returns the subject of the job's identity token for an audience. Of the options it uses Environ, Audience, Secrets and Mask.
+func Subject(options Options) (string, error) {
+	if options.Audience == "" {
+		options.Audience = DefaultAudience
+	}
+	r := &Role{options: options, environ: options.Environ}
+	if _, err := r.GetIdentityToken(); err != nil {
+		return "", err
+	}
+	return text.Line(r.claims.Subject, maxSubject), nil
+}
+
+// maxSubject is how much of a subject is shown, in bytes.
+const maxSubject = 512
+
 // hide keeps a secret out of everything that is shown from now on.
 func (r *Role) hide(secret string) {
 	if r.options.Mask != nil {

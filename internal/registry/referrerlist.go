@@ -406,3 +406,20 @@ func (l *ReferrerList) readBatch(ctx context.Context, digests []release.Digest, 
 	}
 	return nil
 }
+
+// HasReferrersAPI reports whether the registry of a repository lists what is attached to an image (OCI distribution-spec 1.1). It asks about a digest that no
+// image has.
+func (c *Client) HasReferrersAPI(ctx context.Context, repo release.Repository) (bool, error) {
+	r, err := c.open(sideRegistry, repo, false)
+	if err != nil {
+		return false, err
+	}
+	_, err = r.listByAPI(ctx, digestOf(nil), nil, newAllowance())
+	switch {
+	case errors.Is(err, errNoAPI):
+		return false, nil
+	case err != nil:
+		return false, r.fault(err, fmt.Sprintf("asking what is attached to an image of %q", repo))
+	}
+	return true, nil
+}

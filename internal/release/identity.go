@@ -115,3 +115,10 @@ func ParseRoleARN(text string) (RoleARN, error) {
 	}
 	return RoleARN{Partition: parts[1], Account: parts[2]}, nil
 }
+
+// RepositorySettings are settings of a registry's repository.
+type RepositorySettings struct {
+	Exists    bool
+	Immutable bool     // a tag that names an image keeps naming it
+	Except    []string // patterns of tags for which the opposite holds
+}

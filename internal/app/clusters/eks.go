@@ -49,3 +49,16 @@ func configureEKS(ctx context.Context, run *app.RunContext, ref setting.ClusterR
 		return token, expires, err
 	}), nil
 }
+
+// Caller returns who the run's AWS credentials are.
+func Caller(ctx context.Context, run *app.RunContext, region string) (release.Caller, error) {
+	role, err := roles.Credentials(ctx, run)
+	if err != nil {
+		return release.Caller{}, err
+	}
+	cloud, err := eks.New(ctx, eks.Options{Environ: run.Process.Getenv, Credentials: role, Region: region, Secrets: run.Secrets, WorkTree: run.WorkTree()})
+	if err != nil {
+		return release.Caller{}, err
+	}
+	return cloud.Caller(ctx)
+}

@@ -188,6 +188,28 @@ func CheckFiles(ctx context.Context, deploys []deploy.Settings, run *app.RunCont
 		SmokeRunner: smokeRunner{run: run}, Policy: rules})
 }
 
+// AppliedKinds returns the kinds of the objects that a deploy would apply to its cluster, and changes nothing. The images need not exist.
+func AppliedKinds(ctx context.Context, settings deploy.Settings, run *app.RunContext) ([]release.AppliedKind, error) {
+	connection, err := newConnections(run).connect(ctx, settings)
+	if err != nil {
+		return nil, err
+	}
+	registry, err := images.New(ctx, run, settings.PlainHTTP...)
+	if err != nil {
+		return nil, err
+	}
+	charts, removeCharts, err := newCharts(run, &settings, registry)
+	if err != nil {
+		return nil, err
+	}
+	defer removeCharts()
+	secrets, err := newSecrets(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	return deploy.AppliedKinds(ctx, settings, deploy.Deps{Workspace: run.Workspace(), Charts: charts, Chart: loadingSchemas(ctx, connection.helm.In(settings.Namespace), charts), Secrets: secrets, Reporter: run.Reporter})
+}
+
 // loadingSchemas returns a client that reads with charts what charts' schemas refer to.
 func loadingSchemas(ctx context.Context, client *helm.Client, charts *source.Finder) *helm.Client {
 	return client.LoadingSchemas(func(address string) ([]byte, error) { return charts.Schema(ctx, address) })

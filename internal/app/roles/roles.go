@@ -6,7 +6,9 @@ import (
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/awsx"
+	"github.com/onedigest/onedigest/internal/idtoken"
 	"github.com/onedigest/onedigest/internal/oidc"
+	"github.com/onedigest/onedigest/internal/release"
 )
 
 // Credentials returns the credentials of the run's role; nil if it was given none, so that those of the environment are used. The first call
@@ -31,4 +33,16 @@ func Credentials(ctx context.Context, run *app.RunContext) (awsx.Credentials, er
 	}
 	credentials, _ := assumed.(awsx.Credentials)
 	return credentials, nil
+}
+
+// Subject returns the subject of the job's identity token. A job without the permission to ask for one is a *release.InputError, and so is a run outside of a job.
+func Subject(run *app.RunContext) (string, error) {
+	if !idtoken.Allowed(run.Process.Getenv) {
+		return "", release.BadInput("the job", "it may not ask for an identity token", "add `id-token: write` to the job's permissions; a pull request from a fork never has it")
+	}
+	options := oidc.Options{Environ: run.Process.Getenv, Secrets: run.Secrets, Mask: run.Mask}
+	if run.Role != nil {
+		options.Audience = run.Role.Audience
+	}
+	return oidc.Subject(options)
 }

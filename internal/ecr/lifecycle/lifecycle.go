@@ -198,3 +198,13 @@ func matches(pattern, tag string) bool {
 	}
 	return found && strings.HasSuffix(rest, parts[len(parts)-1])
 }
+
+// Rule returns the priority of the rule that removes, some day, images that are in use and have a tag; false if no rule does.
+func (p Policy) Rule(tag string) (priority int, found bool) {
+	for _, rule := range p.rules {
+		if rule.Selection.StorageClass == classStandard && rule.Selection.selects([]string{tag}) {
+			return rule.Priority, true
+		}
+	}
+	return 0, false
+}

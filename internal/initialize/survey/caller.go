@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"encoding/json"
 	"io/fs"
 	"path"
 	"regexp"
@@ -11,10 +12,60 @@ import (
 
 // Caller is a workflow of the repository that calls pipeline.yaml when a branch is pushed.
 type Caller struct {
-	File   string
-	Pin    string // commit or tag of the release that it calls
-	Branch string
-	With   map[string]string
+	File        string
+	Pin         string // commit or tag of the release that it calls
+	Branch      string
+	With        map[string]string
+	Permissions map[string]string // of the calling job
+	Concurrency bool              // the workflow or the job has a concurrency group
+}
+
+// CalledEnvironment is an entry of the input environments of pipeline.yaml.
+type CalledEnvironment struct {
+	Name      string `json:"name"`
+	Cluster   string `json:"cluster,omitempty"`
+	Region    string `json:"region,omitempty"`
+	Role      string `json:"role,omitempty"`
+	Values    string `json:"values,omitempty"`
+	Checks    string `json:"checks,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	SignKey   string `json:"sign-key,omitempty"`
+	VerifyKey string `json:"verify-key,omitempty"`
+}
+
+// CalledService is an entry of its input services.
+type CalledService struct {
+	Paths      []string `json:"paths,omitempty"`
+	Context    string   `json:"context,omitempty"`
+	Builder    string   `json:"builder,omitempty"`
+	Main       string   `json:"main,omitempty"`
+	Dockerfile string   `json:"dockerfile,omitempty"`
+	Repository string   `json:"repository,omitempty"`
+	Release    string   `json:"release,omitempty"`
+	Chart      string   `json:"chart,omitempty"`
+	Values     string   `json:"values,omitempty"`
+	Checks     string   `json:"checks,omitempty"`
+}
+
+// Environments returns the environments; false if they are not known, because an expression is among them.
+func (c Caller) Environments() (all []CalledEnvironment, known bool) {
+	return all, json.Unmarshal([]byte(c.With["environments"]), &all) == nil
+}
+
+// Services returns the services, none if the repository has one without a name; false if they are not known.
+func (c Caller) Services() (all map[string]CalledService, known bool) {
+	if c.With["services"] == "" {
+		return nil, true
+	}
+	return all, json.Unmarshal([]byte(c.With["services"]), &all) == nil
+}
+
+// Given returns an input, "" if it is an expression.
+func (c Caller) Given(input string) string {
+	if strings.Contains(c.With[input], "${{") {
+		return ""
+	}
+	return c.With[input]
 }
 
 const pipelineWorkflow = "onedigest/onedigest/.github/workflows/pipeline.yaml@"
@@ -27,10 +78,14 @@ func caller(tree fs.FS, files []string) *Caller {
 			continue
 		}
 		var workflow struct {
-			On   yaml.Node
-			Jobs map[string]struct {
-				Uses string
-				With map[string]string
+			On          yaml.Node
+			Permissions yaml.Node
+			Concurrency yaml.Node
+			Jobs        map[string]struct {
+				Uses        string
+				With        map[string]string
+				Permissions yaml.Node
+				Concurrency yaml.Node
 			}
 		}
 		if err := yaml.Unmarshal([]byte(content), &workflow); err != nil {
@@ -43,16 +98,35 @@ func caller(tree fs.FS, files []string) *Caller {
 			continue
 		}
 		for _, job := range workflow.Jobs {
-			if pin, calls := strings.CutPrefix(job.Uses, pipelineWorkflow); calls {
-				found := &Caller{File: name, Pin: pin, With: job.With}
-				if len(on.Push.Branches) == 1 {
-					found.Branch = on.Push.Branches[0]
-				}
-				return found
+			pin, calls := strings.CutPrefix(job.Uses, pipelineWorkflow)
+			if !calls {
+				continue
 			}
+			found := &Caller{File: name, Pin: pin, With: job.With, Concurrency: !workflow.Concurrency.IsZero() || !job.Concurrency.IsZero()}
+			if found.Permissions = permissions(job.Permissions); job.Permissions.IsZero() {
+				found.Permissions = permissions(workflow.Permissions)
+			}
+			if len(on.Push.Branches) == 1 {
+				found.Branch = on.Push.Branches[0]
+			}
+			return found
 		}
 	}
 	return nil
+}
+
+// permissions reads what a job is granted. Source: GitHub Docs, "Workflow syntax for GitHub Actions", permissions.
+func permissions(node yaml.Node) map[string]string {
+	granted := map[string]string{}
+	var all string
+	if node.Decode(&all) == nil && all == "write-all" {
+		return map[string]string{"contents": "write", "id-token": "write", "actions": "write"}
+	}
+	if all == "read-all" {
+		return map[string]string{"contents": "read", "actions": "read"}
+	}
+	_ = node.Decode(&granted) // none of another type
+	return granted
 }
 
 var (
