@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appbuild "github.com/onedigest/onedigest/internal/app/build"
 	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
+	appdoctor "github.com/onedigest/onedigest/internal/app/doctor"
 	"github.com/onedigest/onedigest/internal/kube"
 	"github.com/onedigest/onedigest/internal/release"
 	core "k8s.io/api/core/v1"
@@ -336,4 +337,36 @@ func grantedElsewhere(permissions []release.Permission, i int, verb string) bool
 		}
 	}
 	return false
+}
+
+// TestDoctorNamesEachMissingRule: of a user with the exact rules nothing fails; of one who lacks some, each is a finding with the rule to add.
+func TestDoctorNamesEachMissingRule(t *testing.T) {
+	onNode(t)
+	t.Parallel()
+	tree := newCheckout(t)
+	if err := os.CopyFS(filepath.Join(tree.dir, "charts/kinds"), os.DirFS(filepath.Join(site.root, "e2e/testdata/charts/kinds"))); err != nil {
+		t.Fatal(err)
+	}
+	tree.commit("a chart of every kind")
+	const namespace = "examined"
+	createNamespace(t, namespace)
+	needed := permissionsIn(namespace)
+	bindRole(t, namespace, "examined-whole", policyRules(needed))
+	lacking := slices.Clone(needed)
+	var want []string
+	for i, permission := range lacking {
+		if permission.Name() == "leases.coordination.k8s.io" || permission.Name() == "events" || permission.Name() == "pods/log" {
+			want = append(want, fmt.Sprintf("add to the Role: {apiGroups: [%q], resources: [%q], verbs: [%s]}", permission.Group, permission.Resource, strings.Join(permission.Verbs, ", ")))
+			if permission.Resource == "leases" {
+				want[len(want)-1] = strings.Replace(want[len(want)-1], "get, ", "", 1)
+				lacking[i].Verbs = []string{"get"} // by which bindRole sees that the Role is in force
+				continue
+			}
+			lacking[i].Verbs = nil
+		}
+	}
+	bindRole(t, namespace, "examined-lacking", policyRules(lacking))
+	args := []string{"--environment", namespace, "--repository", site.registry + "/shop", "--chart", "charts/kinds", "--release", "shop", "--kubeconfig"}
+	tree.verb(t.Context(), appdoctor.Command(), append(args, kubeconfigOf(t, "", "examined-whole"))...).expect(t, 0, "ok           RBAC: all ", "ok           repository: ", "ok           chart: charts/kinds")
+	tree.verb(t.Context(), appdoctor.Command(), append(args, kubeconfigOf(t, "", "examined-lacking"))...).expect(t, 1, append(want, "fails        RBAC: ", "limited      RBAC: ")...)
 }

@@ -88,6 +88,9 @@ func (r *RunContext) Origin() fact.Origin {
 	return origin
 }
 
+// InJob reports whether the run is a step of a job of GitHub Actions.
+func (r *RunContext) InJob() bool { return github.On(r.Process.Getenv) }
+
 // Mask hides a secret in everything that is shown from now on. On GitHub the runner hides it too, in the steps that follow. It is
 // called with each credential that a verb obtains, before the credential is used.
 func (r *RunContext) Mask(secret string) {

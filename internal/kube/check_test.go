@@ -71,6 +71,44 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestMissing: only the verbs that are denied are named; a user who may not ask is told apart from one who may do everything.
+func TestMissing(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for _, access := range []string{"watch pods", "list events", "update leases"} {
+		s.Deny(access)
+	}
+	missing, asked, err := s.client().Missing(t.Context(), space, Permissions)
+	var got []string
+	for _, rule := range missing {
+		got = append(got, strings.Join(rule.Verbs, " ")+" "+rule.Name())
+	}
+	if want := "update leases.coordination.k8s.io, watch pods, list events"; err != nil || !asked || strings.Join(got, ", ") != want {
+		t.Errorf("got %q, %t, %v; want %q", got, asked, err, want)
+	}
+	s.Break(func(*http.Request) int { return http.StatusForbidden })
+	if missing, asked, err := s.client().Missing(t.Context(), space, Permissions); missing != nil || asked || err != nil {
+		t.Errorf("got %v, %t, %v of a user who may not ask", missing, asked, err)
+	}
+	if exists, known, err := s.client().HasNamespace(t.Context(), space); exists || known || err != nil {
+		t.Errorf("got %t, %t, %v of a user who may not read namespaces", exists, known, err)
+	}
+	s.Break(nil)
+	if exists, known, err := s.client().HasNamespace(t.Context(), space); exists || !known || err != nil {
+		t.Errorf("got %t, %t, %v of a namespace that does not exist", exists, known, err)
+	}
+	s.Put(namespace(core.NamespaceActive))
+	if exists, known, err := s.client().HasNamespace(t.Context(), space); !exists || !known || err != nil {
+		t.Errorf("got %t, %t, %v of one that exists", exists, known, err)
+	}
+	s.Break(func(*http.Request) int { return http.StatusUnauthorized })
+	_, _, err = s.client().HasNamespace(t.Context(), space)
+	_, _, missingErr := s.client().Missing(t.Context(), space, Permissions)
+	if release.ExitCode(err) != release.ExitFault || release.ExitCode(missingErr) != release.ExitFault {
+		t.Errorf("got %v, %v without credentials", err, missingErr)
+	}
+}
+
 func TestCheckUnreachableCluster(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

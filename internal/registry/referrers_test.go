@@ -122,6 +122,23 @@ func withoutReferrers(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
+// TestHasReferrersAPI asks without an image, also where nothing was pushed yet.
+func TestHasReferrersAPI(t *testing.T) {
+	t.Parallel()
+	h := newTestRegistry(t)
+	if has, err := h.client().HasReferrersAPI(t.Context(), h.repo("empty")); !has || err != nil {
+		t.Errorf("got %t, %v of a registry with the API", has, err)
+	}
+	h.intercept(withoutReferrers)
+	if has, err := h.client().HasReferrersAPI(t.Context(), h.repo("empty")); has || err != nil {
+		t.Errorf("got %t, %v of one without", has, err)
+	}
+	h.intercept(func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusForbidden); return true })
+	if _, err := h.client().HasReferrersAPI(t.Context(), h.repo("empty")); release.ExitCode(err) != release.ExitFault {
+		t.Errorf("got %v of one that refuses", err)
+	}
+}
+
 // Without the referrers API, the list is an index under a tag of the image, which keeps what others wrote there.
 func TestReferrersUnderATag(t *testing.T) {
 	t.Parallel()

@@ -283,6 +283,11 @@ func cacheDir(run *app.RunContext, dir string) (string, error) {
 	return filepath.Join(run.Process.Dir, dir), nil
 }
 
+// HasCommonChart reports whether the common chart is at hand: it is part of the actions.
+func HasCommonChart(run *app.RunContext) bool {
+	return commonChart(run.Process.Getenv("GITHUB_ACTION_PATH")) != ""
+}
+
 // commonChart returns the path of the common chart in the repository of the running action, "" outside of an action. An action of
 // this repository is at most two directories below the repository's root.
 func commonChart(action string) string {

@@ -11,6 +11,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app/admission"
 	"github.com/onedigest/onedigest/internal/app/build"
 	"github.com/onedigest/onedigest/internal/app/deploy"
+	"github.com/onedigest/onedigest/internal/app/doctor"
 	"github.com/onedigest/onedigest/internal/app/history"
 	"github.com/onedigest/onedigest/internal/app/initialize"
 	"github.com/onedigest/onedigest/internal/app/keyless"
@@ -27,7 +28,7 @@ const program = "onedigest"
 
 // Verbs returns the verbs, which are subcommands.
 func Verbs() []app.Command {
-	return []app.Command{build.Command(), deploy.Command(), smoke.Command(), promote.Command(), scan.Command(), pipeline.Command(), history.Command(), admission.Command(), initialize.Command(currentVersion().release())}
+	return []app.Command{build.Command(), deploy.Command(), smoke.Command(), promote.Command(), scan.Command(), pipeline.Command(), history.Command(), admission.Command(), initialize.Command(currentVersion().release()), doctor.Command()}
 }
 
 // Command returns the program.

@@ -106,3 +106,27 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestRule: a rule that selects images of commits in use is named, however many there may be.
+func TestRule(t *testing.T) {
+	t.Parallel()
+	commit := strings.Repeat("0123456789", 4)
+	for name, test := range map[string]struct {
+		rules []string
+		want  int
+	}{
+		"any":               {[]string{rule(3, `"tagStatus":"tagged","tagPatternList":["*-dirty*"],`+olderThan14), rule(9, `"tagStatus":"any","countType":"imageCountMoreThan","countNumber":500`)}, 9},
+		"untagged":          {[]string{rule(1, `"tagStatus":"untagged",`+olderThan14)}, 0},
+		"uncommitted":       {[]string{rule(1, `"tagStatus":"tagged","tagPatternList":["*-dirty*"],`+olderThan14)}, 0},
+		"the archive's own": {[]string{rule(1, `"tagStatus":"any","storageClass":"archive","countType":"sinceImageTransitioned","countUnit":"days","countNumber":90`)}, 0},
+		"none":              {nil, 0},
+	} {
+		policy, err := lifecycle.Parse(`{"rules":[` + strings.Join(test.rules, ",") + `]}`)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got, found := policy.Rule(commit); got != test.want || found != (test.want > 0) {
+			t.Errorf("%s: got rule %d, %t; want %d", name, got, found, test.want)
+		}
+	}
+}

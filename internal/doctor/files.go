@@ -1,0 +1,175 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// tools looks for the programs that build and deploy run.
+func (e *examination) tools(context.Context) {
+	programs := map[string]string{"git": "it reads the commit and its history"}
+	builder := e.target.builder
+	for _, build := range e.found.Builds {
+		if (builder == "" || builder == "auto") && e.target.context == build.Dir {
+			switch goes, dockers := len(build.Mains) > 0, len(build.Dockerfiles) > 0; {
+			case goes && !dockers:
+				builder = "go"
+			case dockers && !goes:
+				builder = "docker"
+			}
+		}
+	}
+	switch builder {
+	case "go":
+		programs["go"] = "it compiles the service"
+	case "docker":
+		programs["docker"] = "it builds the Dockerfile"
+	default:
+		e.add("tools", NotChecked, "which builder the service has is not known, so neither go nor docker was looked for", "")
+	}
+	for _, name := range []string{"git", "go", "docker"} {
+		use, needed := programs[name]
+		if !needed {
+			continue
+		}
+		if err := e.Machine.Find(name); err != nil {
+			e.add("tools", Fails, fmt.Sprintf("%s is missing: %v", name, err), "install "+name+": "+use)
+			continue
+		}
+		e.add("tools", OK, name+" is there", "")
+	}
+}
+
+var (
+	pinned = regexp.MustCompile(`^([0-9a-f]{40}|v[0-9]+\.[0-9]+\.[0-9]+)$`)
+	isFile = regexp.MustCompile(`\.ya?ml$`)
+)
+
+// workflow looks at the workflow that calls pipeline.yaml.
+func (e *examination) workflow(context.Context) {
+	const check = "workflow"
+	caller := e.found.Caller
+	switch {
+	case e.Tree == nil:
+		e.add(check, NotChecked, "this is not the work tree of a git repository", "")
+		return
+	case caller == nil:
+		e.add(check, NotChecked, "no workflow of this repository calls pipeline.yaml when a branch is pushed", "onedigest init writes one")
+		return
+	}
+	e.add(check, OK, fmt.Sprintf("%s calls pipeline.yaml", caller.File), "")
+	if !pinned.MatchString(caller.Pin) {
+		e.add(check, Limited, fmt.Sprintf("it calls pipeline.yaml@%s, which may be another one tomorrow", caller.Pin), "name the full commit or the version of a release")
+	}
+	services, known := caller.Services()
+	needed := map[string][]string{"contents": {"read", "write"}, "id-token": {"write"}}
+	if len(services) > 0 || !known {
+		needed["actions"] = []string{"read", "write"}
+	}
+	for _, name := range []string{"contents", "id-token", "actions"} {
+		if levels := needed[name]; levels != nil && !slices.Contains(levels, caller.Permissions[name]) {
+			e.add(check, Fails, fmt.Sprintf("the calling job is not granted %s: %s, and does not start", name, levels[0]), fmt.Sprintf("add `%s: %s` to its permissions", name, levels[0]))
+		}
+	}
+	if caller.Concurrency {
+		e.add(check, Limited, "it has a concurrency group of its own, so the next commit waits for an approval of this one", "remove it: pipeline.yaml has one for each environment")
+	}
+	environments, known := caller.Environments()
+	switch {
+	case !known:
+		e.add(check, NotChecked, "the environments are given by an expression", "")
+	case !slices.ContainsFunc(environments, func(each calledEnvironment) bool { return each.Name == e.target.Environment.String() }):
+		e.add(check, Fails, fmt.Sprintf("it has no environment %q", e.target.Environment), "add it to environments, or name another one")
+	}
+	var names []string
+	for _, each := range environments {
+		for name := range services {
+			names = append(names, strings.ReplaceAll(each.Values, "{0}", name))
+		}
+		if len(services) == 0 {
+			names = append(names, each.Values)
+		}
+		names = append(names, each.Checks)
+	}
+	for _, each := range services {
+		names = append(names, strings.Fields(each.Values)...)
+		names = append(names, each.Checks)
+	}
+	names = append(names, caller.Given("checks"))
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		if !isFile.MatchString(name) || strings.Contains(name, "${{") {
+			continue
+		}
+		if info, err := fs.Stat(e.Tree, strings.TrimPrefix(name, "./")); err != nil || !info.Mode().IsRegular() {
+			e.add(check, Fails, fmt.Sprintf("%q, which it names, is not there", name), "write it, or leave it out of the workflow")
+		}
+	}
+}
+
+// history looks at the history of the branch.
+func (e *examination) history(ctx context.Context) {
+	const check = "history"
+	if e.Tree == nil {
+		e.add(check, NotChecked, "this is not the work tree of a git repository", "")
+		return
+	}
+	shallow, err := e.Machine.IsShallow(ctx)
+	switch {
+	case err != nil:
+		e.fails(check, err)
+	case shallow:
+		e.add(check, Fails, "the history is cut off, so that whether a commit is older than the live one cannot be told", "check out with fetch-depth: 0, or git fetch --unshallow")
+	default:
+		e.add(check, OK, "the whole history is here", "")
+	}
+}
+
+const lacksChart = "the common chart comes with the actions, and this program is none"
+
+// lacksChart reports whether the service has the common chart and that is not at hand.
+func (e *examination) lacksChart() bool {
+	if e.target.Chart != "" || e.Chart.HasCommon() || e.Tree == nil {
+		return false
+	}
+	_, err := fs.Stat(e.Tree, "charts/service/Chart.yaml")
+	return err != nil
+}
+
+// chart looks at the chart with its values, and at the smoke checks.
+func (e *examination) chart(ctx context.Context) {
+	if e.withoutRole("chart, values and smoke checks") {
+		return
+	}
+	if e.target.Repository == "" {
+		e.add("chart", NotChecked, "the repository of the image is not known", "give --repository")
+		return
+	}
+	if e.lacksChart() {
+		e.add("chart, values and smoke checks", NotChecked, lacksChart, "give --chart with a copy of onedigest's charts/service in the work tree")
+		return
+	}
+	if err := e.Chart.Check(ctx, e.target); err != nil {
+		e.fails("chart, values and smoke checks", err)
+		return
+	}
+	chart := e.target.Chart
+	if chart == "" {
+		chart = "charts/service of the work tree, or else the common chart"
+	}
+	e.add("chart", OK, chart, "")
+	if len(e.target.Values) == 0 {
+		e.add("values", OK, "those of the chart alone", "")
+	} else {
+		e.add("values", OK, strings.Join(e.target.Values, ", "), "")
+	}
+	if e.target.Checks == "" {
+		e.add("smoke checks", OK, "none: the readiness probe's request is sent", "")
+	} else {
+		e.add("smoke checks", OK, e.target.Checks, "")
+	}
+}

@@ -1,0 +1,95 @@
+package doctor
+
+import (
+	"cmp"
+	"path"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/initialize/survey"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
+)
+
+// Target is what is looked at: the settings, completed by what the workflow gives to pipeline.yaml.
+type Target struct {
+	setting.ClusterRef
+
+	Environment release.Environment
+	Repository  release.Repository // "" if it is not known
+	Namespace   string
+	Release     string
+	Chart       string // "" for the default of deploy
+	Values      []string
+	Checks      string
+	PlainHTTP   []string
+
+	context, builder string // of the build; "" if they are not known
+}
+
+// target completes the settings. What decides which environment and service are meant, and is missing, is a *release.InputError.
+func (s Settings) target(caller *survey.Caller) (Target, error) {
+	t := Target{ClusterRef: s.ClusterRef, Environment: s.Environment, Repository: s.Repository, Namespace: s.Namespace, Release: s.Release, Chart: s.Chart, Values: s.Values, Checks: s.Checks, PlainHTTP: s.PlainHTTP}
+	if caller != nil {
+		if err := t.complete(*caller, s.Service); err != nil {
+			return t, err
+		}
+	} else if s.Service != "" {
+		return t, release.BadSetting("service", "no workflow of this repository calls pipeline.yaml with services", "leave it out, and name the rest")
+	}
+	if t.Environment == "" {
+		why := "no workflow of this repository calls pipeline.yaml"
+		if caller != nil {
+			why = caller.File + " gives its environments by an expression"
+		}
+		return t, release.BadSetting("environment", "which environment is looked at is not known: "+why, "name it")
+	}
+	t.Namespace = cmp.Or(t.Namespace, t.Environment.String())
+	if t.Release == "" && t.Repository != "" {
+		t.Release = path.Base(t.Repository.Path())
+	}
+	return t, nil
+}
+
+// complete completes the target by what a workflow gives.
+func (t *Target) complete(caller survey.Caller, name string) error {
+	services, _ := caller.Services()
+	service, found := services[name]
+	if (len(services) > 0 || name != "") && !found {
+		names := make([]string, 0, len(services))
+		for each := range services {
+			names = append(names, each)
+		}
+		return release.BadSetting("service", "the workflow has the services "+cmp.Or(strings.Join(sorted(names), ", "), "of one repository only"), "name one of them")
+	}
+	var entry survey.CalledEnvironment
+	environments, _ := caller.Environments()
+	for i, each := range environments {
+		if each.Name == t.Environment.String() || t.Environment == "" && i == 0 {
+			entry = each
+		}
+	}
+	if t.Environment == "" {
+		t.Environment, _ = release.ParseEnvironment(entry.Name) // "" if it is none
+	}
+	if t.Repository == "" {
+		given := cmp.Or(service.Repository, strings.TrimSuffix(caller.Given("repository")+"/"+name, "/"))
+		t.Repository, _ = release.ParseRepository(given) // "" if it is an expression
+	}
+	if t.Cluster == "" && t.Context == "" {
+		t.Cluster = entry.Cluster
+	}
+	t.Region = cmp.Or(t.Region, entry.Region, caller.Given("region"))
+	t.Namespace = cmp.Or(t.Namespace, entry.Namespace)
+	t.Release = cmp.Or(t.Release, service.Release, caller.Given("release"), name)
+	t.Chart = cmp.Or(t.Chart, service.Chart, caller.Given("chart"))
+	t.Checks = cmp.Or(t.Checks, entry.Checks, service.Checks, caller.Given("checks"))
+	t.context, t.builder = cmp.Or(service.Context, caller.Given("context"), "."), cmp.Or(service.Builder, caller.Given("builder"))
+	if len(t.Values) == 0 {
+		for _, given := range []string{caller.Given("values"), service.Values, entry.Values} {
+			for line := range strings.FieldsSeq(given) {
+				t.Values = append(t.Values, strings.ReplaceAll(line, "{0}", name))
+			}
+		}
+	}
+	return nil
+}
