@@ -37,8 +37,14 @@ func (e *examination) cluster(ctx context.Context) {
 		e.missingNamespace(ctx, connected)
 	}
 	kinds, err := e.kinds(ctx)
-	var input *release.InputError
+	var (
+		input *release.InputError
+		fault *release.Fault
+	)
 	switch {
+	case errors.As(err, &fault): // a deploy asks the same
+		e.fails("cluster", err)
+		e.add("RBAC", NotChecked, "the rules for the chart's own objects, because it cannot be rendered", "")
 	case errors.As(err, &input):
 		e.fails("chart", err)
 		e.add("RBAC", NotChecked, "the rules for the chart's own objects, because the chart does not render", "")

@@ -217,7 +217,7 @@ func TestFindings(t *testing.T) {
 		}, []string{`RBAC: fails: create, patch deployments.apps: add to the Role: {apiGroups: ["apps"], resources: ["deployments"], verbs: [create, patch]}`, "RBAC: limited: get pods/log, for logs: no lines: verbs: [get]", "RBAC: fails: clusterroles: a ClusterRole"}},
 		"a chart that does not render": {func(w *world) { w.kindsErr = release.BadInput("templates/a.yaml", "nil", "") }, []string{"chart: fails: templates/a.yaml: nil: ", "RBAC: not checked: does not render: "}},
 		"no common chart":              {func(w *world) { w.noCommon = true }, []string{"chart, values and smoke checks: not checked: common chart: --chart", "RBAC: not checked: common chart: "}},
-		"a cluster without discovery":  {func(w *world) { w.kindsErr = errors.New("403") }, []string{"RBAC: not checked: cannot be rendered: 403: ", "RBAC: ok: all 3 rules"}},
+		"a cluster without discovery":  {func(w *world) { w.kindsErr = &release.Fault{Side: "cluster", Err: errors.New("403"), Do: "x"} }, []string{"cluster: fails: 403: x", "RBAC: not checked: cannot be rendered: ", "RBAC: ok: all 3 rules"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -28,7 +28,7 @@ type Target struct {
 
 // target completes the settings. What decides which environment and service are meant, and is missing, is a *release.InputError.
 func (s Settings) target(caller *survey.Caller) (Target, error) {
-	t := Target{ClusterRef: s.ClusterRef, Environment: s.Environment, Repository: s.Repository, Namespace: s.Namespace, Release: s.Release, Chart: s.Chart, Values: s.Values, Checks: s.Checks, PlainHTTP: s.PlainHTTP}
+	t := Target{ClusterRef: s.ClusterRef, Environment: s.Environment, Repository: s.Repository, Namespace: s.Namespace, Release: s.Release, Chart: s.Chart, Values: s.Values, Checks: s.Checks, PlainHTTP: s.PlainHTTP, context: "."}
 	if caller != nil {
 		if err := t.complete(*caller, s.Service); err != nil {
 			return t, err

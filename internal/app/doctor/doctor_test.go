@@ -45,8 +45,13 @@ func newSite(t *testing.T) *site {
 			t.Fatal(err)
 		}
 	}
-	cluster := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // that answers, and refuses everything
+	cluster := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // that says what it serves, and refuses everything else
 		w.Header().Set("Content-Type", "application/json")
+		if answer := map[string]string{"/version": `{"major":"1","minor":"37","gitVersion":"v1.37.0"}`, "/api": `{"kind":"APIVersions","versions":[]}`, "/apis": `{"kind":"APIGroupList","apiVersion":"v1","groups":[]}`,
+			"/api/v1/namespaces/staging/secrets": `{"kind":"SecretList","apiVersion":"v1","metadata":{},"items":[]}`, "/api/v1/namespaces/staging/configmaps": `{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":[]}`}[r.URL.Path]; answer != "" {
+			_, _ = w.Write([]byte(answer))
+			return
+		}
 		w.WriteHeader(http.StatusForbidden)
 		_, _ = w.Write([]byte(`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","reason":"Forbidden","code":403}`))
 	}))
