@@ -19,7 +19,7 @@ var Verb = setting.Verb{
 		"What it cannot find out, or what has two answers, is asked on a terminal, and elsewhere refused with the name of the flag that decides it. " +
 		"What a workflow of the repository gives to pipeline.yaml already need not be given again. A file that exists is replaced only with --overwrite; a second run changes nothing.",
 	Examples: []setting.Example{
-		{Does: "one of several services of a repository, on EKS", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --role arn:aws:iam::123456789012:role/shop-build --cluster staging=shop-staging --cluster production=shop --environment-role staging=arn:aws:iam::123456789012:role/shop-staging --environment-role production=arn:aws:iam::123456789012:role/shop-production --context app --builder go --chart charts/service --pin v1.0.0`},
+		{Does: "one of several services of a repository, on EKS", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --region eu-central-1 --role arn:aws:iam::123456789012:role/shop-build --cluster staging=shop-staging --cluster production=shop --environment-role staging=arn:aws:iam::123456789012:role/shop-staging --environment-role production=arn:aws:iam::123456789012:role/shop-production --context app --builder go --chart charts/service --pin v1.0.0`},
 		{Does: "with the names that terraform/aws_infra makes, and the variables for it", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --terraform account.tfvars --cluster-admin arn:aws:iam::123456789012:role/platform --github-repository octo/shop --context app --builder go --chart charts/service --pin v1.0.0`},
 		{Does: "a runner of your own with a kubeconfig and credentials", Line: `--repository registry.example.com/shop --runner self-hosted --build-runner self-hosted --context app --builder go --chart charts/service --pin v1.0.0`},
 	},
@@ -69,7 +69,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Repository of the images; with several services, what each service's name is appended to"}, release.ParseRepository)
 	setting.Var(set, &s.Role, setting.Setting{Name: "role", Value: "ARN",
 		Help: "AWS role that the workflow's build assumes"}, setting.RoleARN)
-	setting.Var(set, &s.Region, setting.Setting{Name: "region", Fallback: "AWS_REGION", Value: "REGION",
+	setting.Var(set, &s.Region, setting.Setting{Name: "region", Value: "REGION",
 		Help: "AWS region of the registry and the clusters; default: that of an ECR repository's host"}, parseRegion)
 	setting.Var(set, &s.Pin, setting.Setting{Name: "pin", Value: "COMMIT|TAG",
 		Help: "Release of onedigest whose pipeline.yaml is called: its full commit, or its tag; default: this program's release"}, parsePin)

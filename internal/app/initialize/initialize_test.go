@@ -97,7 +97,7 @@ func (r *repository) read(name string) string {
 func (r *repository) init(args ...string) (code int, stdout, stderr string) {
 	r.t.Helper()
 	var out, log bytes.Buffer
-	code = initialize.Command("").Run(r.t.Context(), app.Process{Args: args, Dir: r.dir, Environ: []string{"PATH=" + os.Getenv("PATH")}, Stdout: &out, Stderr: &log, Now: time.Now, Ask: r.ask})
+	code = initialize.Command("").Run(r.t.Context(), app.Process{Args: args, Dir: r.dir, Environ: []string{"PATH=" + os.Getenv("PATH"), "AWS_REGION=us-west-2"}, Stdout: &out, Stderr: &log, Now: time.Now, Ask: r.ask})
 	return code, out.String(), log.String()
 }
 
@@ -163,6 +163,9 @@ func (r *repository) check(lines int, services map[string]want) {
 		r.t.Errorf("actionlint: %v\n%s\n%s", err, out, workflow)
 	}
 	c := r.call()
+	if got := c.with["region"]; got != "" && got != "eu-central-1" {
+		r.t.Errorf("the region is %s, and not that of the repository", got)
+	}
 	pipeline, err := os.ReadFile("../../../.github/workflows/pipeline.yaml")
 	if err != nil {
 		r.t.Fatal(err)
