@@ -414,7 +414,7 @@ func (c *Client) HasReferrersAPI(ctx context.Context, repo release.Repository) (
 	if err != nil {
 		return false, err
 	}
-	_, err = r.listByAPI(ctx, digestOf(nil), nil, newAllowance())
+	_, err = r.listByAPI(ctx, release.DigestOf(nil), nil, newAllowance())
 	switch {
 	case errors.Is(err, errNoAPI):
 		return false, nil
