@@ -198,7 +198,7 @@ func AppliedKinds(ctx context.Context, settings deploy.Settings, run *app.RunCon
 	if err != nil {
 		return nil, err
 	}
-	charts, removeCharts, err := newCharts(run, &settings, registry)
+	charts, removeCharts, err := newCharts(run, &settings, registry, run.Workspace())
 	if err != nil {
 		return nil, err
 	}
