@@ -30,16 +30,7 @@ func Command() app.Command {
 		Outputs: func(r doctor.Result) map[string]string {
 			return map[string]string{"findings": app.JSONOf(r.Findings)}
 		},
-		Summary: func(r doctor.Result) (rows []app.Row) {
-			for _, finding := range r.Findings {
-				what := string(finding.State) + ": " + finding.What
-				if finding.Fix != "" && finding.State != doctor.OK {
-					what += "; " + finding.Fix
-				}
-				rows = append(rows, app.Row{finding.Check, what})
-			}
-			return rows
-		},
+		Page: Page,
 	})
 }
 
