@@ -10,8 +10,10 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 
 	"github.com/onedigest/onedigest/internal/httpx"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // API is GitHub's REST API for one repository.
@@ -29,7 +31,7 @@ func (e *DeniedError) Error() string { return e.Status }
 // repositoryName matches no name of dots alone, which would lead to another address of the API.
 var repositoryName = regexp.MustCompile(`^[A-Za-z0-9-]+/[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$`)
 
-// address returns the address of a resource of the repository. The elements of its path are the caller's own.
+// address returns the address of a resource of the repository.
 func (a API) address(query string, elements ...string) (string, error) {
 	if !repositoryName.MatchString(a.Repository) {
 		return "", fmt.Errorf("%q is not the name of a repository", a.Repository)
@@ -38,7 +40,11 @@ func (a API) address(query string, elements ...string) (string, error) {
 	if err != nil || base.Host == "" || base.Scheme != "https" && !isLoopback(base) {
 		return "", fmt.Errorf("%q is not the address of GitHub's API", a.URL)
 	}
-	address := base.JoinPath(append([]string{"repos", a.Repository}, elements...)...)
+	path := "repos/" + a.Repository
+	for _, element := range elements {
+		path += "/" + url.PathEscape(element)
+	}
+	address := base.JoinPath(path) // #nosec G125 -- escaped, and the repository's name is checked
 	address.RawQuery = query
 	return address.String(), nil
 }
@@ -76,20 +82,27 @@ func (a API) call(ctx context.Context, method, address string, body, answer any,
 		return err
 	}
 	defer func() { _ = response.Body.Close() }()
+	if err := httpx.LimitBody(response, limit); err != nil {
+		return err
+	}
 	switch response.StatusCode {
 	case http.StatusOK, http.StatusCreated:
 	case http.StatusNotFound, http.StatusUnauthorized, http.StatusForbidden:
-		return &DeniedError{response.Status}
+		return &DeniedError{refusal(response)}
 	default:
-		return errors.New(response.Status)
-	}
-	if err := httpx.LimitBody(response, limit); err != nil {
-		return err
+		return errors.New(refusal(response))
 	}
 	if err := json.NewDecoder(response.Body).Decode(answer); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("reading the answer: %w", err)
 	}
 	return nil
+}
+
+// refusal returns the status of a refused request, and GitHub's message.
+func refusal(response *http.Response) string {
+	var refused struct{ Message string }
+	_ = json.NewDecoder(response.Body).Decode(&refused)
+	return strings.TrimSuffix(response.Status+": "+text.Line(refused.Message, 200), ": ")
 }
 
 // sameHost follows the redirect of a renamed repository, and takes the token to no other host.

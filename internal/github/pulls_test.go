@@ -41,7 +41,7 @@ func TestAPullRequestIsOpenedOnce(t *testing.T) {
 		"new":     {"[]", http.StatusCreated, "POST /repos/team/config/pulls   Deploy main onedigest/shop Bearer token", ""},
 		"open":    {`[{"number":7}]`, http.StatusOK, "PATCH /repos/team/config/pulls/7   Deploy main  Bearer token", ""},
 		"refused": {"[]", http.StatusForbidden, "POST /repos/team/config/pulls   Deploy main onedigest/shop Bearer token", "403 Forbidden: Resource not accessible"},
-		"no list": {"{", http.StatusOK, "", "unexpected end"},
+		"no list": {"{", http.StatusOK, "", "unexpected EOF"},
 	} {
 		api := &pulls{open: test.open, status: test.status}
 		server := httptest.NewServer(api)

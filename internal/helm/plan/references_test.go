@@ -38,7 +38,8 @@ func checkOf(t *testing.T, objects, hooks string, applied map[string]any) (exter
 func TestAnOperatorMayMakeASecret(t *testing.T) {
 	t.Parallel()
 	resource := func(kind, name, spec string) string {
-		return "apiVersion: " + kind[:strings.Index(kind, " ")] + "\nkind: " + kind[strings.Index(kind, " ")+1:] + "\nmetadata: {name: " + name + "}\nspec: " + spec + "\n"
+		version, kind, _ := strings.Cut(kind, " ")
+		return "apiVersion: " + version + "\nkind: " + kind + "\nmetadata: {name: " + name + "}\nspec: " + spec + "\n"
 	}
 	cluster := resource("postgresql.cnpg.io/v1 Cluster", "shop", "{instances: 1}")
 	const hook = "metadata: {annotations: {helm.sh/hook: pre-install}, "
