@@ -148,8 +148,8 @@ func TestProvisionersAreWaitedFor(t *testing.T) {
 	})
 }
 
-// TestWhatAHookMakesIsWaitedFor: Helm deletes and creates a hook's custom resource at each upgrade, and its Secret goes and comes with it. Hooks that
-// create nothing change no grace, neither that of the rollout nor that of a later hook.
+// TestWhatAHookMakesIsWaitedFor: Helm deletes and creates a hook's custom resource at each upgrade, and its Secret goes and comes with it. Other hooks
+// change no grace, neither that of the rollout nor that of a later hook.
 func TestWhatAHookMakesIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -157,7 +157,7 @@ func TestWhatAHookMakesIsWaitedFor(t *testing.T) {
 		want time.Duration
 	}{
 		"a custom resource": {release.Object{APIVersion: "external-secrets.io/v1", Kind: "ExternalSecret", Namespace: space, Name: "shop"}, diagnose.GraceProvisioning},
-		"a Job":             {ofJobs, diagnose.GraceProvisioning},
+		"a Job that ended":  {ofJobs, diagnose.GraceShort},
 		"a ConfigMap":       {release.Object{APIVersion: "v1", Kind: "ConfigMap", Namespace: space, Name: "shop"}, diagnose.GraceShort},
 	} {
 		since := release.Baseline{Hooks: []release.Object{test.hook}}

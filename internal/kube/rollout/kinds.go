@@ -82,6 +82,10 @@ func locate(mapper meta.RESTMapper, object release.Object, namespace string) (ke
 // mayCreateObjects reports whether an object may create other objects that the release needs: a Job, or a custom resource that an
 // operator acts on.
 func mayCreateObjects(object release.Object) bool {
-	kind := schema.FromAPIVersionAndKind(object.APIVersion, object.Kind)
-	return kind.Kind == "Job" || !slices.Contains(kube.BuiltInGroups, kind.Group)
+	return object.Kind == "Job" || isCustom(object)
+}
+
+// isCustom reports whether an object is a custom resource.
+func isCustom(object release.Object) bool {
+	return !slices.Contains(kube.BuiltInGroups, schema.FromAPIVersionAndKind(object.APIVersion, object.Kind).Group)
 }

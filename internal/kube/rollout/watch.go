@@ -116,9 +116,10 @@ func (w *Watcher) watch(ctx context.Context, namespace string, objects []release
 // newRollout finds the stores that the objects need, and reads the definitions of custom resources.
 func (w *Watcher) newRollout(ctx context.Context, namespace string, objects []release.Object, before release.Baseline, hook bool, report func(release.RolloutStep)) (*rollout, error) {
 	began := time.Now()
+	hookCreates := slices.ContainsFunc(before.Hooks, isCustom) // a Job among them has ended
 	r := &rollout{
 		client: w.client, namespace: namespace, began: began, changed: make(chan struct{}, 1),
-		policy: policy{hook: hook, scale: w.grace, hasCreators: slices.ContainsFunc(before.Hooks, mayCreateObjects)}, reporter: newReporter(began, report), replaced: map[types.UID]bool{},
+		policy: policy{hook: hook, scale: w.grace, hasCreators: hookCreates}, reporter: newReporter(began, report), replaced: map[types.UID]bool{},
 	}
 	var tracked []trackedObject
 	definitions := map[schema.GroupVersionResource]map[string]string{}

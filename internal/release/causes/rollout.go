@@ -97,7 +97,7 @@ var rolloutCauses = []Cause{
 		Code: ConfigurationAbsent, Name: "a Secret, a ConfigMap or a key of one is missing",
 		Meaning: "The pod references a Secret, a ConfigMap or a key that the namespace does not have, as a variable or as a volume, so its " +
 			"container is not created. Kubernetes would wait for it forever. This fails after two seconds, and after one minute if the " +
-			"release or its hooks contain Jobs or custom resources, which may create it.",
+			"release contains Jobs or custom resources, or its hooks custom resources, which may create it.",
 		Advice: "create the Secret, the ConfigMap or the key that the message names, or mark the reference as optional",
 		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-105 Pod/shop-6d4cf56db6-x7k2p container "app": ` +
 			`CreateContainerConfigError: secret "shop-database" not found; create the Secret, the ConfigMap or the key that the message names, ` +
