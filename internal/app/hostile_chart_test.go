@@ -73,6 +73,7 @@ func TestHostileChartsOfTheProgram(t *testing.T) {
 			if err := deploy.Start(); err != nil {
 				t.Fatal(err)
 			}
+			peak := watchMemory(deploy.Process.Pid)
 			var stopped time.Time
 			if test.stop {
 				waitForChild(t, deploy.Process.Pid)
@@ -81,7 +82,6 @@ func TestHostileChartsOfTheProgram(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			peak := watchMemory(deploy.Process.Pid)
 			err := deploy.Wait()
 			needed := peak()
 			var exit *exec.ExitError
