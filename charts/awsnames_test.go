@@ -134,7 +134,9 @@ var longest = map[string]string{
 	"aws_infra/irsa.tf each.value.name":               "load-balancer-controller",
 	"aws_infra/https.tf each.value":                   strings.Repeat("a", 60) + ".example.com",
 	"aws_infra/ecr.tf each.key":                       letters(256),
-	"aws_infra/edge.tf group.key":                     "AWSManagedRulesAmazonIpReputationList",
+	`aws_infra/kms.tf each.key == "" ? "the builds state" : "the builds of ${each.key} state"`: "the builds of " + letters(16) + " state",
+	`aws_infra/kms.tf join("-", compact(["alias/${var.name}-provenance", each.key]))`:          "alias/" + letters(20) + "-provenance-" + letters(16),
+	"aws_infra/edge.tf group.key": "AWSManagedRulesAmazonIpReputationList",
 	"one(aws_acm_certificate.this[each.key].domain_validation_options).resource_record_name": "_x.example.com",
 }
 
