@@ -19,7 +19,7 @@ func Page(settings *deploy.Settings, r deploy.Result, failed error) page.Page {
 		return matrixPage(r, failed)
 	}
 	shown := page.Page{Verdict: verdict(settings, r, failed), URL: r.URL}
-	if failed == nil && r.Outcome == release.Planned {
+	if failed == nil && (r.Outcome == release.Planned || r.Outcome == release.Proposed) {
 		shown.Status = page.Planned
 	}
 	shown.Facts = facts(settings, r)
@@ -66,6 +66,8 @@ func verdict(settings *deploy.Settings, r deploy.Result, failed error) page.Text
 	switch r.Outcome {
 	case release.Planned:
 		return page.Line("Plan for", environment, ":", summarize(r.Plan))
+	case release.Proposed:
+		return page.Line(what(r), "is proposed for", environment, ", and waits for the merge")
 	case release.Superseded:
 		return page.Line(environment, "runs a newer commit than", page.Commit(r.Commit), "and is left as it is")
 	case release.OutcomeHealed:
@@ -132,7 +134,7 @@ func facts(settings *deploy.Settings, r deploy.Result) []page.Fact {
 		add("live digest", page.Code(r.Digest.String()), page.Mark(page.Done))
 	case !r.Digest.IsZero():
 		add("live digest", page.Code(r.Digest.String()))
-	case r.Outcome == release.Planned || r.Outcome == release.Superseded:
+	case r.Outcome == release.Planned || r.Outcome == release.Proposed || r.Outcome == release.Superseded:
 		if r.Previous != nil && !r.Previous.Digest.IsZero() {
 			add("live digest", page.Code(r.Previous.Digest.String()))
 		}
@@ -148,7 +150,7 @@ func facts(settings *deploy.Settings, r deploy.Result) []page.Fact {
 			parts = append(parts, page.Words(","), page.Digest(past.Digest))
 		}
 		name := "previous"
-		if r.Outcome == release.Planned {
+		if r.Outcome == release.Planned || r.Outcome == release.Proposed {
 			name = "live revision"
 		}
 		add(name, parts...)
@@ -167,6 +169,9 @@ func facts(settings *deploy.Settings, r deploy.Result) []page.Fact {
 	}
 	if r.Healed != nil {
 		add("healed", page.Words("revision %d had been left %s", r.Healed.Revision, r.Healed.Status))
+	}
+	if url := pullRequest(r); url != "" {
+		add("pull request", page.Address(url))
 	}
 	if r.ConfigCommit != "" {
 		add("configuration commit", page.Code(r.ConfigCommit.String()))
@@ -290,14 +295,18 @@ func quote(word string) string {
 
 // matrixPage shows the deploys of a matrix.
 func matrixPage(r deploy.Result, failed error) page.Page {
-	succeeded, commit := 0, r.Deploys[0].Commit
+	succeeded, proposed, commit := 0, 0, r.Deploys[0].Commit
 	table := page.Table{Head: []string{"", "deploy", "outcome", "live digest", "ready after", "address"}}
 	var sections []page.Section
 	for _, one := range r.Deploys {
-		status := page.Done
-		if one.Error != "" {
+		status, address := page.Done, one.URL
+		switch {
+		case one.Error != "":
 			status = page.Failed
-		} else {
+		case one.Outcome == release.Proposed:
+			status, address = page.Planned, pullRequest(one)
+			proposed++
+		default:
 			succeeded++
 		}
 		if one.Commit != commit {
@@ -308,8 +317,8 @@ func matrixPage(r deploy.Result, failed error) page.Page {
 		if one.Seconds > 0 {
 			ready = page.Text{page.Words("%.1f s", one.Seconds)}
 		}
-		if one.URL != "" {
-			url = page.Text{page.Address(one.URL)}
+		if address != "" {
+			url = page.Text{page.Address(address)}
 		}
 		outcome := one.Part.State(string(one.Outcome))
 		table.Rows = append(table.Rows, []page.Text{{page.Mark(status)}, {page.Code(name)}, {page.Words("%s", outcome)}, {page.Digest(one.Digest)}, ready, url})
@@ -324,6 +333,12 @@ func matrixPage(r deploy.Result, failed error) page.Page {
 		sections = append(sections, why)
 	}
 	shown := page.Page{Verdict: page.Text{page.Words("%d of %d deploys succeeded", succeeded, len(r.Deploys)+r.Skipped)}}
+	if proposed > 0 {
+		shown.Verdict = append(shown.Verdict, page.Words("; %d proposed, waiting for the merge", proposed))
+	}
+	if failed == nil && proposed > 0 {
+		shown.Status = page.Planned
+	}
 	if failed == nil && r.Outcome == release.Planned {
 		shown.Status, shown.Verdict = page.Planned, page.Text{page.Words("Plan of %s", page.Count(len(r.Deploys), "deploy"))}
 	}
@@ -332,7 +347,7 @@ func matrixPage(r deploy.Result, failed error) page.Page {
 		shown.Verdict = append(shown.Verdict, page.Words("; %d of later waves were not started", r.Skipped))
 	}
 	if failed != nil {
-		shown.Reason = []page.Text{{page.Words("%s failed. The others are as the table says.", page.Count(len(r.Deploys)-succeeded, "deploy"))}}
+		shown.Reason = []page.Text{{page.Words("%s failed. The others are as the table says.", page.Count(len(r.Deploys)-succeeded-proposed, "deploy"))}}
 	}
 	shown.Sections = append([]page.Section{{Table: table}}, sections...)
 	return shown

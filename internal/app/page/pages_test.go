@@ -86,6 +86,13 @@ func result(change func(*deploy.Result)) deploy.Result {
 	return r
 }
 
+// propose makes of a deploy one that waits for the merge of its pull request.
+func propose(r *deploy.Result) {
+	r.Outcome, r.Digest, r.Revision, r.URL, r.Seconds, r.Pods = release.Proposed, release.Digest{}, 0, "", 0, nil
+	r.Proposal = &release.Proposal{Branch: "onedigest/staging/shop", URL: "https://github.com/octo/config/pull/7"}
+	r.State = "proposed in " + r.Proposal.URL
+}
+
 var toStaging = []string{"--environment", "staging", "--image", nextImage.String(), "--values", "deploy/staging.yaml", "--set", "greeting=it's me", "--cluster", "shop-staging", "--region", "eu-central-1"}
 
 // TestPages holds the page of each verb and ending: testdata/NAME.md. To look at them: render them with any library that knows GitHub's Markdown.
@@ -137,6 +144,8 @@ func TestPages(t *testing.T) {
 			r.State, r.NewerRun, r.Seconds = "runs commit d75053c1032f, a descendant of 736b605af9d6, deployed by https://github.com/octo/shop/actions/runs/41", "https://github.com/octo/shop/actions/runs/41", 0
 			r.Previous = &deploy.PastRevision{Revision: 7, Commit: next, Digest: nextImage.Digest}
 		}), nil),
+		"deploy-proposed":        deploying(toStaging, result(propose), nil),
+		"deploy-matrix-proposed": deploying([]string{"--matrix", "deploys.yaml", "--image", nextImage.String()}, deploy.Result{Deploys: []deploy.Result{result(propose), result(nil)}}, nil),
 		"deploy-refused": deploying(append([]string{"--proved-in", "staging"}, append([]string{"--environment", "production"}, toStaging[2:]...)...), result(func(r *deploy.Result) {
 			r.Outcome, r.Environment, r.Namespace, r.URL, r.Digest, r.Pods, r.Revision, r.Seconds, r.Previous = "", "production", "production", "", release.Digest{}, nil, 0, 0, nil
 			r.Gates = []deploy.ImageGate{{Image: nextImage, Decision: closed}}
