@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/app/gates"
@@ -247,10 +248,11 @@ func diffOf(change release.Change) string {
 	return lines
 }
 
-// goBack is the command that deploys what was live before this deploy; false if that is not known, or nothing was replaced.
+// goBack is the command that deploys what was live before this deploy; false if that is not known, nothing was replaced, or the command would do something
+// else than this deploy.
 func goBack(settings *deploy.Settings, r deploy.Result) (page.Section, bool) {
 	past := r.Previous
-	if r.Outcome != release.Changed || past == nil || past.Digest.IsZero() || past.Commit == "" || past.Commit == r.Commit || len(settings.Images) > 1 {
+	if r.Outcome != release.Changed || past == nil || past.Digest.IsZero() || past.Commit == "" || past.Commit == r.Commit || !isRepeatable(settings) {
 		return page.Section{}, false
 	}
 	command := "git switch --detach " + past.Commit.String() + "\n" + "onedigest deploy --allow-rollback"
@@ -281,8 +283,16 @@ func goBack(settings *deploy.Settings, r deploy.Result) (page.Section, bool) {
 	flag("cluster", settings.Cluster)
 	flag("region", settings.Region)
 	flag("context", settings.Context)
-	return page.Section{Title: page.Text{page.Words("Go back to commit"), page.Code(past.Commit.Short())}, Folded: true, Syntax: "sh", Block: command,
+	return page.Section{Title: page.Text{page.Words("Go back to commit"), page.Code(past.Commit.Short())}, Folded: true, Syntax: "sh", Block: command, Verbatim: true,
 		Lines: []page.Text{{page.Words("In a checkout of the repository, with the rights of this deploy. The release is then pinned there until a deploy unpins it.")}}}, true
+}
+
+// isRepeatable reports whether a command of a line or two says all that the settings say of one image, its chart and its values.
+func isRepeatable(settings *deploy.Settings) bool {
+	if settings.GitOps.GitOps() || settings.PinText || len(settings.SecretValues)+len(settings.ChartHosts)+len(settings.SchemaHosts)+len(settings.ChartLogins) > 0 || len(settings.Images) > 1 {
+		return false
+	}
+	return !slices.ContainsFunc(settings.Images, func(image release.BuiltImage) bool { return len(image.Values)+len(image.Aliases) > 0 })
 }
 
 // quote quotes a word for a shell.

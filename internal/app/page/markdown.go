@@ -157,9 +157,9 @@ func (w Writer) part(part Part, words, code func(string) string) string {
 	return code(value)
 }
 
-// section writes a section; "" if it is empty.
+// section writes a section; "" if it is empty, or a secret is in what must be whole.
 func (w Writer) section(s Section) string {
-	if s.isEmpty() {
+	if s.isEmpty() || s.Verbatim && w.Redact(s.Block) != s.Block {
 		return ""
 	}
 	var b strings.Builder

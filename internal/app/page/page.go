@@ -107,8 +107,10 @@ type Section struct {
 	Block  string // text of several lines, such as a log
 	Syntax string // of the block, "" for none
 	// Tail says that the end of a block that is too long is what matters, not its beginning.
-	Tail    bool
-	Diagram []Stage
+	Tail bool
+	// Verbatim says that the block is run by who reads it: the section is left out if the block cannot be shown as it is.
+	Verbatim bool
+	Diagram  []Stage
 }
 
 // isEmpty reports whether a section has nothing to show.

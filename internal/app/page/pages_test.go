@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -277,5 +278,35 @@ func TestASummaryIsBounded(t *testing.T) {
 	}
 	if got := writer.Markdown(page.Page{Sections: []page.Section{{Table: rows}}}, 1<<20); !strings.Contains(got, "_800 more rows are in the log._") {
 		t.Errorf("got %q", got[len(got)-200:])
+	}
+}
+
+// TestGoBackIsExact: the command is shown only if it does what the deploy did.
+func TestGoBackIsExact(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		args  []string
+		shown bool
+	}{
+		{nil, true},
+		{[]string{"--set", "color=blue"}, true},
+		{[]string{"--set", "db.password=canary-4711"}, false},
+		{[]string{"--secret-values", "db.password=awssm://shop#password"}, false},
+		{[]string{"--image-values", "image"}, false},
+		{[]string{"--image-alias", "registry.example.com/shop"}, false},
+		{[]string{"--pin-text"}, false},
+		{[]string{"--chart-host", "charts.example.com"}, false},
+		{[]string{"--via", "argo-cd", "--chart", "chart", "--config-file", "values.yaml", "--config-repository", "https://github.com/octo/config"}, false},
+	} {
+		summary := filepath.Join(t.TempDir(), "summary")
+		environ := []string{"GITHUB_ACTIONS=true", "GITHUB_STEP_SUMMARY=" + summary, "GITHUB_OUTPUT=" + filepath.Join(t.TempDir(), "output")}
+		run(t.Context(), t, environ, append(slices.Concat(toStaging[:4], toStaging[8:]), test.args...), deploy.Verb, (*deploy.Settings).Declare, result(nil), nil, appdeploy.Page)
+		got, err := os.ReadFile(summary)
+		if err != nil || !strings.Contains(string(got), "runs commit") {
+			t.Errorf("%v: %v in %s", test.args, err, got)
+		}
+		if shown := strings.Contains(string(got), "Go back"); shown != test.shown || strings.Contains(string(got), "canary") {
+			t.Errorf("%v: %s", test.args, got)
+		}
 	}
 }
