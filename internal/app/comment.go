@@ -29,7 +29,8 @@ func (r *RunContext) comment(ctx context.Context, about Comment, shown page.Page
 	}
 	r.Mask(about.Token)
 	key := strings.Join(strings.Fields(strings.Join(append([]string{r.verb}, about.Of...), " ")), " ")
-	created, err := r.API(about.Token).Comment(ctx, pull, key, r.pageWriter().Markdown(shown, github.MaxComment))
+	written := r.Secrets.Redact(r.pageWriter().Markdown(shown, github.MaxComment))
+	created, err := r.API(about.Token).Comment(ctx, pull, key, written)
 	switch {
 	case errors.As(err, new(*github.DeniedError)):
 		r.Reporter.Warnf("the comment of pull request #%d is not written: GitHub answered %v; the job needs permissions: {pull-requests: write}, which the pull request of a fork does not get", pull, err)

@@ -20,13 +20,19 @@ import (
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
+// canary is a secret, and divided is how a log line shows it: with parts between that no reader sees.
+const (
+	canary  = "canary-4711-comment"
+	divided = "ca\x1b[0mnary-47\u200d11-comment"
+)
+
 // commenting is a verb whose page is about an environment.
 func commenting(verdict string, wanted bool, fails error) app.Command {
 	return app.NewCommand(app.Wiring[struct{}, string]{
 		Verb: setting.Verb{Name: "deploy"}, Declare: func(*struct{}) *setting.Set { return new(setting.Set) }, Outputs: func(string) map[string]string { return nil },
 		Run: func(context.Context, *struct{}, *app.RunContext) (string, error) { return verdict, fails },
 		Page: func(_ *struct{}, verdict string, _ error) page.Page {
-			return page.Page{Status: page.Planned, Verdict: page.Line(verdict), Sections: []page.Section{{Block: strings.Repeat("a log\n", 100_000)}}}
+			return page.Page{Status: page.Planned, Verdict: page.Line(verdict), Sections: []page.Section{{Block: strings.Repeat("a log\n", 100_000)}, {Title: page.Line("more", divided), Block: divided}}}
 		},
 		Comment: func(*struct{}) app.Comment {
 			return app.Comment{Wanted: wanted, Token: githubtest.Token, Of: []string{"staging", "", "shop"}}
@@ -47,7 +53,7 @@ func TestCommentOfAPullRequest(t *testing.T) {
 	}
 	pull := event(`{"number":7,"pull_request":{}}`)
 	run := func(command app.Command, event string) (int, string) {
-		environ, _ := apptest.InJob(t, append(server.Environ(), "GITHUB_EVENT_PATH="+event))
+		environ, _ := apptest.InJob(t, append(server.Environ(), "GITHUB_EVENT_PATH="+event, "APP_PASSWORD="+canary))
 		environ = slices.DeleteFunc(environ, func(pair string) bool { return strings.HasPrefix(pair, "GITHUB_OUTPUT=") })
 		var stdout bytes.Buffer
 		code := command.Run(t.Context(), app.Process{Environ: environ, Dir: t.TempDir(), Stdout: &stdout, Stderr: &stdout, Now: time.Now})
@@ -75,6 +81,9 @@ func TestCommentOfAPullRequest(t *testing.T) {
 	comments := server.Comments()
 	if len(comments) != 1 || !strings.HasPrefix(comments[0].Body, "<!-- onedigest: deploy staging shop -->\n## ❌ The second plan\n") || !strings.Contains(comments[0].Body, "> it would fail\n") {
 		t.Errorf("got %d comments: %.2000s", len(comments), fmt.Sprint(comments))
+	}
+	if strings.Contains(comments[0].Body, "4711") || !strings.Contains(comments[0].Body, "more `***`") {
+		t.Errorf("a divided secret is in %s", comments[0].Body[max(0, len(comments[0].Body)-400):])
 	}
 	server.Deny(http.MethodPost, http.MethodPatch)
 	if code, shown := run(commenting("the fifth plan", true, nil), pull); code != release.ExitDone || !strings.Contains(shown, "::warning") || !strings.Contains(shown, "pull-requests: write") {

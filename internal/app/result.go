@@ -49,7 +49,7 @@ const maxSummary = 900 << 10
 const troubleshooting = "https://github.com/onedigest/onedigest/blob/main/docs/troubleshooting.md"
 
 func (r *RunContext) pageWriter() page.Writer {
-	return page.Writer{Redact: r.Secrets.Redact, Repository: r.runner.RepositoryURL(), Docs: troubleshooting}
+	return page.Writer{Redact: r.Secrets.Clean, Repository: r.runner.RepositoryURL(), Docs: troubleshooting}
 }
 
 // complete adds to a page what every run has: how it ended, why, how long it took, and the run.

@@ -52,10 +52,9 @@ func newStream(raw io.Writer, secrets *text.Secrets) *stream {
 	return &stream{secrets: secrets, raw: raw}
 }
 
-// clean redacts and sanitizes a text of several lines. It is redacted again at the end, since a character without a width may have
-// divided a secret.
+// clean redacts and sanitizes a text of several lines.
 func (s *stream) clean(untrusted string) printable {
-	return printable(s.secrets.Redact(text.Lines(s.secrets.Redact(untrusted), text.NoLimit)))
+	return printable(s.secrets.Clean(untrusted))
 }
 
 func (s *stream) print(clean printable) {

@@ -198,7 +198,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.LeaseDuration, setting.Setting{Name: "lease-duration", Default: "15s", Value: "DURATION",
 		Help: "How long a killed run still holds the release after its last heartbeat"}, leaseDuration)
 	setting.Var(set, &s.GitHubToken, setting.Setting{Name: "github-token", Secret: true, Fallback: "GITHUB_TOKEN", Value: "TOKEN", Action: "${{ github.token }}",
-		Help: "Token to compare commits by GitHub's API where the checkout's history ends too soon, for which it needs contents: read, and for comment"}, setting.Text)
+		Help: "Token to compare commits by GitHub's API where the checkout's history ends too soon, for which it needs contents: read, and for comment and github-deployment"}, setting.Text)
 	setting.Bool(set, &s.Comment, setting.Setting{Name: "comment",
 		Help: "Show the summary, such as a plan, in a comment of the run's pull request too; later runs about the same environment and release edit it in place. The job needs pull-requests: write"})
 	setting.Bool(set, &s.GitHubDeployment, setting.Setting{Name: "github-deployment",

@@ -62,8 +62,9 @@ type comment struct {
 }
 
 // Comment writes a comment of a pull request: the first run creates it, and later runs of the same key edit it in place. It is found by a marker at its
-// start, which GitHub does not show, and only if the token's own user wrote it: anybody may write a comment with the marker. The error is a
-// *DeniedError if the token may not, for which it needs the permission pull-requests: write.
+// start, which GitHub does not show, and only if the token's own user wrote it: anybody may write a comment with the marker. A token of a job or of a GitHub
+// App does not tell whose it is: then any bot's comment is taken. The error is a *DeniedError if the token may not, for which it needs the permission
+// pull-requests: write.
 //
 // Sources: https://docs.github.com/en/rest/issues/comments#list-issue-comments, #create-an-issue-comment and #update-an-issue-comment.
 func (a API) Comment(ctx context.Context, pull int, key, body string) (created bool, err error) {

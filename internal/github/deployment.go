@@ -63,7 +63,8 @@ func (a API) CreateDeployment(ctx context.Context, d Deployment) (int64, error) 
 	return created.ID, err
 }
 
-// SetDeployment adds a status to a deployment. Success makes GitHub call earlier deployments to the environment inactive.
+// SetDeployment adds a status to a deployment. Success makes GitHub call earlier deployments to the environment inactive, except those to a
+// production environment, which stay active (auto_inactive).
 // Source: https://docs.github.com/en/rest/deployments/statuses#create-a-deployment-status.
 func (a API) SetDeployment(ctx context.Context, id int64, status DeploymentStatus) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", maxAPITime))

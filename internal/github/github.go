@@ -88,14 +88,14 @@ func (r *Runner) Actor() string {
 	return r.getenv("GITHUB_ACTOR")
 }
 
-// lines redacts and sanitizes a text of several lines, twice as internal/app does it.
+// lines redacts and sanitizes a text of several lines.
 func (r *Runner) lines(untrusted string) string {
-	return r.secrets.Redact(text.Lines(r.secrets.Redact(untrusted), text.NoLimit))
+	return r.secrets.Clean(untrusted)
 }
 
 // line does the same as lines, and makes the text one line.
 func (r *Runner) line(untrusted string) string {
-	return r.secrets.Redact(text.Line(r.secrets.Redact(untrusted), text.NoLimit))
+	return r.secrets.CleanLine(untrusted)
 }
 
 // issue prints a command. The library panics where it cannot write; a closed log is no reason to fail.

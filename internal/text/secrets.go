@@ -189,6 +189,17 @@ func (s *Secrets) Redact(text string) string {
 	return replace(text, s.search().finds(text))
 }
 
+// Clean redacts and sanitizes a text of several lines. It is redacted again at the end, since a character that the sanitizer removes may have divided
+// a secret.
+func (s *Secrets) Clean(untrusted string) string {
+	return s.Redact(Lines(s.Redact(untrusted), NoLimit))
+}
+
+// CleanLine is Clean for a text that becomes one line.
+func (s *Secrets) CleanLine(untrusted string) string {
+	return s.Redact(Line(s.Redact(untrusted), NoLimit))
+}
+
 // finds returns the places of all forms in a text, without those inside of what is public.
 func (s *sorted) finds(text string) []span {
 	ellipses := ellipsesOf(text)

@@ -22,7 +22,7 @@ type announcer struct {
 }
 
 // newAnnouncer returns what records the deploy on GitHub; nil if that is not wanted, or not on GitHub. A deploy of a matrix has an environment of its own on
-// GitHub, since a deployment that succeeds makes the others to the same environment inactive.
+// GitHub, since a deployment that succeeds makes the others to the same environment inactive, unless that is a production environment.
 func newAnnouncer(run *app.RunContext, reporter release.Reporter, settings deploy.Settings, isMatrix bool) deploy.Announcer {
 	if !settings.GitHubDeployment || !github.On(run.Process.Getenv) {
 		return nil
@@ -47,12 +47,12 @@ func (a announcer) Begin(ctx context.Context, commit release.Commit, image relea
 		return func(deploy.Result, error) {}
 	}
 	id, err := a.api.CreateDeployment(ctx, github.Deployment{Commit: commit, Environment: a.environment, Digest: image.Digest, Production: a.production})
-	if err == nil {
-		err = a.api.SetDeployment(ctx, id, github.DeploymentStatus{State: github.DeploymentInProgress, Log: a.run.RunURL()})
-	}
 	if err != nil {
-		a.warn(err)
+		a.warn("the deployment", err)
 		return func(deploy.Result, error) {}
+	}
+	if err := a.api.SetDeployment(ctx, id, github.DeploymentStatus{State: github.DeploymentInProgress, Log: a.run.RunURL()}); err != nil {
+		a.warn("the beginning of the deployment", err) // whose end is recorded nevertheless, or it would be pending for ever
 	}
 	return func(result deploy.Result, failed error) {
 		last := context.WithoutCancel(ctx)
@@ -61,9 +61,9 @@ func (a announcer) Begin(ctx context.Context, commit release.Commit, image relea
 			defer cancel()
 			last = limited
 		}
-		status := github.DeploymentStatus{State: stateOfDeployment(ctx, failed), Description: a.run.Secrets.Redact(describe(result, failed)), URL: a.run.Secrets.Redact(result.URL), Log: a.run.RunURL()}
+		status := github.DeploymentStatus{State: stateOfDeployment(ctx, failed), Description: a.run.Secrets.CleanLine(describe(result, failed)), URL: a.run.Secrets.CleanLine(result.URL), Log: a.run.RunURL()}
 		if err := a.api.SetDeployment(last, id, status); err != nil {
-			a.warn(err)
+			a.warn("the end of the deployment", err)
 			return
 		}
 		a.reporter.Infof("recorded on GitHub that the deployment to %q is in state %q", a.environment, status.State)
@@ -92,10 +92,11 @@ func describe(result deploy.Result, failed error) string {
 	return cmp.Or(result.State, failed.Error())
 }
 
-func (a announcer) warn(err error) {
+// warn says what is not recorded.
+func (a announcer) warn(what string, err error) {
 	if errors.As(err, new(*github.DeniedError)) {
-		a.reporter.Warnf("the deployment to %q is not recorded on GitHub, which answered %v; the job needs permissions: {deployments: write}", a.environment, err)
+		a.reporter.Warnf("%s to %q is not recorded on GitHub, which answered %v; the job needs permissions: {deployments: write}", what, a.environment, err)
 		return
 	}
-	a.reporter.Warnf("the deployment to %q is not recorded on GitHub: %v", a.environment, err)
+	a.reporter.Warnf("%s to %q is not recorded on GitHub: %v", what, a.environment, err)
 }

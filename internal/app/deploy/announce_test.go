@@ -1,15 +1,21 @@
 package deploy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/github"
 	"github.com/onedigest/onedigest/internal/github/githubtest"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
@@ -41,6 +47,7 @@ func TestDeploymentsOnGitHub(t *testing.T) {
 	}
 	server, lines := githubtest.Start(t), []string{}
 	run := &app.RunContext{Process: app.Process{Environ: append(server.Environ(), "GITHUB_ACTIONS=true")}, Reporter: told{lines: &lines}, Secrets: new(text.Secrets)}
+	run.Secrets.Add("canary-4711")
 	settings := deploy.Settings{Environment: "staging", Release: "shop", GitHubDeployment: true, GitHubToken: githubtest.Token}
 	settings.Context = "eu"
 	for _, end := range []struct {
@@ -51,7 +58,7 @@ func TestDeploymentsOnGitHub(t *testing.T) {
 		{deploy.Result{Outcome: release.Changed, Image: image, URL: "https://shop.example.com"}, nil, false},
 		{deploy.Result{Outcome: release.RolledBack, Code: causes.CrashLoop}, &release.Failure{What: "x"}, false},
 		{deploy.Result{}, release.NewFault("cluster", "", errors.New("gone"), "watching"), false},
-		{deploy.Result{State: "revision 7 is partly applied"}, &release.Failure{What: "the deploy was stopped"}, true},
+		{deploy.Result{State: "revision 7 is partly applied, ca\x1b[0mnary-47\u200d11"}, &release.Failure{What: "the deploy was stopped"}, true},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := newAnnouncer(run, run.Reporter, settings, end.stop).Begin(ctx, releasetest.Commit, image)
@@ -73,7 +80,7 @@ func TestDeploymentsOnGitHub(t *testing.T) {
 		"staging false; in_progress  <nil>; success changed sha256:aaaaaaaaaaaa https://shop.example.com",
 		"staging false; in_progress  <nil>; failure rolled-back: OD-103 the container keeps crashing <nil>",
 		"staging false; in_progress  <nil>; error cluster: watching: gone <nil>",
-		"staging/eu/shop false; in_progress  <nil>; error revision 7 is partly applied <nil>",
+		"staging/eu/shop false; in_progress  <nil>; error revision 7 is partly applied, *** <nil>",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -86,5 +93,61 @@ func TestDeploymentsOnGitHub(t *testing.T) {
 	settings.GitHubDeployment = false
 	if newAnnouncer(run, run.Reporter, settings, false) != nil {
 		t.Error("a deployment that nobody wants is recorded")
+	}
+}
+
+// TestADeploymentEndsThatHasNotBegun: what GitHub has created is ended, also if the status before that is not recorded.
+func TestADeploymentEndsThatHasNotBegun(t *testing.T) {
+	t.Parallel()
+	image, err := release.ParseImage("localhost:5000/team/shop@sha256:" + strings.Repeat("a", 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, lines := githubtest.Start(t), []string{}
+	address, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var statuses atomic.Int32
+	proxy := httputil.NewSingleHostReverseProxy(address)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/statuses") && statuses.Add(1) == 1 {
+			http.Error(w, `{"message": "Validation Failed"}`, http.StatusUnprocessableEntity)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	run := &app.RunContext{Process: app.Process{Environ: append(server.Environ(), "GITHUB_ACTIONS=true", "GITHUB_API_URL="+front.URL)}, Reporter: told{lines: &lines}, Secrets: new(text.Secrets)}
+	settings := deploy.Settings{Environment: "staging", GitHubDeployment: true, GitHubToken: githubtest.Token}
+	newAnnouncer(run, run.Reporter, settings, false).Begin(t.Context(), releasetest.Commit, image)(deploy.Result{Outcome: release.Changed, Image: image}, nil)
+	all := server.Deployments()
+	if len(all) != 1 || len(all[0].Statuses) != 1 || all[0].Statuses[0]["state"] != "success" || !strings.HasPrefix(lines[0], "warning: the beginning of the deployment to \"staging\" is not recorded") {
+		t.Errorf("got %v, told %q", all, lines)
+	}
+}
+
+// TestAPullRequestHasNoSecret: neither in its title nor in its text, also if a line divides one.
+func TestAPullRequestHasNoSecret(t *testing.T) {
+	t.Parallel()
+	var sent bytes.Buffer
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = sent.ReadFrom(r.Body)
+		if r.Method == http.MethodGet {
+			_, _ = w.Write([]byte("[]"))
+			return
+		}
+		_, _ = w.Write([]byte(`{"number": 7, "html_url": "https://github.com/octo/config/pull/7"}`))
+	}))
+	t.Cleanup(server.Close)
+	run := &app.RunContext{Secrets: new(text.Secrets)}
+	run.Secrets.Add("canary-4711")
+	divided := "ca\x1b[0mnary-47\u200d11"
+	page, err := pulls{run, github.API{URL: server.URL, Repository: "octo/config", Token: githubtest.Token}}.Open(t.Context(), "main", "staging", "deploy "+divided, []string{"gate: " + divided})
+	if err != nil || !strings.HasSuffix(page, "/pull/7") {
+		t.Errorf("got %q, %v", page, err)
+	}
+	if got := sent.String(); strings.Contains(got, "4711") || strings.Count(got, "***") != 2 {
+		t.Errorf("sent %s", got)
 	}
 }

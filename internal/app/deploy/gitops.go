@@ -139,9 +139,9 @@ type pulls struct {
 func (p pulls) Open(ctx context.Context, base, head, title string, lines []string) (string, error) {
 	var body strings.Builder
 	for _, line := range lines {
-		body.WriteString("- " + markdown.Words(p.run.Secrets.Redact(line)) + "\n")
+		body.WriteString("- " + markdown.Words(p.run.Secrets.CleanLine(line)) + "\n")
 	}
-	page, err := p.api.OpenPullRequest(ctx, github.PullRequest{Base: base, Head: head, Title: p.run.Secrets.Redact(title), Body: body.String()})
+	page, err := p.api.OpenPullRequest(ctx, github.PullRequest{Base: base, Head: head, Title: p.run.Secrets.CleanLine(title), Body: p.run.Secrets.Redact(body.String())})
 	if err != nil {
 		return "", release.NewFault("GitHub", "let config-token read contents and write pull requests", err, "proposing branch %q", head)
 	}
