@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/initialize/survey"
@@ -181,11 +182,19 @@ func (e *examination) immutability(found release.RepositorySettings) {
 	switch {
 	case !found.Immutable:
 		e.add("immutable tags", Limited, "whoever may push can move the tag of a commit to another image", fix)
+	case slices.ContainsFunc(found.Except, matchesCommit):
+		e.add("immutable tags", Limited, "whoever may push can move the tag of a commit to another image, because of the exclusions "+strings.Join(found.Except, ", "), "exclude no tag that a commit may have")
 	case len(found.Except) > 0:
 		e.add("immutable tags", OK, "except "+strings.Join(found.Except, ", "), "")
 	default:
 		e.add("immutable tags", OK, "a tag keeps naming its image", "")
 	}
+}
+
+// matchesCommit reports whether a filter of exclusions, in which * stands for any characters, matches the tag of some commit: 40 hexadecimal digits.
+func matchesCommit(filter string) bool {
+	digits := strings.ReplaceAll(filter, "*", "")
+	return strings.Trim(digits, "0123456789abcdef") == "" && (len(digits) == len(commitTag) || len(digits) < len(commitTag) && digits != filter)
 }
 
 // referrers looks whether the registry lists what is attached to an image.

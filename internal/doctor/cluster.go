@@ -14,24 +14,31 @@ func (e *examination) cluster(ctx context.Context) {
 	if e.target.Cluster != "" && e.withoutRole("cluster") {
 		return
 	}
+	if !e.Cloud.InJob() && e.target.Cluster == "" && e.target.Context == "" && e.target.Kubeconfig == e.Machine.Kubeconfig() {
+		e.add("cluster", NotChecked, "none is named, and the current context of a terminal may be another one", "give --cluster, --context or --kubeconfig")
+		e.add("RBAC", NotChecked, "no cluster is named", "")
+		return
+	}
 	connected, err := e.Cluster(ctx, e.target)
 	if err != nil {
 		e.fails("cluster", err)
 		e.add("RBAC", NotChecked, "there is no access to the cluster", "")
 		return
 	}
-	exists, known, err := connected.HasNamespace(ctx, e.target.Namespace)
+	phase, known, err := connected.NamespacePhase(ctx, e.target.Namespace)
 	if err != nil {
 		e.fails("cluster", err)
 		e.add("RBAC", NotChecked, "the cluster does not answer", "")
 		return
 	}
-	e.add("cluster", OK, "it answers", "")
+	e.add("cluster", OK, fmt.Sprintf("%s at %s answers", e.clusterName(), connected.Address()), "")
 	rules := connected.Rules()
 	switch {
 	case !known:
 		e.add("namespace", NotChecked, fmt.Sprintf("this user may not read namespaces, so whether %q exists is not known", e.target.Namespace), "")
-	case exists:
+	case phase == "Terminating":
+		e.add("namespace", Fails, fmt.Sprintf("%q is being deleted", e.target.Namespace), "wait until it is deleted, or name another one")
+	case phase != "":
 		e.add("namespace", OK, fmt.Sprintf("%q exists", e.target.Namespace), "")
 	default:
 		e.missingNamespace(ctx, connected)
@@ -66,6 +73,17 @@ func (e *examination) cluster(ctx context.Context) {
 	}
 }
 
+// clusterName says by what the cluster is chosen.
+func (e *examination) clusterName() string {
+	switch {
+	case e.target.Cluster != "":
+		return fmt.Sprintf("cluster %q", e.target.Cluster)
+	case e.target.Context != "":
+		return fmt.Sprintf("context %q", e.target.Context)
+	}
+	return "the current context"
+}
+
 // kinds returns the kinds of the chart's objects.
 func (e *examination) kinds(ctx context.Context) ([]release.AppliedKind, error) {
 	if e.target.Repository == "" {
@@ -90,6 +108,8 @@ func (e *examination) missingNamespace(ctx context.Context, connected Cluster) {
 		e.add("namespace", NotChecked, fmt.Sprintf("%q does not exist, and whether this user may create it cannot be asked", e.target.Namespace), "kubectl create namespace "+e.target.Namespace)
 	case len(missing) > 0:
 		e.add("namespace", Fails, fmt.Sprintf("%q does not exist, and this user may not create it", e.target.Namespace), "kubectl create namespace "+e.target.Namespace)
+	case e.found.Caller == nil: // pipeline.yaml gives create-namespace
+		e.add("namespace", Limited, fmt.Sprintf("%q does not exist, and a deploy creates it only with create-namespace", e.target.Namespace), "give create-namespace, or kubectl create namespace "+e.target.Namespace)
 	default:
 		e.add("namespace", OK, fmt.Sprintf("%q does not exist, and the first deploy creates it", e.target.Namespace), "")
 	}

@@ -29,6 +29,8 @@ type Deps struct {
 type Machine interface {
 	// Find returns an error if a program is not on the PATH.
 	Find(program string) error
+	// Kubeconfig returns the kubeconfig of the environment, "" for none.
+	Kubeconfig() string
 	// IsShallow reports whether the history of the work tree is cut off.
 	IsShallow(ctx context.Context) (bool, error)
 }
@@ -57,8 +59,10 @@ type Registry interface {
 
 // Cluster is the environment's cluster.
 type Cluster interface {
-	// HasNamespace reports whether a namespace exists; known is false if that may not be asked.
-	HasNamespace(ctx context.Context, namespace string) (exists, known bool, err error)
+	// Address returns where the cluster is.
+	Address() string
+	// NamespacePhase returns the phase of a namespace, "" if it does not exist; known is false if that may not be asked.
+	NamespacePhase(ctx context.Context, namespace string) (phase string, known bool, err error)
 	// Rules returns the rules that every deploy needs.
 	Rules() []release.Permission
 	// NamespaceRule returns the rule that creating a namespace needs.

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -34,6 +35,7 @@ type world struct {
 	registryErr      error
 	connectErr       error
 	hidden, absent   bool // the namespace
+	ends             bool
 	missing          []release.Permission
 	noReviews        bool
 	noCommon         bool
@@ -91,8 +93,16 @@ func (w *world) ExpiryRule(context.Context, release.Repository, release.Tag) (in
 func (w *world) HasReferrersAPI(context.Context, release.Repository) (bool, error) {
 	return !w.noReferrers, nil
 }
-func (w *world) HasNamespace(context.Context, string) (exists, known bool, err error) {
-	return !w.absent, !w.hidden, nil
+func (w *world) Kubeconfig() string { return "" }
+func (w *world) Address() string    { return "https://k.example.com" }
+func (w *world) NamespacePhase(context.Context, string) (phase string, known bool, err error) {
+	switch {
+	case w.absent || w.hidden:
+		return "", !w.hidden, nil
+	case w.ends:
+		return "Terminating", true, nil
+	}
+	return "Active", true, nil
 }
 func (w *world) Rules() []release.Permission { return make([]release.Permission, 3) }
 func (w *world) NamespaceRule() release.Permission {
@@ -177,6 +187,7 @@ func TestFindings(t *testing.T) {
 		"services":          {func(w *world) { w.replace("      checks:", "      services: ${{ vars.X }}\n      checks:") }, []string{"workflow: fails: not granted actions: add"}},
 		"an expression":     {func(w *world) { w.replace(`[{"name": "staging"`, `[${{ vars.X }}, {"name": "staging"`) }, []string{"workflow: not checked: by an expression: "}},
 		"no values":         {func(w *world) { delete(w.tree, "deploy/staging.yaml") }, []string{`workflow: fails: "deploy/staging.yaml": write it`}},
+		"no values of all":  {func(w *world) { w.replace("      checks:", "      values: deploy/all.yaml\n      checks:") }, []string{`workflow: fails: "deploy/all.yaml": write it`}},
 		"no checks":         {func(w *world) { delete(w.tree, "deploy/checks.yaml") }, []string{`workflow: fails: "deploy/checks.yaml": write it`}},
 		"a shallow clone":   {func(w *world) { w.shallow = true }, []string{"history: fails: cut off: fetch-depth: 0"}},
 		"outside of a job":  {func(w *world) { w.outside = true }, []string{"identity token: not checked: no job: in a job", "role: not checked: only a job: ", "account: not checked: : ", "repository: not checked: : ", "cluster: not checked: : "}},
@@ -194,6 +205,9 @@ func TestFindings(t *testing.T) {
 		}, []string{"account: fails: ExpiredToken: sign in"}},
 		"no repository":         {func(w *world) { w.settings = release.RepositorySettings{} }, []string{"repository: fails: does not exist: --create-repository"}},
 		"tags that move":        {func(w *world) { w.settings.Immutable = false }, []string{"immutable tags: limited: can move: put-image-tag-mutability"}},
+		"tags of commits move":  {func(w *world) { w.settings.Except = []string{"*-dirty*", "0*"} }, []string{"immutable tags: limited: *-dirty*, 0*: exclude"}},
+		"all tags move":         {func(w *world) { w.settings.Except = []string{"*"} }, []string{"immutable tags: limited: can move: exclude"}},
+		"other tags move":       {func(w *world) { w.settings.Except = []string{"sha256-*", "*-dirty*", "abc", "latest"} }, []string{"immutable tags: ok: sha256-*, *-dirty*, abc, latest: "}},
 		"may not describe":      {func(w *world) { w.settingsErr = errors.New("AccessDeniedException: no") }, []string{"repository: not checked: may not describe: ecr:DescribeRepositories", "immutable tags: not checked: : ", "lifecycle: ok: : "}},
 		"images expire":         {func(w *world) { w.rule = 7 }, []string{"lifecycle: limited: rule 7: dirty"}},
 		"may not read it":       {func(w *world) { w.ruleErr = errors.New("AccessDeniedException: no") }, []string{"lifecycle: not checked: : ecr:GetLifecyclePolicy"}},
@@ -207,10 +221,14 @@ func TestFindings(t *testing.T) {
 		"no cluster": {func(w *world) {
 			w.connectErr = &release.Fault{Side: "AWS", Err: errors.New("no cluster"), Do: "correct it"}
 		}, []string{"cluster: fails: no cluster: correct it", "RBAC: not checked: : "}},
-		"no namespace":   {func(w *world) { w.absent, w.namespaceDenied = true, true }, []string{`namespace: fails: "staging" does not exist: kubectl create namespace staging`}},
-		"made by deploy": {func(w *world) { w.absent = true }, []string{"namespace: ok: creates it: "}},
-		"hidden":         {func(w *world) { w.hidden = true }, []string{"namespace: not checked: may not read namespaces: "}},
-		"no questions":   {func(w *world) { w.noReviews = true }, []string{"RBAC: not checked: ask: selfsubjectaccessreviews"}},
+		"no namespace":          {func(w *world) { w.absent, w.namespaceDenied = true, true }, []string{`namespace: fails: "staging" does not exist: kubectl create namespace staging`}},
+		"made by deploy":        {func(w *world) { w.absent = true }, []string{"namespace: ok: creates it: "}},
+		"not made by deploy":    {func(w *world) { w.absent, w.tree = true, nil }, []string{"namespace: limited: only with create-namespace: give create-namespace"}},
+		"a namespace that ends": {func(w *world) { w.ends = true }, []string{`namespace: fails: "staging" is being deleted: wait`}},
+		"a named cluster":       {func(*world) {}, []string{`cluster: ok: cluster "shop" at https://k.example.com: `}},
+		"no named cluster":      {func(w *world) { w.outside = true; w.replace(`"cluster": "shop", `, "") }, []string{"cluster: not checked: current context: --context", "RBAC: not checked: : "}},
+		"hidden":                {func(w *world) { w.hidden = true }, []string{"namespace: not checked: may not read namespaces: "}},
+		"no questions":          {func(w *world) { w.noReviews = true }, []string{"RBAC: not checked: ask: selfsubjectaccessreviews"}},
 		"rules are missing": {func(w *world) {
 			w.missing = []release.Permission{{Group: "apps", Resource: "deployments", Verbs: []string{"create", "patch"}, For: "the chart's objects"}, {Resource: "pods/log", Verbs: []string{"get"}, For: "logs", Without: "no lines"},
 				{Resource: "clusterroles", Group: "rbac.authorization.k8s.io", Cluster: true, Verbs: []string{"get"}, For: "x"}}
@@ -291,5 +309,43 @@ func TestTarget(t *testing.T) {
 	w.replace("      checks:", "      services: '{\"cart\": {}, \"web\": {}}'\n      checks:")
 	if _, err := w.examine(t, nil); release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), "cart, web") {
 		t.Errorf("no service of several: %v", err)
+	}
+}
+
+// TestFilesOfAnExpression: what an expression names is not looked at.
+func TestFilesOfAnExpression(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.replace(`"values": "deploy/staging.yaml"}, {`, `"values": "deploy/${{ vars.X }}.yaml"}, {`)
+	result, _ := w.examine(t, nil)
+	for _, found := range result.Findings {
+		if found.Check == "workflow" && found.State == Fails {
+			t.Errorf("got %+v", found)
+		}
+	}
+}
+
+// TestFilesOfServices: an input names several files, {0} among them, and each is looked at.
+func TestFilesOfServices(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.replace("      checks:", "      services: '{\"cart\": {\"values\": \"deploy/{0}/own.yaml\"}, \"web\": {}}'\n      values: deploy/all.yaml\n      checks:")
+	changed := strings.ReplaceAll(string(w.tree[".github/workflows/delivery.yaml"].Data), `"values": "deploy/staging.yaml"`, `"values": "deploy/staging.yaml\ndeploy/{0}-staging.yaml"`)
+	changed = strings.Replace(changed, "id-token: write}", "id-token: write, actions: read}", 1)
+	w.tree[".github/workflows/delivery.yaml"] = &fstest.MapFile{Data: []byte(changed)}
+	files := []string{"deploy/all.yaml", "deploy/cart-staging.yaml", "deploy/web-staging.yaml", "deploy/cart/own.yaml"}
+	for _, name := range files {
+		w.tree[name] = &fstest.MapFile{}
+	}
+	if result, err := w.examine(t, setting.Values{"service": {Texts: []string{"cart"}}}); err != nil {
+		t.Errorf("got %v: %+v", err, result.Findings)
+	}
+	for _, name := range files {
+		delete(w.tree, name)
+		result, _ := w.examine(t, setting.Values{"service": {Texts: []string{"cart"}}})
+		if !slices.ContainsFunc(result.Findings, func(found Finding) bool { return matches(found, `workflow: fails: "`+name+`": write it`) }) {
+			t.Errorf("%s: got %+v", name, result.Findings)
+		}
+		w.tree[name] = &fstest.MapFile{}
 	}
 }

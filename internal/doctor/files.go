@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/onedigest/onedigest/internal/initialize/survey"
 )
 
 // tools looks for the programs that build and deploy run.
@@ -85,21 +87,23 @@ func (e *examination) workflow(context.Context) {
 	case !slices.ContainsFunc(environments, func(each calledEnvironment) bool { return each.Name == e.target.Environment.String() }):
 		e.add(check, Fails, fmt.Sprintf("it has no environment %q", e.target.Environment), "add it to environments, or name another one")
 	}
-	var names []string
+	names := []string{caller.Given("checks")}
+	given := []string{caller.Given("values")}
 	for _, each := range environments {
-		for name := range services {
-			names = append(names, strings.ReplaceAll(each.Values, "{0}", name))
-		}
-		if len(services) == 0 {
-			names = append(names, each.Values)
+		given = append(given, each.Values)
+		names = append(names, each.Checks)
+	}
+	if len(services) == 0 {
+		services = map[string]survey.CalledService{"": {}}
+	}
+	for name, each := range services {
+		for _, values := range append([]string{each.Values}, given...) {
+			if !strings.Contains(values, "${{") {
+				names = append(names, filesOf(values, name)...)
+			}
 		}
 		names = append(names, each.Checks)
 	}
-	for _, each := range services {
-		names = append(names, strings.Fields(each.Values)...)
-		names = append(names, each.Checks)
-	}
-	names = append(names, caller.Given("checks"))
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
 		if !isFile.MatchString(name) || strings.Contains(name, "${{") {

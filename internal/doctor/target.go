@@ -86,10 +86,13 @@ func (t *Target) complete(caller survey.Caller, name string) error {
 	t.context, t.builder = cmp.Or(service.Context, caller.Given("context"), "."), cmp.Or(service.Builder, caller.Given("builder"))
 	if len(t.Values) == 0 {
 		for _, given := range []string{caller.Given("values"), service.Values, entry.Values} {
-			for line := range strings.FieldsSeq(given) {
-				t.Values = append(t.Values, strings.ReplaceAll(line, "{0}", name))
-			}
+			t.Values = append(t.Values, filesOf(given, name)...)
 		}
 	}
 	return nil
+}
+
+// filesOf returns the files that an input names for a service, as pipeline.yaml reads it: one a line, {0} for the service's name.
+func filesOf(given, service string) []string {
+	return strings.Fields(strings.ReplaceAll(given, "{0}", service))
 }

@@ -142,20 +142,23 @@ func (c *Client) Missing(ctx context.Context, namespace string, wanted []release
 	return missing, true, nil
 }
 
-// HasNamespace reports whether a namespace exists; known is false if this user may not read it. The error is that of Check.
-func (c *Client) HasNamespace(ctx context.Context, namespace string) (exists, known bool, err error) {
+// NamespacePhase returns the phase of a namespace, Active or Terminating, "" if it does not exist; known is false if this user may not read it. The error
+// is that of Check.
+func (c *Client) NamespacePhase(ctx context.Context, namespace string) (phase string, known bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
-	_, err = c.namespaces().Get(ctx, namespace, meta.GetOptions{})
+	found, err := c.namespaces().Get(ctx, namespace, meta.GetOptions{})
 	switch {
 	case apierrors.IsForbidden(err):
-		return false, false, nil
+		return "", false, nil
 	case apierrors.IsNotFound(err):
-		return false, true, nil
+		return "", true, nil
 	case err != nil:
-		return false, false, c.Fault(ctx, err, "reading namespace %q", namespace)
+		return "", false, c.Fault(ctx, err, "reading namespace %q", namespace)
+	case found.Status.Phase == core.NamespaceTerminating:
+		return string(core.NamespaceTerminating), true, nil
 	}
-	return true, true, nil
+	return string(core.NamespaceActive), true, nil
 }
 
 // CreateNamespacePermission is the rule that creating a namespace needs.

@@ -90,19 +90,21 @@ func TestMissing(t *testing.T) {
 	if missing, asked, err := s.client().Missing(t.Context(), space, Permissions); missing != nil || asked || err != nil {
 		t.Errorf("got %v, %t, %v of a user who may not ask", missing, asked, err)
 	}
-	if exists, known, err := s.client().HasNamespace(t.Context(), space); exists || known || err != nil {
-		t.Errorf("got %t, %t, %v of a user who may not read namespaces", exists, known, err)
+	if phase, known, err := s.client().NamespacePhase(t.Context(), space); phase != "" || known || err != nil {
+		t.Errorf("got %q, %t, %v of a user who may not read namespaces", phase, known, err)
 	}
 	s.Break(nil)
-	if exists, known, err := s.client().HasNamespace(t.Context(), space); exists || !known || err != nil {
-		t.Errorf("got %t, %t, %v of a namespace that does not exist", exists, known, err)
+	if phase, known, err := s.client().NamespacePhase(t.Context(), space); phase != "" || !known || err != nil {
+		t.Errorf("got %q, %t, %v of a namespace that does not exist", phase, known, err)
 	}
-	s.Put(namespace(core.NamespaceActive))
-	if exists, known, err := s.client().HasNamespace(t.Context(), space); !exists || !known || err != nil {
-		t.Errorf("got %t, %t, %v of one that exists", exists, known, err)
+	for _, want := range []core.NamespacePhase{core.NamespaceActive, core.NamespaceTerminating} {
+		s.Put(namespace(want))
+		if phase, known, err := s.client().NamespacePhase(t.Context(), space); phase != string(want) || !known || err != nil {
+			t.Errorf("got %q, %t, %v of one that is %s", phase, known, err, want)
+		}
 	}
 	s.Break(func(*http.Request) int { return http.StatusUnauthorized })
-	_, _, err = s.client().HasNamespace(t.Context(), space)
+	_, _, err = s.client().NamespacePhase(t.Context(), space)
 	_, _, missingErr := s.client().Missing(t.Context(), space, Permissions)
 	if release.ExitCode(err) != release.ExitFault || release.ExitCode(missingErr) != release.ExitFault {
 		t.Errorf("got %v, %v without credentials", err, missingErr)

@@ -63,6 +63,8 @@ func (m machine) Find(program string) error {
 	return err
 }
 
+func (m machine) Kubeconfig() string { return m.run.Process.Getenv("KUBECONFIG") }
+
 func (m machine) IsShallow(ctx context.Context) (bool, error) {
 	return git.IsShallow(ctx, m.run.Process.Environ, m.run.Process.Dir)
 }
@@ -91,6 +93,8 @@ func (c cloud) Caller(ctx context.Context, region string) (release.Caller, error
 
 // cluster implements doctor.Cluster.
 type cluster struct{ *kube.Client }
+
+func (c cluster) Address() string { return c.Host }
 
 func (cluster) Rules() []release.Permission {
 	return append([]release.Permission{}, kube.Permissions...)
