@@ -67,6 +67,9 @@ func Run(ctx context.Context, settings *Settings, deps Deps) (Result, error) {
 	}
 	report(made, deps.Reporter)
 	files := made.files()
+	if err := distinct(files); err != nil {
+		return Result{}, err
+	}
 	states, err := compare(files, deps)
 	if err != nil {
 		return Result{}, err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/initialize/survey"
+	"github.com/onedigest/onedigest/internal/release"
 )
 
 // file is a file of the repository, as init writes it.
@@ -34,6 +35,16 @@ func (p plan) files() []file {
 		all = append(all, file{path: p.terraform.file, content: p.terraform.content()})
 	}
 	return all
+}
+
+// distinct refuses two files of the same path, which names of services and environments make together: a *release.InputError.
+func distinct(files []file) error {
+	for i, one := range files {
+		if slices.ContainsFunc(files[:i], func(other file) bool { return other.path == one.path }) {
+			return release.BadSetting("environments", fmt.Sprintf("%q is the file of two services or environments, or of an environment and the smoke checks", one.path), "name the environments or the services otherwise")
+		}
+	}
+	return nil
 }
 
 // maxLines is how long the workflow of one service is at most.

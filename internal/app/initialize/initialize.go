@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 
@@ -48,10 +49,18 @@ func (f files) Write(name string, content []byte) error {
 		return fmt.Errorf("making the directory of %q: %w", name, err)
 	}
 	next := name + ".onedigest-new"
-	if err := f.root.WriteFile(next, content, 0o644); err != nil {
+	file, err := f.root.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) // a link of that name would lead to another file
+	if errors.Is(err, fs.ErrExist) {
+		return release.BadInput(next, "is there already, and would be overwritten", "remove it")
+	}
+	if err != nil {
 		return fmt.Errorf("writing %q: %w", name, err)
 	}
-	if err := f.root.Rename(next, name); err != nil {
+	_, err = file.Write(content)
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = f.root.Rename(next, name)
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("writing %q: %w", name, err), f.root.Remove(next))
 	}
 	return nil

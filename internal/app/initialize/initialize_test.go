@@ -529,6 +529,48 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
+// TestALinkIsNotFollowed: a link with the name of the file that is written before it is renamed leads to another file, which stays as it is.
+func TestALinkIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	for name, target := range map[string]string{"to a file": "main.go", "to nothing": "new.go"} {
+		r := newRepository(t, map[string]string{"main.go": goService, "go.mod": goMod, "deploy/x": ""})
+		if err := os.Symlink("../"+target, filepath.Join(r.dir, "deploy/staging.yaml.onedigest-new")); err != nil {
+			t.Fatal(err)
+		}
+		if code, _, stderr := r.init(required...); code != release.ExitInput || !strings.Contains(stderr, "deploy/staging.yaml.onedigest-new") {
+			t.Errorf("%s: exit code %d\n%s", name, code, stderr)
+		}
+		if _, err := os.Stat(filepath.Join(r.dir, "new.go")); err == nil || r.read("main.go") != goService {
+			t.Errorf("%s: wrote through it", name)
+		}
+	}
+}
+
+// TestPathsThatMeet: names that make one path of two files are bad input, and nothing is written.
+func TestPathsThatMeet(t *testing.T) {
+	t.Parallel()
+	one := map[string]string{"main.go": goService, "go.mod": goMod}
+	two := map[string]string{"shop/main.go": goService, "shop/go.mod": goMod, "shop-eu/main.go": goService, "shop-eu/go.mod": goMod}
+	base := []string{"--repository", "registry.example.com/shop", "--runner", "mine", "--build-runner", "mine", "--pin", pin}
+	for name, test := range map[string]struct {
+		files map[string]string
+		args  []string
+		want  string
+	}{
+		"services and environments":     {two, []string{"--environments", "staging,eu-staging"}, "deploy/shop-eu-staging.yaml"},
+		"an environment and the checks": {one, []string{"--environments", "checks,production"}, "deploy/checks.yaml"},
+	} {
+		r := newRepository(t, test.files)
+		code, _, stderr := r.init(append(slices.Clone(base), test.args...)...)
+		if code != release.ExitInput || !strings.Contains(stderr, test.want) {
+			t.Errorf("%s: exit code %d\n%s", name, code, stderr)
+		}
+		if _, err := os.Stat(filepath.Join(r.dir, "deploy")); err == nil {
+			t.Errorf("%s: wrote into it", name)
+		}
+	}
+}
+
 // TestQuestions: on a terminal, what is missing is asked for, one after another.
 func TestQuestions(t *testing.T) {
 	t.Parallel()
