@@ -186,6 +186,33 @@ func declaringServer(t *testing.T, codes ...int) *server {
 	return s
 }
 
+// TestAKindThatIsNewIsFound: a release may bring the definition of its custom resource, which the cluster did not list when the settings were checked.
+func TestAKindThatIsNewIsFound(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	var defined atomic.Bool
+	s.Break(func(r *http.Request) int {
+		if !defined.Load() && r.URL.Path == "/apis/example.com/v1" {
+			return http.StatusNotFound
+		}
+		return 0
+	})
+	watcher := s.hasty()
+	failedWhen := map[string]any{release.AnnotationFailedWhen: "jsonpath={.status.phase}=Idle"}
+	if err := watcher.CheckDeclared(t.Context(), []release.Declared{{Object: ofWidget}}); err != nil {
+		t.Fatal(err)
+	}
+	s.Put(widget(failedWhen))
+	defined.Store(true)
+	_, err := observe(t, watcher, ofWidget).rest()
+	if err == nil {
+		t.Fatal("the custom resource is not looked at")
+	}
+	if got := diagnosisOf(t, err); got.Code != causes.CustomResourceFailed {
+		t.Errorf("got %+v", got)
+	}
+}
+
 // TestDefinitionsAreAskedAgain: a cluster that does not answer for a moment does not make a failed custom resource ready.
 func TestDefinitionsAreAskedAgain(t *testing.T) {
 	t.Parallel()

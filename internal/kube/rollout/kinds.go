@@ -49,9 +49,8 @@ type watchKey struct {
 	namespace string // "": a cluster-scoped resource
 }
 
-// locate returns the store that an object is read from and how the rollout waits for it; namespace is the release's. An object of
-// an unknown kind is ignored: Helm reports it if it cannot be applied. An error means that the cluster does not answer; a retry may
-// succeed.
+// locate returns the store that an object is read from and how the rollout waits for it; namespace is the release's. An error for which
+// meta.IsNoMatchError holds means that the mapper does not know the kind, another one that the cluster does not answer; a retry may succeed.
 func locate(mapper meta.RESTMapper, object release.Object, namespace string) (key watchKey, wanted waitPolicy, err error) {
 	kind := schema.FromAPIVersionAndKind(object.APIVersion, object.Kind)
 	if object.Namespace != "" {
@@ -67,9 +66,6 @@ func locate(mapper meta.RESTMapper, object release.Object, namespace string) (ke
 		return watchKey{}, ignore, nil
 	}
 	mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
-	if meta.IsNoMatchError(err) {
-		return watchKey{}, ignore, nil
-	}
 	if err != nil {
 		return watchKey{}, ignore, err
 	}

@@ -143,11 +143,22 @@ func (w *Watcher) newRollout(ctx context.Context, namespace string, objects []re
 	return r, nil
 }
 
+// unlistedTime limits how long the list of kinds is read again for a kind that it lacks. The object was applied, so the list is older than the
+// kind's definition, which may be part of the same release.
+const unlistedTime = 10 * time.Second
+
 // locateWithRetry returns the store that an object is read from and how the rollout waits for it. It repeats a request
-// that the cluster does not answer every second until ctx ends.
+// that the cluster does not answer every second until ctx ends. A kind that the cluster does not list within unlistedTime is not waited for.
 func locateWithRetry(ctx context.Context, mapper meta.RESTMapper, object release.Object, namespace string) (key watchKey, wanted waitPolicy, err error) {
+	began := time.Now()
 	stopped := wait.PollUntilContextCancel(ctx, time.Second, true, func(context.Context) (bool, error) {
-		key, wanted, err = locate(mapper, object, namespace)
+		if key, wanted, err = locate(mapper, object, namespace); meta.IsNoMatchError(err) {
+			meta.MaybeResetRESTMapper(mapper)
+			key, wanted, err = locate(mapper, object, namespace)
+		}
+		if meta.IsNoMatchError(err) && time.Since(began) >= unlistedTime {
+			err = nil
+		}
 		return err == nil, nil
 	})
 	if stopped != nil && err == nil {
