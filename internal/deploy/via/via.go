@@ -132,7 +132,7 @@ func (s *Settings) Problems(hasChart bool, values []string, given []string, imag
 // scp is the short form of an SSH address, such as git@github.com:team/config.git.
 var scp = regexp.MustCompile(`^[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:[^:]`)
 
-// ParseRepository refuses an address that git would run a program for, that sends what it says unencrypted, or that has a password in it.
+// ParseRepository refuses an address that git would run a program for, that sends what it says unencrypted, or that has a password in it: a user of https may be a token.
 func ParseRepository(address string) (string, error) {
 	if scp.MatchString(address) {
 		return address, nil
@@ -141,8 +141,8 @@ func ParseRepository(address string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("is not the address of a git repository") // without err, which quotes what may be a password
 	}
-	if _, hasPassword := parsed.User.Password(); hasPassword {
-		return "", fmt.Errorf("has a password in it: leave it to git's credential helpers, or give config-token")
+	if _, hasPassword := parsed.User.Password(); hasPassword || parsed.User != nil && parsed.Scheme != "ssh" {
+		return "", fmt.Errorf("has a user or a password in it: leave them to git's credential helpers, or give config-token")
 	}
 	switch {
 	case (parsed.Scheme == "https" || parsed.Scheme == "ssh") && parsed.Host != "", parsed.Scheme == "file" && parsed.Path != "":

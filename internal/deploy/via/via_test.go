@@ -9,7 +9,7 @@ import (
 
 func TestAddressesOfRepositories(t *testing.T) {
 	t.Parallel()
-	for _, good := range []string{"https://github.com/team/config.git", "ssh://git@git.example.com:22/config", "git@github.com:team/config.git", "file:///srv/config.git", "https://user@git.example.com/config"} {
+	for _, good := range []string{"https://github.com/team/config.git", "ssh://git@git.example.com:22/config", "git@github.com:team/config.git", "file:///srv/config.git"} {
 		if got, err := ParseRepository(good); err != nil || got != good {
 			t.Errorf("%q: %q, %v", good, got, err)
 		}
@@ -19,7 +19,7 @@ func TestAddressesOfRepositories(t *testing.T) {
 			t.Errorf("%q is accepted", bad)
 		}
 	}
-	for _, secret := range []string{"https://u:canary@git.example.com/config", "https://u:canary@git.example.com/%zz"} {
+	for _, secret := range []string{"https://u:canary@git.example.com/config", "https://u:canary@git.example.com/%zz", "https://canary@git.example.com/config", "http://canary@git.example.com/config", "ssh://u:canary@git.example.com/config"} {
 		if _, err := ParseRepository(secret); err == nil || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%v", err)
 		}
