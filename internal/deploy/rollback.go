@@ -28,7 +28,7 @@ func (r request) checkRollback(ctx context.Context, budget budget, revisions []r
 	for _, obstacle := range target.Obstacles {
 		r.Reporter.Warnf("%s a failed rollout could not be rolled back: %s", causes.RollbackBlocked, obstacle)
 	}
-	if live, found := liveRevision(revisions); found && live.Number != target.Revision && target.Revision > 0 {
+	if live, found := liveRevision(revisions); found && live.Number != target.Revision && target.Revision > 0 && !(r.settings.GitOps.GitOps() && live.Digest == r.settings.Image.Digest) {
 		r.Reporter.Warnf("a rollback would skip the live revision %d%s, and go to revision %d: %s", live.Number,
 			prefixIfSet(", commit ", live.Commit.Short()), target.Revision, whySkipped(live.Mark))
 	}

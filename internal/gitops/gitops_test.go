@@ -324,6 +324,28 @@ func TestAKilledRunIsContinued(t *testing.T) {
 	}
 }
 
+// TestTheDigestThatFailsIsNoTarget: neither of an older revision with it, nor of one that is named.
+func TestTheDigestThatFailsIsNoTarget(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.deploy("a")
+	first := p.deploy("b")
+	if err := p.release.Mark(t.Context(), "shop", first.Revision, release.MarkProved); err != nil {
+		t.Fatal(err)
+	}
+	p.deploy("c")
+	p.waitErr = &release.BadRelease{Err: errors.New("it crashes")}
+	p.deploy("b")
+	if target, err := p.release.RollbackTarget(t.Context(), deployment(t, "b")); err != nil || target.Revision != 4 {
+		t.Errorf("got %+v, %v", target, err)
+	}
+	p.waitErr = nil
+	before := p.branch()
+	if back, err := p.release.Rollback(t.Context(), "shop", first.Revision, p.wait); release.ExitCode(err) != release.ExitFailed || back.Revision != 0 || p.branch() != before {
+		t.Errorf("got %+v, %v", back, err)
+	}
+}
+
 func TestSomebodyElsesDigestStays(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

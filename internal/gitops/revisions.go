@@ -115,7 +115,7 @@ func (r *Release) History(ctx context.Context, _ string) ([]release.Revision, er
 	return history, nil
 }
 
-// RollbackTarget finds the newest revision that smoke proved, or else that became ready.
+// RollbackTarget finds the newest revision that smoke proved, or else that became ready. One with the digests that are deployed is no target.
 func (r *Release) RollbackTarget(ctx context.Context, deployment release.Deployment) (release.RollbackTarget, error) {
 	return r.target(ctx, deployment, func(revision) bool { return true })
 }
@@ -136,7 +136,7 @@ func (r *Release) target(ctx context.Context, deployment release.Deployment, may
 	if err != nil {
 		return release.RollbackTarget{}, err
 	}
-	revisions = slices.DeleteFunc(revisions, func(candidate revision) bool { return !may(candidate) })
+	revisions = slices.DeleteFunc(revisions, func(candidate revision) bool { return !may(candidate) || r.has(candidate.Content, deployment.Images) })
 	for _, mark := range []release.Mark{release.MarkProved, release.MarkReady} {
 		for _, candidate := range revisions {
 			if candidate.mark != mark {
@@ -149,7 +149,15 @@ func (r *Release) target(ctx context.Context, deployment release.Deployment, may
 			return target, nil
 		}
 	}
-	return release.RollbackTarget{Obstacles: []release.Obstacle{{What: fmt.Sprintf("no digest in %q of branch %q has been verified yet", r.file, r.Repository.Branch)}}}, nil
+	return release.RollbackTarget{Obstacles: []release.Obstacle{{What: fmt.Sprintf("no other digest in %q of branch %q has been verified yet", r.file, r.Repository.Branch)}}}, nil
+}
+
+// has reports whether a values file has the digests of all images, of which there is at least one.
+func (r *Release) has(content []byte, images []release.BuiltImage) bool {
+	return len(images) > 0 && !slices.ContainsFunc(images, func(image release.BuiltImage) bool {
+		digest, err := digestAt(content, r.Keys[image.Name])
+		return err != nil || digest != image.Image.Digest
+	})
 }
 
 // Rollback commits the digests of an earlier revision again, and watches as Deploy does. It refuses if somebody else has changed the digest since this deploy.
@@ -175,6 +183,9 @@ func (r *Release) Rollback(ctx context.Context, _ string, to int, wait release.W
 	})
 	if err != nil {
 		return release.Deployed{}, err
+	}
+	if !pushed {
+		return release.Deployed{}, &release.Failure{What: fmt.Sprintf("change %d of %q has the digests that failed", to, r.file)}
 	}
 	return r.follow(ctx, release.Deployed{Outcome: release.RolledBack}, commit, pushed, wait)
 }
