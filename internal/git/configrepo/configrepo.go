@@ -5,6 +5,7 @@ package configrepo
 import (
 	"context"
 	"fmt"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -28,11 +29,18 @@ type Repository struct {
 	mu        sync.Mutex
 }
 
-// SameURL reports whether two addresses name the same repository: they may differ by a suffix .git and a slash at the end.
+// SameURL reports whether two addresses name the same repository: the same path on the same host. They may differ by the scheme, the user, the scheme's own port, and a suffix .git or a slash at the end.
 func SameURL(a, b string) bool { return normalized(a) == normalized(b) }
 
 func normalized(address string) string {
-	return strings.TrimSuffix(strings.TrimRight(address, "/"), ".git")
+	scheme, rest, found := strings.Cut(address, "://")
+	if !found { // git@host:path. Source: git-clone(1), "GIT URLS"
+		scheme, rest = "ssh", strings.Replace(address, ":", "/", 1)
+	}
+	host, file, _ := strings.Cut(rest, "/")
+	host = strings.ToLower(host[strings.LastIndex(host, "@")+1:])
+	host = strings.TrimSuffix(host, map[string]string{"https": ":443", "http": ":80", "ssh": ":22"}[strings.ToLower(scheme)])
+	return host + "/" + strings.TrimSuffix(strings.Trim(file, "/"), ".git")
 }
 
 // Clone clones one branch of a repository into an empty directory, "" for the repository's default branch, and checks it out. environ is the environment of git;
@@ -46,6 +54,9 @@ func Clone(ctx context.Context, environ []string, dir, address, branch string) (
 	if _, err := r.git(ctx, "init", "--quiet", "--template="); err != nil {
 		return nil, r.fault(err, "preparing a clone of")
 	}
+	if err := r.keepBytes(); err != nil {
+		return nil, err
+	}
 	if r.Branch == "" {
 		if r.Branch, err = r.defaultBranch(ctx); err != nil {
 			return nil, err
@@ -55,6 +66,15 @@ func Clone(ctx context.Context, environ []string, dir, address, branch string) (
 		return nil, err
 	}
 	return r, nil
+}
+
+// keepBytes turns off what the repository's .gitattributes would convert, or would run of the user's filters. Source: gitattributes(5).
+func (r *Repository) keepBytes() error {
+	info := filepath.Join(r.dir, ".git", "info")
+	if err := os.MkdirAll(info, 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(info, "attributes"), []byte("* -text -eol -ident -filter -working-tree-encoding\n"), 0o600)
 }
 
 // defaultBranch asks the remote for its default branch.

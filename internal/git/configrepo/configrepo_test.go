@@ -197,6 +197,55 @@ func TestWhatSomebodyElsePushes(t *testing.T) {
 	}
 }
 
+// TestAttributesConvertNothing: the deploy changes the digest's bytes alone, and runs no filter of the user's configuration.
+func TestAttributesConvertNothing(t *testing.T) {
+	t.Parallel()
+	r := newRemote(t, map[string]string{file: "a: 1\r\nb: $Id$\r\n"})
+	r.person("as it is", map[string]string{".git/info/attributes": "* -text -eol -ident -filter -working-tree-encoding\n", "other": ""})
+	r.person("attributes", map[string]string{".gitattributes": "* text eol=lf ident filter=mine\n*.txt working-tree-encoding=UTF-16\n", "some.txt": ""})
+	dir, home, ran := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "ran")
+	filter := "[filter \"mine\"]\n\tclean = touch " + ran + " && cat\n\tsmudge = touch " + ran + " && cat\n\trequired = true\n"
+	if err := os.WriteFile(filepath.Join(home, ".gitconfig"), []byte(filter), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	clone, err := configrepo.Clone(t.Context(), append(environ(t), "HOME="+home), dir, "file://"+r.bare, "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit, _, err := clone.Commit(t.Context(), file, func(content []byte) ([]byte, string, error) {
+		return []byte(strings.Replace(string(content), "1", "2", 1)), "deploy", nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := clone.Read(t.Context(), commit, file)
+	tree, readErr := os.ReadFile(filepath.Join(dir, file))
+	if want := "a: 2\r\nb: $Id$\r\n"; string(content) != want || string(tree) != want || err != nil || readErr != nil {
+		t.Errorf("committed %q, and the tree has %q: %v, %v", content, tree, err, readErr)
+	}
+	if _, err := os.Stat(ran); err == nil {
+		t.Error("a filter has run")
+	}
+}
+
+func TestSameURL(t *testing.T) {
+	t.Parallel()
+	const address = "https://git.example.com/team/config.git"
+	for other, want := range map[string]bool{
+		"https://git.example.com/team/config/": true, "https://Git.Example.com:443/team/config": true, "ssh://git@git.example.com/team/config.git": true, "ssh://git@git.example.com:22/team/config": true,
+		"git@git.example.com:team/config.git": true, "git.example.com:/team/config": true, "https://user@git.example.com/team/config": true,
+		"https://git.example.com/team/other": false, "https://git.example.com/Team/config": false, "https://other.example.com/team/config": false, "ssh://git@git.example.com:2222/team/config": false,
+		"https://git.example.com:22/team/config": false, "file:///team/config.git": false, "/team/config": false, "": false,
+	} {
+		if got := configrepo.SameURL(address, other); got != want {
+			t.Errorf("%q: %t", other, got)
+		}
+	}
+	if !configrepo.SameURL("file:///srv/config.git", "file:///srv/config") || configrepo.SameURL("file:///srv/config", "file:///srv/other") {
+		t.Error("paths are not compared")
+	}
+}
+
 func TestWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newRemote(t, map[string]string{file: "a: 1\n"})
