@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -44,6 +46,7 @@ type PullRequests interface {
 type Options struct {
 	Repository    *configrepo.Repository
 	DefaultBranch bool              // the branch is the repository's default one
+	Chart         release.ChartRef  // as the deploy names it
 	File          string            // the values file that gets the digest, absolute
 	Keys          map[string]string // dotted paths in it by the names of images, "" for the main one
 	Application   Application
@@ -162,8 +165,13 @@ func (r *Release) expected(deployment release.Deployment) (argocd.Expected, erro
 		}
 		expected.Values = append(expected.Values, relative)
 	}
-	if chart, err := r.Repository.Relative(deployment.Chart); err == nil && chart != ".." && !strings.HasPrefix(chart, "../") {
-		expected.Chart = chart
+	expected.Elsewhere = argocd.ChartAddress(r.Chart.Repository, r.Chart.Chart, r.Chart.Version)
+	if r.Chart.Repository == "" && !strings.Contains(r.Chart.Chart, "://") {
+		expected.Chart = path.Clean(filepath.ToSlash(r.Chart.Chart))
+	}
+	expected.HasFile = func(name string) bool {
+		_, err := os.Lstat(filepath.Join(r.Repository.Dir(), filepath.FromSlash(expected.Chart), name))
+		return expected.Chart != "" && err == nil
 	}
 	return expected, nil
 }

@@ -384,7 +384,7 @@ func TestTheChartMustTakeTheDigest(t *testing.T) {
 	}
 	options := p.release
 	options.Application = application{p}
-	next.Chart, next.ValuesFiles = filepath.Join(options.Repository.Dir(), "charts", "service"), []string{options.File}
+	options.Chart.Chart, next.ValuesFiles = "./charts/service", []string{options.File}
 	p.rendered = []string{"registry.example.com/shop@" + next.Main().Image.Digest.String()}
 	rendering, err := p.release.Render(t.Context(), next)
 	if err != nil || len(rendering.Kinds) != 1 || rendering.Kinds[0].Use != release.UseWatch {
@@ -392,6 +392,12 @@ func TestTheChartMustTakeTheDigest(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"charts/service", file}, append([]string{p.expected.Chart}, p.expected.Values...)); diff != "" || !p.expected.SameRepository("file://"+strings.TrimSuffix(p.bare, ".git")+"/") {
 		t.Error(diff)
+	}
+	if options.Chart.Chart = "oci://registry.example.com/charts/service:1.0.0"; p.expected.HasFile("absent") {
+		t.Error("an absent file is found")
+	}
+	if _, err = p.release.Render(t.Context(), next); err != nil || p.expected.Chart != "" || p.expected.Elsewhere != "registry.example.com/charts/service:1.0.0" {
+		t.Errorf("got %+v, %v", p.expected, err)
 	}
 	p.rendered = []string{"registry.example.com/shop:v1"}
 	_, err = p.release.Render(t.Context(), next)

@@ -69,13 +69,16 @@ type destination struct {
 }
 
 type source struct {
-	RepoURL        string `json:"repoURL"`
-	TargetRevision string `json:"targetRevision"`
-	Path           string `json:"path"`
-	Chart          string `json:"chart"`
-	Ref            string `json:"ref"`
+	RepoURL        string         `json:"repoURL"`
+	TargetRevision string         `json:"targetRevision"`
+	Path           string         `json:"path"`
+	Chart          string         `json:"chart"`
+	Ref            string         `json:"ref"`
+	Kustomize      map[string]any `json:"kustomize"`
+	Plugin         map[string]any `json:"plugin"`
 	Helm           struct {
 		ReleaseName    string         `json:"releaseName"`
+		Namespace      string         `json:"namespace"`
 		ValueFiles     []string       `json:"valueFiles"`
 		Values         string         `json:"values"`
 		ValuesObject   map[string]any `json:"valuesObject"`
@@ -205,17 +208,17 @@ func (a application) outOfSync() (differing, unpruned []string) {
 		switch {
 		case each.RequiresPruning:
 			unpruned = append(unpruned, name)
-		case !each.Hook && each.Status != synced:
+		case !each.Hook && each.Status != synced && each.Status != "": // "": Argo CD does not compare it
 			differing = append(differing, name)
 		}
 	}
 	return differing, unpruned
 }
 
-// objects lists what the Application consists of, without hooks and what is only to be deleted.
+// objects lists what the Application consists of, without hooks, what Argo CD does not compare (such as with argocd.argoproj.io/hook: Skip), and what is only to be deleted.
 func (a application) objects() (objects []release.Object) {
 	for _, each := range a.Status.Resources {
-		if !each.Hook && !each.RequiresPruning {
+		if !each.Hook && !each.RequiresPruning && each.Status != "" {
 			objects = append(objects, objectOf(each.Group, each.Version, each.Kind, each.Namespace, each.Name))
 		}
 	}
@@ -282,15 +285,15 @@ func prefixed(prefix, text string) string {
 	return prefix + text
 }
 
-// valueFile resolves the path of a values file of a source, relative to the top of the repository; "" if it is of another repository or leaves this one.
-func (s source) valueFile(file string, ref string) string {
+// valueFile resolves the path of a values file of a source, relative to the top of the repository; "" if it is of another repository or leaves this one. own: the source is the repository; ref is its name.
+func (s source) valueFile(file string, own bool, ref string) string {
 	resolved := path.Join("/", s.Path, file)
 	if named, rest, found := strings.Cut(file, "/"); found && strings.HasPrefix(named, "$") {
 		if ref == "" || named != "$"+ref {
 			return ""
 		}
 		resolved = path.Join("/", rest)
-	} else if strings.Contains(file, "://") || s.Chart != "" {
+	} else if strings.Contains(file, "://") || s.Chart != "" || !own {
 		return ""
 	} else if strings.HasPrefix(file, "/") {
 		resolved = path.Clean(file)

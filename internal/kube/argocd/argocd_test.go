@@ -62,7 +62,7 @@ func server(t *testing.T, text string) (*kubetest.Server, *Application) {
 
 func expected() Expected {
 	return Expected{SameRepository: func(address string) bool { return address == "https://git.example.com/config.git" }, Repository: "https://git.example.com/config", Branch: "main",
-		Chart: "charts/service", Values: []string{"shop/common.yaml", "shop/production.yaml"}, Release: "shop", Namespace: "production"}
+		Chart: "charts/service", Values: []string{"shop/common.yaml", "shop/production.yaml"}, Release: "shop", Namespace: "production", HasFile: func(string) bool { return false }}
 }
 
 func TestAnApplicationThatAppliesSomethingElseIsRefused(t *testing.T) {
@@ -71,13 +71,37 @@ func TestAnApplicationThatAppliesSomethingElseIsRefused(t *testing.T) {
   - {repoURL: https://charts.example.com, chart: service, targetRevision: 1.0.0, helm: {releaseName: shop, valueFiles: [$config/shop/common.yaml, $config/shop/production.yaml]}}
   - {repoURL: https://git.example.com/config.git, targetRevision: HEAD, ref: config}
   destination`
+	whole := spec[strings.Index(spec, "source:"):strings.Index(spec, "destination")] + "destination"
+	elsewhere := func(repository, chart, version string) func(*Expected) {
+		return func(e *Expected) {
+			e.Chart, e.DefaultBranch, e.Elsewhere = "", true, ChartAddress(repository, chart, version)
+		}
+	}
 	for name, test := range map[string]struct {
 		change [2]string
 		expect func(*Expected)
 		wants  []string
 	}{
-		"the same":           {},
-		"two sources":        {change: [2]string{spec[strings.Index(spec, "source:"):strings.Index(spec, "destination")] + "destination", sources}, expect: func(e *Expected) { e.Chart, e.DefaultBranch = "", true }},
+		"the same":                 {},
+		"two sources":              {change: [2]string{whole, sources}, expect: elsewhere("https://charts.example.com/", "service", "1.0.0")},
+		"a registry":               {change: [2]string{whole, strings.Replace(sources, "https://charts.example.com", "charts.example.com", 1)}, expect: elsewhere("", "oci://charts.example.com/service", "1.0.0")},
+		"a registry's address":     {change: [2]string{whole, strings.Replace(sources, "https://charts.example.com, chart: service", "oci://charts.example.com/service, path: .", 1)}, expect: elsewhere("", "oci://charts.example.com/service", "1.0.0")},
+		"another chart repository": {change: [2]string{whole, sources}, expect: elsewhere("https://other.example.com", "service", "1.0.0"), wants: []string{`applies the chart "https://charts.example.com/service:1.0.0", not "https://other.example.com/service:1.0.0"`}},
+		"another chart":            {change: [2]string{whole, sources}, expect: elsewhere("https://charts.example.com", "shop", "1.0.0"), wants: []string{`not "https://charts.example.com/shop:1.0.0"`}},
+		"another version":          {change: [2]string{whole, sources}, expect: elsewhere("https://charts.example.com", "service", "1.0.1"), wants: []string{`service:1.0.0", not "https://charts.example.com/service:1.0.1"`}},
+		"the chart of another repository": {change: [2]string{whole, `sources:
+  - {repoURL: https://git.example.com/other.git, path: charts/service, helm: {releaseName: shop, valueFiles: [../../shop/common.yaml, $config/shop/production.yaml]}}
+  - {repoURL: https://git.example.com/config.git, targetRevision: main, ref: config}
+  destination`}, wants: []string{`"https://git.example.com/other.git/charts/service", not "charts/service"`, `uses the values files ["" "shop/production.yaml"]`}},
+		"another branch for the chart": {change: [2]string{whole, `sources:
+  - {repoURL: https://git.example.com/config.git, targetRevision: main, ref: config}
+  - {repoURL: https://git.example.com/config.git, targetRevision: v1, path: charts/service, helm: {releaseName: shop, valueFiles: [$config/shop/common.yaml, $config/shop/production.yaml]}}
+  destination`}, wants: []string{`"https://git.example.com/config.git/charts/service:v1", not "charts/service"`}},
+		"two that are rendered": {change: [2]string{whole, strings.Replace(sources, "ref: config", "ref: config, path: more", 1)}, expect: elsewhere("", "", ""), wants: []string{"renders 2 sources"}},
+		"fields and files": {change: [2]string{"helm: {", "kustomize: {namePrefix: x}, plugin: {name: x}, helm: {namespace: other, "}, expect: func(e *Expected) {
+			e.HasFile = func(name string) bool { return strings.HasPrefix(name, ".argocd-source") }
+		},
+			wants: []string{"has kustomize, plugin or helm.namespace", "has .argocd-source.yaml", "has .argocd-source-shop.yaml"}},
 		"another repository": {change: [2]string{"git.example.com/config.git", "git.example.com/other.git"}, wants: []string{"does not apply the repository"}},
 		"another branch":     {change: [2]string{"targetRevision: main", "targetRevision: v1"}, wants: []string{`applies "v1" of the repository`}},
 		"another cluster":    {change: [2]string{"https://kubernetes.default.svc", "https://10.0.0.1"}, wants: []string{"applies to another cluster"}},
@@ -144,6 +168,9 @@ func TestWhenACommitIsApplied(t *testing.T) {
 		watched bool
 	}{
 		"ours":                 {status: status("Synced", ours.String(), "Succeeded", ours.String(), "", "Synced")},
+		"one is skipped":       {status: status("Synced", ours.String(), "Succeeded", ours.String(), "", "Synced") + "  - {version: v1, kind: ConfigMap, namespace: production, name: skipped, status: ''}\n"},
+		"Synced says it all":   {status: strings.Replace(status("Synced", ours.String(), "Succeeded", ours.String(), "", "Synced"), "name: shop, status: Synced}\n", "name: shop, status: OutOfSync}\n", 1)},
+		"pruning is off":       {status: strings.Replace(status("Synced", ours.String(), "Succeeded", ours.String(), "", "Synced"), "sync: {status: Synced", "sync: {status: OutOfSync", 1) + "  - {version: v1, kind: ConfigMap, namespace: production, name: skipped, status: ''}\n"},
 		"a descendant":         {status: status("Synced", later.String(), "Succeeded", later.String(), "", "Synced")},
 		"replaced":             {status: status("Synced", later.String(), "Succeeded", later.String(), "", "Synced"), changed: replaced, want: "replaced"},
 		"not read yet":         {status: status("Synced", before.String(), "Succeeded", before.String(), "", "Synced"), want: "reads commit 222222222222 next"},

@@ -2,6 +2,7 @@ package argocd
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -13,9 +14,11 @@ type Expected struct {
 	SameRepository func(address string) bool
 	Repository     string // its address, for messages
 	Branch         string
-	DefaultBranch  bool     // the branch is the repository's default one
-	Chart          string   // directory of the chart in the repository; "" if the chart is from elsewhere
-	Values         []string // values files in the repository, in their order
+	DefaultBranch  bool                   // the branch is the repository's default one
+	Chart          string                 // directory of the chart in the repository; "" if the chart is from elsewhere
+	Elsewhere      string                 // ChartAddress of that
+	HasFile        func(name string) bool // in the directory of the chart in the repository
+	Values         []string               // values files in the repository, in their order
 	Release        string
 	Namespace      string
 }
@@ -44,20 +47,20 @@ func (e Expected) compare(a application, name string) (index int, problems []rel
 	if a.Spec.Destination.Namespace != e.Namespace {
 		add(fmt.Sprintf("applies to namespace %q, not to %q", a.Spec.Destination.Namespace, e.Namespace), "give its namespace with namespace")
 	}
-	rendered := slices.IndexFunc(sources, func(s source) bool { return s.Ref == "" || s.Chart != "" || s.Path != "" })
-	if rendered < 0 {
-		rendered = index
+	rendered := slices.DeleteFunc(slices.Clone(sources), func(s source) bool { return s.Ref != "" && s.Chart == "" && s.Path == "" })
+	if len(rendered) != 1 {
+		add(fmt.Sprintf("renders %d sources, not one", len(rendered)), "let it render the chart alone; other sources have a ref and no path")
+		return index, problems
 	}
-	chart := sources[rendered]
+	chart := rendered[0]
+	own := e.SameRepository(chart.RepoURL) && chart.TargetRevision == repository.TargetRevision
 	if releaseName := firstOf(chart.Helm.ReleaseName, a.Metadata.Name); releaseName != e.Release {
 		add(fmt.Sprintf("names the release %q, not %q", releaseName, e.Release), "give its name with release, or set spec.source.helm.releaseName")
 	}
-	if e.Chart != "" && strings.Trim(chart.Path, "/") != e.Chart {
-		add(fmt.Sprintf("applies the chart %q, not %q", chart.Path, e.Chart), "give its chart with chart")
-	}
+	e.compareChart(a, chart, own, add)
 	var values []string
 	for _, file := range chart.Helm.ValueFiles {
-		values = append(values, chart.valueFile(file, repository.Ref))
+		values = append(values, chart.valueFile(file, own, repository.Ref))
 	}
 	if !slices.Equal(values, e.Values) {
 		add(fmt.Sprintf("uses the values files %q, not %q", values, e.Values), "give its values files with values, in its order")
@@ -66,6 +69,31 @@ func (e Expected) compare(a application, name string) (index int, problems []rel
 		add("sets values of its own, which override those of the repository", "move them to a values file of the repository")
 	}
 	return index, problems
+}
+
+// compareChart lists what differs between the source that is rendered and the chart that the run checks.
+func (e Expected) compareChart(a application, s source, own bool, add func(what, do string)) {
+	found, want := path.Clean(strings.Trim(s.Path, "/")), firstOf(e.Chart, e.Elsewhere)
+	if e.Chart == "" || s.Chart != "" || !own {
+		found = ChartAddress(s.RepoURL, s.Chart+strings.Trim(s.Path, "./"), s.TargetRevision)
+	}
+	if found != want {
+		add(fmt.Sprintf("applies the chart %q, not %q", found, want), "give its chart with chart, and with chart-repo and chart-version if it is from elsewhere")
+	}
+	has := func(name string, set bool) {
+		if set {
+			add(fmt.Sprintf("has %s, by which Argo CD renders something else", name), "remove it")
+		}
+	}
+	has("kustomize, plugin or helm.namespace", s.Kustomize != nil || s.Plugin != nil || s.Helm.Namespace != "")
+	for _, file := range []string{".argocd-source.yaml", ".argocd-source-" + a.Metadata.Name + ".yaml"} { // Source: argo-cd.readthedocs.io, "Parameter Overrides"
+		has(file, e.HasFile(file))
+	}
+}
+
+// ChartAddress names a chart that is not in the repository; without the scheme of a registry, which Argo CD leaves out.
+func ChartAddress(repository, chart, version string) string {
+	return strings.TrimSuffix(strings.Replace(strings.Trim(strings.TrimSuffix(repository, "/")+"/"+chart, "/"), "oci://", "", 1)+":"+version, ":")
 }
 
 func firstOf(texts ...string) string {

@@ -140,7 +140,7 @@ func (a *Application) Synced(ctx context.Context, watch Watch) (objects []releas
 		}
 		differing, unpruned := found.outOfSync()
 		switch {
-		case ours && len(differing) == 0 && (found.Status.Sync.Status == synced || len(unpruned) > 0) && (state == nil || state.Phase != "Running" || !oursOperated):
+		case ours && (found.Status.Sync.Status == synced || len(unpruned) > 0 && len(differing) == 0) && (state == nil || state.Phase != "Running" || !oursOperated):
 			objects = found.objects()
 			for _, name := range unpruned {
 				watch.Report(fmt.Sprintf("Argo CD keeps %s, which commit %s does not have: its pruning is off", name, watch.Commit.Short()))
