@@ -1,12 +1,33 @@
 package deploy
 
 import (
+	"net"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/deploy/via"
 	"github.com/onedigest/onedigest/internal/release"
 )
+
+// TestACloneHasADeadline: a server that never answers is a fault of git.
+func TestACloneHasADeadline(t *testing.T) {
+	t.Parallel()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	clones := &configRepositories{run: &app.RunContext{Process: app.Process{Dir: t.TempDir(), Environ: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}}}}
+	defer clones.remove()
+	_, _, err = clones.clone(t.Context(), time.Second, via.Settings{ConfigRepository: "https://" + listener.Addr().String() + "/config"})
+	if release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), "not cloned within 1s") {
+		t.Errorf("got %v", err)
+	}
+}
 
 // TestTheChartCacheIsNotInTheWorkTree: a commit could put charts into it.
 func TestTheChartCacheIsNotInTheWorkTree(t *testing.T) {

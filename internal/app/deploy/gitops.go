@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/images"
@@ -40,8 +41,11 @@ func (c *configRepositories) remove() {
 	}
 }
 
+// cloneTime limits a clone, which comes before all else, if the deploy's timeout does not.
+const cloneTime = 5 * time.Minute
+
 // clone clones the repository of a deploy into a directory of its own.
-func (c *configRepositories) clone(ctx context.Context, settings via.Settings) (*configrepo.Repository, app.Workspace, error) {
+func (c *configRepositories) clone(ctx context.Context, timeout time.Duration, settings via.Settings) (*configrepo.Repository, app.Workspace, error) {
 	dir, remove, err := c.run.Workspace().Scratch()
 	if err != nil {
 		return nil, app.Workspace{}, err
@@ -49,7 +53,9 @@ func (c *configRepositories) clone(ctx context.Context, settings via.Settings) (
 	c.mu.Lock()
 	c.removes = append(c.removes, remove)
 	c.mu.Unlock()
-	workspace := app.WorkspaceAt(dir)
+	workspace, limit := app.WorkspaceAt(dir), min(timeout, cloneTime)
+	ctx, stop := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not cloned within %s", limit))
+	defer stop()
 	repository, err := configrepo.Clone(ctx, c.environ(settings), workspace.Root(), settings.ConfigRepository, settings.ConfigBranch)
 	return repository, workspace, err
 }
@@ -71,7 +77,7 @@ func (c *configRepositories) environ(settings via.Settings) []string {
 // through replaces what a deploy by Helm works with: chart and values are those of the configuration repository, a commit there stands in for a release's revision, and
 // Argo CD applies it.
 func (c *configRepositories) through(ctx context.Context, settings deploy.Settings, deps deploy.Deps, connection connection) (deploy.Deps, error) {
-	repository, workspace, err := c.clone(ctx, settings.GitOps)
+	repository, workspace, err := c.clone(ctx, settings.Timeout, settings.GitOps)
 	if err != nil {
 		return deps, err
 	}
