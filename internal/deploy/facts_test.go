@@ -47,6 +47,20 @@ func TestADeploymentIsRecorded(t *testing.T) {
 	}
 }
 
+// TestTheValuesAreThoseThatWereChecked: the check of a deploy by GitOps writes the digests into them.
+func TestTheValuesAreThoseThatWereChecked(t *testing.T) {
+	t.Parallel()
+	fakes, asked := new(fakes), 0
+	facts := &releasetest.Facts{OnValues: func() {
+		if asked++; !fakes.checked {
+			t.Error("the digest is that of values before the check")
+		}
+	}}
+	if _, err := fakes.recording(t, facts); err != nil || asked != 1 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+}
+
 // TestAnImageThatMayNotBeSignedIsNotDeployed: it is found before the Lease is taken.
 func TestAnImageThatMayNotBeSignedIsNotDeployed(t *testing.T) {
 	t.Parallel()

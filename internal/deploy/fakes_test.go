@@ -39,6 +39,8 @@ type fakes struct {
 	lines        []string
 	outside      string // the path that is outside the work tree
 	checkErr     error
+	checked      bool           // whether the chart was
+	configCommit release.Commit // of Deploy
 	renderErr    error
 	absent       bool
 	gone         release.Digest            // of an image that is not in the registry
@@ -265,7 +267,10 @@ func (s smokeRunner) Smoke(_ context.Context, request deploy.SmokeRequest) error
 
 type chart struct{ *fakes }
 
-func (c chart) Check(release.Deployment) error { return c.checkErr }
+func (c chart) Check(release.Deployment) error {
+	c.checked = true
+	return c.checkErr
+}
 
 func (c chart) Render(_ context.Context, deployment release.Deployment) (release.Rendering, error) {
 	rendering := c.rendering
@@ -328,7 +333,7 @@ func (c chart) Deploy(ctx context.Context, deployment release.Deployment, wait r
 	c.mu.Lock()
 	c.got = deployment
 	c.mu.Unlock()
-	applied := release.Deployed{Outcome: release.Changed, Revision: 7, Objects: objects}
+	applied := release.Deployed{Outcome: release.Changed, Revision: 7, Objects: objects, ConfigCommit: c.configCommit}
 	if c.outcome != "" {
 		applied.Outcome = c.outcome
 	}

@@ -56,6 +56,11 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 	if err := errors.Join(r.Chart.Check(r.deployment), r.checkSmokeChecks(), err); err != nil {
 		return r, err
 	}
+	if r.Facts != nil { // after the check, in which a deploy by GitOps writes the digests
+		if r.values, err = r.Facts.ValuesDigest(r.deployment.ValuesFiles); err != nil {
+			return r, err
+		}
+	}
 	r.deployment.AsPlanned = r.plan != nil
 	if r.deployment.Images, err = r.checkImages(ctx); err != nil {
 		return r, err
@@ -172,17 +177,13 @@ func resolvePaths(ctx context.Context, settings Settings, deps Deps) (request, e
 	if len(problems) > 0 {
 		return r, &release.InputError{Problems: problems}
 	}
-	if deps.Facts != nil {
-		r.values, err = deps.Facts.ValuesDigest(deployment.ValuesFiles)
-	}
-	return r, err
+	return r, nil
 }
 
 // CheckFiles checks what is wrong with the charts, the values and the files of smoke checks of deploys and can be found without the cluster, and changes nothing. All
 // problems are reported together as a *release.InputError, and so is an environment that the rules do not list; a chart that cannot be fetched, and a store of secrets that
 // cannot be read, is a *release.Fault. Of deps it uses Workspace, Charts, Chart, Secrets, SmokeRunner and Policy.
 func CheckFiles(ctx context.Context, deploys []Settings, deps Deps) error {
-	deps.Facts = nil // the digest of the values is not needed yet
 	var problems []release.Problem
 	for _, settings := range deploys {
 		r, err := resolvePaths(ctx, settings, deps)
@@ -209,7 +210,6 @@ func CheckFiles(ctx context.Context, deploys []Settings, deps Deps) error {
 // AppliedKinds returns the kinds of the objects that a deploy would apply, as its chart renders for the cluster, and changes nothing. The images need not exist. Of
 // deps it uses Workspace, Charts, Chart, Secrets and Reporter. The errors are those of a deploy before it changes anything.
 func AppliedKinds(ctx context.Context, settings Settings, deps Deps) ([]release.AppliedKind, error) {
-	deps.Facts = nil // the digest of the values is not needed
 	r, err := resolvePaths(ctx, settings, deps)
 	if err != nil {
 		return nil, err

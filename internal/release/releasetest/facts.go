@@ -15,6 +15,7 @@ type Facts struct {
 	Err      error  // of every record
 	Unsigned error  // of CheckSigning
 	OnRecord func() // called before a fact is recorded; nil: nothing
+	OnValues func() // called before the digest of values files is taken; nil: nothing
 }
 
 // CheckSigning returns Unsigned.
@@ -41,6 +42,9 @@ func (f *Facts) RecordFact(_ context.Context, recorded fact.Fact) (record releas
 
 // ValuesDigest returns a digest of the files' names.
 func (f *Facts) ValuesDigest(files []string) (release.Digest, error) {
+	if f.OnValues != nil {
+		f.OnValues()
+	}
 	return release.DigestOf([]byte(strings.Join(files, "\n"))), nil
 }
 
