@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -159,6 +160,8 @@ func (f failedRollout) stoppedResult(state string, failure error) (Result, error
 // partlyApplied describes the state that a stopped run leaves.
 func (f failedRollout) partlyApplied() string {
 	switch {
+	case f.applied.ConfigCommit != "":
+		return f.stays(f.applied.ConfigCommit)
 	case f.applied.Revision == 0:
 		return "nothing was applied"
 	case neverDeployed(f.revisions):
@@ -166,6 +169,11 @@ func (f failedRollout) partlyApplied() string {
 	}
 	return fmt.Sprintf("revision %d is partly applied and marked as failed, pods of revision %d may still serve; the next deploy continues from here",
 		f.applied.Revision, f.revisions[0].Number)
+}
+
+// stays says what a pushed commit of a configuration repository means.
+func (f failedRollout) stays(commit release.Commit) string {
+	return fmt.Sprintf("commit %s stays on %s; Argo CD will apply it", commit.Short(), cmp.Or(prefixIfSet("branch ", f.settings.GitOps.ConfigBranch), "its branch"))
 }
 
 // firstInstallFailed keeps or uninstalls a release that has no earlier revision, as the settings say.
@@ -235,8 +243,11 @@ func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result
 	end()
 	switch {
 	case errors.Is(leaseCtx.Err(), context.Canceled) && errors.Is(context.Cause(leaseCtx), context.Canceled):
-		return f.stoppedResult(fmt.Sprintf("revision %d failed, and the rollback from it to revision %d was stopped; the next deploy continues from here",
-			f.applied.Revision, f.target.Revision), errors.Join(failure, err))
+		state := fmt.Sprintf("revision %d failed, and the rollback from it to revision %d was stopped; the next deploy continues from here", f.applied.Revision, f.target.Revision)
+		if applied.ConfigCommit != "" {
+			state += "; " + f.stays(applied.ConfigCommit)
+		}
+		return f.stoppedResult(state, errors.Join(failure, err))
 	case err != nil:
 		return f.rollbackFailed(failure, err)
 	}

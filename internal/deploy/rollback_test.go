@@ -321,6 +321,16 @@ func TestInterruptedRunReportsStateAndReleasesTheLease(t *testing.T) {
 	}
 }
 
+// TestAStoppedRunLeavesItsCommit: a controller applies what was pushed.
+func TestAStoppedRunLeavesItsCommit(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	fakes := &fakes{history: live(another), target: release.RollbackTarget{Revision: 5}, onWatch: stop, configCommit: commit}
+	if result, _, err := fakes.runWith(ctx, t); err == nil || result.State != "commit "+commit.Short()+" stays on its branch; Argo CD will apply it" {
+		t.Errorf("got %q, %v", result.State, err)
+	}
+}
+
 func TestStoppedRollbackIsNotAFailedRollback(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())

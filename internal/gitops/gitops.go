@@ -267,6 +267,9 @@ func (r *Release) Propose(ctx context.Context, deployment release.Deployment, li
 
 // follow waits until a commit is applied and what it has changed is ready and healthy.
 func (r *Release) follow(ctx context.Context, deployed release.Deployed, commit release.Commit, pushed bool, wait release.Wait) (release.Deployed, error) {
+	if pushed {
+		deployed.ConfigCommit = commit
+	}
 	changes, err := r.Repository.Changes(ctx, r.file)
 	if err != nil || len(changes) == 0 {
 		return deployed, err
@@ -289,6 +292,9 @@ func (r *Release) follow(ctx context.Context, deployed release.Deployed, commit 
 			return wait(ctx, release.PhaseRollout, objects)
 		},
 	})
+	if err != nil && syncing.Err() != nil && !release.IsBadRelease(err) {
+		return deployed, &release.Failure{What: fmt.Sprintf("commit %s stays on branch %q; Argo CD will apply it", deployed.ConfigCommit.Short(), r.Repository.Branch), Err: err}
+	}
 	if err != nil {
 		return deployed, err
 	}

@@ -346,6 +346,21 @@ func TestTheDigestThatFailsIsNoTarget(t *testing.T) {
 	}
 }
 
+// TestWhatIsPushedStays: a run whose time is up, or that is stopped, says so.
+func TestWhatIsPushedStays(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	ctx, stop := context.WithCancel(t.Context())
+	p.onSync = func(argocd.Watch) error {
+		stop()
+		return ctx.Err()
+	}
+	deployed, err := p.release.Deploy(ctx, deployment(t, "a"), p.wait)
+	if want := "commit " + deployed.ConfigCommit.Short() + ` stays on branch "main"; Argo CD will apply it`; deployed.ConfigCommit == "" || err == nil || !strings.Contains(err.Error(), want) || release.ExitCode(err) != release.ExitFailed {
+		t.Errorf("got %+v, %v", deployed, err)
+	}
+}
+
 func TestSomebodyElsesDigestStays(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
