@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/httpx"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
 	"golang.org/x/sync/errgroup"
@@ -114,7 +115,7 @@ func (c *Client) Missing(ctx context.Context, namespace string, wanted []release
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	question := &authorization.SelfSubjectAccessReview{Spec: authorization.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorization.ResourceAttributes{Namespace: namespace, Verb: "list", Resource: "pods"}}}
-	_, err = c.accessReviews().Create(ctx, question, meta.CreateOptions{})
+	_, err = c.ask(ctx, question)
 	if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
 		return nil, false, nil
 	}
@@ -209,7 +210,7 @@ func (c *Client) reviewEach(ctx context.Context, namespace string, wanted []rele
 					return nil
 				}
 				review := &authorization.SelfSubjectAccessReview{Spec: authorization.SelfSubjectAccessReviewSpec{ResourceAttributes: attributes}}
-				answer, err := c.accessReviews().Create(groupCtx, review, meta.CreateOptions{})
+				answer, err := c.ask(groupCtx, review)
 				if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
 					return nil
 				}
@@ -269,4 +270,13 @@ func (c *Client) username(ctx context.Context) string {
 		return "the kubeconfig's user"
 	}
 	return fmt.Sprintf("user %q", text.Line(review.Status.UserInfo.Username, 256))
+}
+
+// ask sends an access review, and once more if its connection broke: a question changes nothing.
+func (c *Client) ask(ctx context.Context, review *authorization.SelfSubjectAccessReview) (*authorization.SelfSubjectAccessReview, error) {
+	answer, err := c.accessReviews().Create(ctx, review, meta.CreateOptions{})
+	if err != nil && ctx.Err() == nil && httpx.IsTransient(err) {
+		return c.accessReviews().Create(ctx, review, meta.CreateOptions{})
+	}
+	return answer, err
 }
