@@ -23,9 +23,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// maxHostile bounds the memory of deploy and of its child, each, in bytes: a text that doubles may reach twice the limit of 256 MiB before it is
-// noticed, besides the program's own memory. Without limits, the charts below need several times as much.
-const maxHostile = 640 << 20
+// maxHostile bounds the memory of deploy and of its child, each, in bytes. Without limits, the charts below need several times as much.
+const maxHostile = 512 << 20
 
 // stopTime bounds the time between SIGINT and the end of deploy. A runner waits 7.5 s before it sends another signal.
 const stopTime = 2 * time.Second
