@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/onedigest/onedigest/internal/app/apptest"
 	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/kube"
@@ -37,6 +38,7 @@ func (c checkout) gitops(config configuration, environment, image string, args .
 	}
 	args = append([]string{"--via", "argo-cd", "--environment", environment, "--image", image, "--create-namespace", "--pod-security", "restricted", "--config-repository", config.url, "--config-branch", "main", "--chart", "charts/service", "--values", "shop/" + environment + ".yaml", "--timeout", "3m", "--output", "json"}, args...)
 	got := c.verb(c.t.Context(), appdeploy.Command(), args...)
+	apptest.Emitted{Stdout: got.stdout, Stderr: got.stderr}.Search(c.t)
 	var result deploy.Result
 	if got.code == 0 {
 		if err := json.Unmarshal([]byte(got.stdout), &result); err != nil {
@@ -56,6 +58,7 @@ func (c checkout) gitops(config configuration, environment, image string, args .
 func TestGitOps(t *testing.T) {
 	startArgoCD(t)
 	tree := newCheckout(t)
+	tree.environ = append(tree.environ, "DB_PASSWORD=canary-environment", "USER=canary-actor", "MY_TOKEN=canary-actor")
 	values := map[string]string{}
 	for _, environment := range []string{"gitops-staging", "gitops-production"} {
 		values[environment] = strings.NewReplacer("REGISTRY", site.registry, "NAME", environment).Replace(gitopsValues)
@@ -182,6 +185,13 @@ func TestGitOps(t *testing.T) {
 		got.expect(t, 0, "pinned at commit")
 		_, got = tree.gitops(config, "gitops-staging", tree.build(), "--sign-key", "signer.key")
 		got.expect(t, 1, "is pinned at commit")
+	})
+	t.Run("commits and notes have no secret", func(t *testing.T) {
+		pushed, err := command("", "git", "--git-dir", strings.TrimPrefix(config.url, "file://"), "log", "--all", "--patch", "--format=fuller")
+		if err != nil || !strings.Contains(pushed, "This reverts commit") || !strings.Contains(pushed, "Notes added by") {
+			t.Fatalf("%v: %s", err, pushed)
+		}
+		apptest.Emitted{Pushed: pushed}.Search(t)
 	})
 }
 

@@ -29,6 +29,7 @@ import (
 	apppipeline "github.com/onedigest/onedigest/internal/app/pipeline"
 	apppromote "github.com/onedigest/onedigest/internal/app/promote"
 	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
+	"github.com/onedigest/onedigest/internal/github/githubtest"
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -54,7 +55,7 @@ var (
 		"--secret-values", "secret.DATABASE_URL=awssm://leaks#url", "--secret-values", "secret.API_KEY=ssm:///leaks/key", "--secret-values", "secret.SIGNING=sops://secrets.enc.yaml#signing",
 	}
 	leakDeploy = append([]string{"--environment", "leaks", "--image", "IMAGE", "--values", "terraform/staging/values-staging.yaml", "--set", "config.ENVIRONMENT=leaks",
-		"--lease-duration", "3s", "--timeout", "1m"}, leakValues...)
+		"--lease-duration", "3s", "--timeout", "1m", "--github-deployment", "--comment"}, leakValues...)
 	otherPassword = swap(leakDeploy, "secret.PASSWORD=canary-set-password", "secret.PASSWORD=canary-set-other")
 	otherSecrets  = swap(leakDeploy, `existingSecrets=[{"name":"live"}]`, `existingSecrets=[{"name":"live-delay"}]`)
 	leakSmoke     = []string{"--environment", "leaks", "--image", "IMAGE", "--timeout", "1m", "--patience", "1s", "--consecutive", "1"}
@@ -128,6 +129,7 @@ func TestSecretsLeaveByNoWay(t *testing.T) {
 	}
 	leaks.searchCluster()
 	leaks.searchRegistry()
+	leaks.searchGitHub()
 }
 
 // TestAPipelinesSecretsLeaveByNoWay is TestSecretsLeaveByNoWay for the pipeline.
@@ -153,6 +155,7 @@ type leaks struct {
 	tree       checkout
 	namespaces []string
 	asked      *apptest.Servers
+	github     *githubtest.Server
 	image      string
 	plan       string // digest of the plan that was kept
 }
@@ -162,7 +165,7 @@ const hostileProgram = `[sh, -c, 'env; printf "\n::set-output name=pwned::1\n##[
 
 func newLeaks(t *testing.T, namespaces ...string) *leaks {
 	t.Helper()
-	l := &leaks{t: t, tree: newCheckout(t), namespaces: namespaces, asked: new(apptest.Servers)}
+	l := &leaks{t: t, tree: newCheckout(t), namespaces: namespaces, asked: new(apptest.Servers), github: githubtest.Start(t)}
 	for _, namespace := range namespaces {
 		l.putLiveSecrets(namespace)
 	}
@@ -187,8 +190,46 @@ func newLeaks(t *testing.T, namespaces ...string) *leaks {
 		t.Fatal(err)
 	}
 	l.tree.environ = []string{"KUBECONFIG=" + clusterProxy(t, l.asked), "AWS_ENDPOINT_URL_SECRETS_MANAGER=" + stores.URL(), "AWS_ENDPOINT_URL_SSM=" + stores.URL(),
-		"PATH=" + bin + ":" + os.Getenv("PATH"), "DB_PASSWORD=canary-environment", "GITHUB_TOKEN=canary-github-token", "CHECK_INPUT=canary-check-input"}
+		"PATH=" + bin + ":" + os.Getenv("PATH"), "DB_PASSWORD=canary-environment", "CHECK_INPUT=canary-check-input"}
+	l.tree.environ = append(l.tree.environ, l.onGitHub()...)
 	return l
+}
+
+// onGitHub returns the variables of a job of a pull request, whose requests to GitHub are recorded.
+func (l *leaks) onGitHub() []string {
+	l.t.Helper()
+	address, err := url.Parse(l.github.URL)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	recording := httptest.NewServer(l.asked.Record("github", httputil.NewSingleHostReverseProxy(address)))
+	l.t.Cleanup(recording.Close)
+	event := filepath.Join(l.t.TempDir(), "event.json")
+	if err := os.WriteFile(event, []byte(`{"number": 7, "pull_request": {}}`), 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+	return append(l.github.Environ(), "GITHUB_API_URL="+recording.URL, "GITHUB_EVENT_PATH="+event)
+}
+
+// searchGitHub searches the requests to GitHub. Comments and deployments are among them.
+func (l *leaks) searchGitHub() {
+	l.t.Helper()
+	var sent []apptest.Sent
+	for _, one := range l.asked.Requests() {
+		if one.To == "github" {
+			sent = append(sent, one)
+		}
+	}
+	apptest.Emitted{Sent: sent}.Search(l.t)
+	states := map[any]bool{}
+	for _, deployment := range l.github.Deployments() {
+		for _, status := range deployment.Statuses {
+			states[status["state"]] = true
+		}
+	}
+	if len(l.github.Comments()) == 0 || !states["success"] || !states["failure"] {
+		l.t.Errorf("GitHub has %d comments, and deployments in the states %v", len(l.github.Comments()), states)
+	}
 }
 
 // plantHostileText has the chart's metadata and notes, and the log of a pod that does not start, say what would command the runner and the terminal.
@@ -309,8 +350,8 @@ func (l *leaks) run(run leakRun) {
 	}
 	ctx, cancel := context.WithTimeout(l.t.Context(), 5*time.Minute)
 	defer cancel()
-	l.asked.OnSent = func(_, text string) {
-		if run.cancelAt != "" && !strings.HasPrefix(text, "GET") && strings.Contains(text, run.cancelAt) {
+	l.asked.OnSent = func(to, text string) {
+		if to == "cluster" && run.cancelAt != "" && !strings.HasPrefix(text, "GET") && strings.Contains(text, run.cancelAt) {
 			cancel()
 		}
 	}
@@ -350,6 +391,9 @@ func (l *leaks) searchCluster() {
 	l.t.Helper()
 	records := 0
 	for _, sent := range l.asked.Requests() {
+		if sent.To != "cluster" {
+			continue
+		}
 		head, body := sent.Text, ""
 		if at := slices.Max([]int{strings.Index(head, "{\""), strings.Index(head, protobuf)}); at >= 0 {
 			head, body = head[:at], head[at:]

@@ -64,15 +64,15 @@ func (r *RunContext) RunURL() string {
 	if r.runner == nil {
 		return ""
 	}
-	return r.Secrets.Redact(r.runner.RunURL())
+	return r.Secrets.Hide(r.runner.RunURL())
 }
 
 // Actor returns who started the run: the user on GitHub, else the user of the process; "" if unknown.
 func (r *RunContext) Actor() string {
 	if r.runner == nil {
-		return r.Secrets.Redact(r.Process.Getenv("USER"))
+		return r.Secrets.Hide(r.Process.Getenv("USER"))
 	}
-	return r.Secrets.Redact(r.runner.Actor())
+	return r.Secrets.Hide(r.runner.Actor())
 }
 
 // localBuilder is the builder outside of GitHub Actions.
@@ -83,7 +83,7 @@ const localBuilder = "https://onedigest.dev/builder/local"
 func (r *RunContext) Origin() fact.Origin {
 	origin := fact.Origin{By: r.Actor(), Run: r.RunURL(), Builder: localBuilder}
 	if workflow := r.Process.Getenv("GITHUB_WORKFLOW_REF"); r.runner != nil && workflow != "" {
-		origin.Builder = r.Secrets.Redact(strings.TrimRight(cmp.Or(r.Process.Getenv("GITHUB_SERVER_URL"), "https://github.com"), "/") + "/" + workflow)
+		origin.Builder = r.Secrets.Hide(strings.TrimRight(cmp.Or(r.Process.Getenv("GITHUB_SERVER_URL"), "https://github.com"), "/") + "/" + workflow)
 	}
 	return origin
 }

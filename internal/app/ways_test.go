@@ -12,6 +12,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/apptest"
 	"github.com/onedigest/onedigest/internal/app/page"
+	"github.com/onedigest/onedigest/internal/git/configrepo"
 	"github.com/onedigest/onedigest/internal/github"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
@@ -72,6 +73,27 @@ func TestEveryCommandOfTheRunnerIsKnown(t *testing.T) {
 	}
 	if want := []string{"Actor", "EndGroup", "Error", "Group", "Mask", "On", "PullRequest", "RepositoryURL", "RunURL", "SetOutput", "Summary", "Warning"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q: have talkative say canaries by the new ones", got, want)
+	}
+}
+
+// TestEveryWayToGitHubAndGitIsKnown: what is sent to GitHub's API, and what is pushed to a configuration repository. Runs with canaries go each way that sends
+// text: comments and deployments in e2e's TestSecretsLeaveByNoWay, commits and notes in its TestGitOps, pull requests in TestAPullRequestHasNoSecret.
+func TestEveryWayToGitHubAndGitIsKnown(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		of   reflect.Type
+		want []string
+	}{
+		{reflect.TypeFor[github.API](), []string{"Comment", "Compare", "CreateDeployment", "OpenPullRequest", "SetDeployment"}},
+		{reflect.TypeFor[*configrepo.Repository](), []string{"Commit", "Note", "Propose"}},
+	} {
+		var got []string
+		for method := range test.of.Methods() {
+			got = append(got, method.Name)
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: got %q, want %q: have a run with canaries go the new ways", test.of, got, test.want)
+		}
 	}
 }
 

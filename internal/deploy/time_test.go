@@ -69,7 +69,6 @@ func TestNothingIsChangedWithoutTheLease(t *testing.T) {
 // TestWavesShareTheJobTimeout: waves run one after the other, each as long as its deploys may.
 func TestWavesShareTheJobTimeout(t *testing.T) {
 	t.Parallel()
-	fake := &fakes{revision: commit.String(), pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}}
 	for _, test := range []struct {
 		jobTimeout  time.Duration
 		concurrency int
@@ -81,16 +80,18 @@ func TestWavesShareTheJobTimeout(t *testing.T) {
 		{20*time.Minute + 30*time.Second, 1, "2 waves that take up to 30m0s"}, // the second wave has two deploys
 		{30*time.Minute + 30*time.Second, 1, ""},
 	} {
-		fake.done = nil
+		all := fakesOf{fakes: func() *fakes {
+			return &fakes{revision: commit.String(), pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}}
+		}}
 		_, err := deploy.RunWaves(t.Context(), deploy.Settings{JobTimeout: test.jobTimeout, Options: matrix.Options{Concurrency: test.concurrency}}, waves(t, twoWaves, "10m"), recorder{&fakes{}},
 			func(_ deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
-				return fake.deps(reporter), nil
+				return all.deps(reporter), nil
 			})
 		if test.want == "" && err == nil {
 			continue
 		}
-		if test.want == "" || release.ExitCode(err) != release.ExitInput || !strings.Contains(fmt.Sprint(err), test.want) || len(fake.done) > 0 {
-			t.Errorf("%s, %d at once: got %v and did %v, want %q", test.jobTimeout, test.concurrency, err, fake.done, test.want)
+		if test.want == "" || release.ExitCode(err) != release.ExitInput || !strings.Contains(fmt.Sprint(err), test.want) || len(all.done()) > 0 {
+			t.Errorf("%s, %d at once: got %v and did %v, want %q", test.jobTimeout, test.concurrency, err, all.done(), test.want)
 		}
 	}
 }
@@ -101,7 +102,7 @@ func TestAWaveIsNotStartedWithoutTimeForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		canary := &fakes{revision: commit.String(), pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}}
 		canary.onSettled = func() { time.Sleep(12 * time.Minute) }
-		rest := &fakes{revision: commit.String()}
+		rest := fakesOf{fakes: func() *fakes { return &fakes{revision: commit.String()} }}
 		result, err := deploy.RunWaves(t.Context(), deploy.Settings{JobTimeout: 21 * time.Minute, Options: matrix.Options{Concurrency: 2}}, waves(t, twoWaves, "10m"), recorder{&fakes{}},
 			func(settings deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
 				if settings.Context == "canary" {
@@ -112,8 +113,8 @@ func TestAWaveIsNotStartedWithoutTimeForIt(t *testing.T) {
 		if release.ExitCode(err) != release.ExitFailed || !strings.Contains(fmt.Sprint(err), `wave "the rest" takes up to 10m0s, and 9m0s are left of the job's 21m0s`) {
 			t.Errorf("got %v", err)
 		}
-		if result.Skipped != 2 || len(rest.done) > 0 {
-			t.Errorf("skipped %d, did %v", result.Skipped, rest.done)
+		if result.Skipped != 2 || len(rest.done()) > 0 {
+			t.Errorf("skipped %d, did %v", result.Skipped, rest.done())
 		}
 	})
 }

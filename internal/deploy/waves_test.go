@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/onedigest/onedigest/internal/deploy"
@@ -108,10 +109,34 @@ func FuzzParseMatrix(f *testing.F) {
 	})
 }
 
+// fakesOf gives every deploy of a wave fakes of its own: the deploys run at the same time.
+type fakesOf struct {
+	fakes func() *fakes
+	mu    sync.Mutex
+	given []*fakes
+}
+
+func (f *fakesOf) deps(reporter release.Reporter) deploy.Deps {
+	own := f.fakes()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.given = append(f.given, own)
+	return own.deps(reporter)
+}
+
+// done returns what all of the deploys did, once they have ended.
+func (f *fakesOf) done() []string {
+	var done []string
+	for _, own := range f.given {
+		done = append(done, own.done...)
+	}
+	return done
+}
+
 func TestRunWavesStopsAfterAFailedWave(t *testing.T) {
 	t.Parallel()
 	canary := &fakes{watchErr: broken("CrashLoopBackOff"), revision: commit.String()}
-	rest := &fakes{revision: commit.String()}
+	rest := fakesOf{fakes: func() *fakes { return &fakes{revision: commit.String()} }}
 	book := &fakes{}
 	newDeps := func(settings deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
 		if settings.Context == "canary" {
@@ -121,8 +146,8 @@ func TestRunWavesStopsAfterAFailedWave(t *testing.T) {
 	}
 	result, err := deploy.RunWaves(t.Context(), deploy.Settings{Options: matrix.Options{Concurrency: 2}}, waves(t, twoWaves, "10m"), recorder{book}, newDeps)
 	check(t, fmt.Sprint(err), "canary/production/shop", "CrashLoopBackOff")
-	if len(result.Deploys) != 1 || result.Skipped != 2 || len(rest.done) != 0 {
-		t.Errorf("got %d results, %d skipped, and did %v", len(result.Deploys), result.Skipped, rest.done)
+	if len(result.Deploys) != 1 || result.Skipped != 2 || len(rest.done()) != 0 {
+		t.Errorf("got %d results, %d skipped, and did %v", len(result.Deploys), result.Skipped, rest.done())
 	}
 	check(t, strings.Join(book.lines, "\n"), `skipped: wave "the rest", 2 deploys`, "[canary/production/shop] OD-103")
 }
@@ -130,7 +155,9 @@ func TestRunWavesStopsAfterAFailedWave(t *testing.T) {
 func TestRunWavesChecksEveryDeployFirst(t *testing.T) {
 	t.Parallel()
 	canary := &fakes{revision: commit.String()}
-	rest := &fakes{revision: commit.String(), checkErr: release.BadInput("values.yaml:3", "is wrong", "")}
+	rest := fakesOf{fakes: func() *fakes {
+		return &fakes{revision: commit.String(), checkErr: release.BadInput("values.yaml:3", "is wrong", "")}
+	}}
 	newDeps := func(settings deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
 		if settings.Context == "canary" {
 			return canary.deps(reporter), nil
@@ -145,9 +172,11 @@ func TestRunWavesChecksEveryDeployFirst(t *testing.T) {
 
 func TestRunWaves(t *testing.T) {
 	t.Parallel()
-	fake := &fakes{revision: commit.String(), pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}}
+	all := fakesOf{fakes: func() *fakes {
+		return &fakes{revision: commit.String(), pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}}
+	}}
 	result, err := deploy.RunWaves(t.Context(), deploy.Settings{Options: matrix.Options{Concurrency: 2}}, waves(t, twoWaves, "10m"), recorder{&fakes{}}, func(_ deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
-		return fake.deps(reporter), nil
+		return all.deps(reporter), nil
 	})
 	if err != nil || result.Outcome != release.Changed || len(result.Deploys) != 3 {
 		t.Errorf("got %+v, %v", result, err)

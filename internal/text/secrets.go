@@ -200,6 +200,17 @@ func (s *Secrets) CleanLine(untrusted string) string {
 	return s.Redact(Line(s.Redact(untrusted), NoLimit))
 }
 
+// Hide redacts a text that is kept as it is otherwise, such as a field of a signed record. A text whose secret is divided by characters that the sanitizer
+// removes becomes one sanitized line.
+func (s *Secrets) Hide(untrusted string) string {
+	redacted := s.Redact(untrusted)
+	line := Line(redacted, NoLimit)
+	if hidden := s.Redact(line); hidden != line {
+		return hidden
+	}
+	return redacted
+}
+
 // finds returns the places of all forms in a text, without those inside of what is public.
 func (s *sorted) finds(text string) []span {
 	ellipses := ellipsesOf(text)

@@ -202,3 +202,17 @@ func TestPercentFormsAreThoseOfURLs(t *testing.T) {
 		}
 	}
 }
+
+// TestHideKeepsWhatIsNoSecret, and finds a secret that a reader does not see as divided.
+func TestHideKeepsWhatIsNoSecret(t *testing.T) {
+	t.Parallel()
+	secrets := new(Secrets)
+	secrets.Add("canary-4711")
+	for given, want := range map[string]string{
+		"arn:aws:iam::123:role/x\n::a": "arn:aws:iam::123:role/x\n::a", "of canary-4711\n": "of ***\n", "of ca\x1b[0mnary-47\u200d11\n": "of ***", "": "",
+	} {
+		if got := secrets.Hide(given); got != want {
+			t.Errorf("%q: got %q, want %q", given, got, want)
+		}
+	}
+}

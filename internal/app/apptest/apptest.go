@@ -47,9 +47,11 @@ func HostileMetadata() string {
 	return "description: " + quoted + "\nkeywords: [" + quoted + "]\nhome: " + quoted + "\nmaintainers: [{name: " + quoted + ", email: " + quoted + "}]\n"
 }
 
-// Emitted is everything that a run emits: its streams, outputs and summary, the requests that it sends, and the files that it writes.
+// Emitted is everything that a run emits: its streams, outputs and summary, the requests that it sends, the files that it writes, and what it pushes to a
+// configuration repository: commits with their messages and changes, and notes.
 type Emitted struct {
 	Stdout, Stderr, Outputs, Summary string
+	Pushed                           string
 	Sent                             []Sent
 	Files                            []File
 }
@@ -70,10 +72,11 @@ func (w Emitted) Search(t *testing.T) {
 	// The conversion fails to compile if a field of Emitted is not searched below.
 	all := struct {
 		Stdout, Stderr, Outputs, Summary string
+		Pushed                           string
 		Sent                             []Sent
 		Files                            []File
 	}(w)
-	shown := map[string]string{"standard output": all.Stdout, "standard error": all.Stderr, "outputs": all.Outputs, "summary": all.Summary}
+	shown := map[string]string{"standard output": all.Stdout, "standard error": all.Stderr, "outputs": all.Outputs, "summary": all.Summary, "the configuration repository": all.Pushed}
 	for _, file := range all.Files {
 		shown[file.Name] = file.Content
 	}

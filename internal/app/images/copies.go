@@ -49,7 +49,7 @@ func (i *Images) copyEvidence(ctx context.Context, image release.Image, record r
 	if left > 0 {
 		i.reporter.Warnf("%d older records of %s are not copied, only the newest %d", left, image.Digest.Short(), maxCopied)
 	}
-	return i.recordCopy(ctx, copied.Copy{Digest: image.Digest, From: image.Repository, To: to, At: i.now(), Run: i.secrets.Redact(run)})
+	return i.recordCopy(ctx, copied.Copy{Digest: image.Digest, From: image.Repository, To: to, At: i.now(), Run: i.secrets.Hide(run)})
 }
 
 // copyRejections copies an image's rejections and failed smoke verdicts. If one of them cannot be copied, the error is a *release.Fault, because the

@@ -230,7 +230,7 @@ func declaredKind(annotations map[string]string) (kind fact.Kind, declared bool)
 
 // redactFact redacts what a fact says in words. What identifies the image, the environment and the release is not secret.
 func (i *Images) redactFact(f fact.Fact) fact.Fact {
-	redact := i.secrets.Redact
+	redact := i.secrets.Hide
 	f.By, f.Run = redact(f.By), redact(f.Run)
 	if f.Build != nil {
 		build := *f.Build
@@ -239,7 +239,7 @@ func (i *Images) redactFact(f fact.Fact) fact.Fact {
 	}
 	if f.SBOM != nil {
 		sbom := *f.SBOM
-		sbom.Document = []byte(redact(string(sbom.Document))) // EncodeFact refuses it if that makes it something else
+		sbom.Document = []byte(i.secrets.Redact(string(sbom.Document))) // EncodeFact refuses it if that makes it something else
 		f.SBOM = &sbom
 	}
 	if f.Scan != nil {

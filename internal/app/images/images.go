@@ -189,11 +189,11 @@ func (i *Images) Tag(ctx context.Context, repository release.Repository, state r
 
 // redact redacts what a record says in words. What identifies the image and the environment is not secret.
 func (i *Images) redact(found release.Evidence) release.Evidence {
-	found.URL, found.Run = i.secrets.Redact(found.URL), i.secrets.Redact(found.Run)
+	found.URL, found.Run = i.secrets.Hide(found.URL), i.secrets.Hide(found.Run)
 	found.Checks, found.Pods = slices.Clone(found.Checks), slices.Clone(found.Pods)
 	for _, list := range [][]string{found.Checks, found.Pods} {
 		for at := range list {
-			list[at] = i.secrets.Redact(list[at])
+			list[at] = i.secrets.Hide(list[at])
 		}
 	}
 	return found

@@ -24,6 +24,10 @@ const (
 	forbiddenTime = 3 * time.Second
 
 	minPause, maxPause = 20 * time.Millisecond, time.Second
+
+	// A run that is stopped while it writes itself into the Lease waits writeGrace for the answer. Without an answer it takes
+	// withdrawTime at most to clear itself from the Lease. Both fit into the 2 s that a cancelled run has.
+	writeGrace, withdrawTime = time.Second, 800 * time.Millisecond
 )
 
 // Leases acquires the Leases of one cluster. It may be used by several goroutines.
@@ -53,7 +57,8 @@ func NewForConfig(config *rest.Config) (*Leases, error) {
 // expired Lease: one for which this process observed no heartbeat during the Lease's duration, by its own clock, while the
 // cluster answered. The times in the Lease are not used, because another machine's clock may be wrong.
 //
-// If ctx ends first, the error is a *release.Failure (OD-203). A request that the cluster forbids, and a pin that cannot be
+// If ctx ends first, the error is a *release.Failure (OD-203), and this run is not the holder: a write whose answer did not arrive
+// is undone within two seconds, if the cluster answers. A request that the cluster forbids, and a pin that cannot be
 // parsed, are a *release.Fault; a namespace that does not exist is a *release.InputError.
 func (l *Leases) AcquireLease(ctx context.Context, request release.LeaseRequest, report func(string)) (release.Lease, error) {
 	if request.Duration <= 0 || request.Holder.Run == "" {
@@ -69,6 +74,7 @@ func (l *Leases) AcquireLease(ctx context.Context, request release.LeaseRequest,
 			return a.startHeartbeat(ctx, lease), nil
 		}
 		if ctx.Err() != nil {
+			a.withdraw(ctx)
 			return nil, a.timeoutError(ctx, err)
 		}
 		if fatal := a.fatalError(ctx, err); fatal != nil {
@@ -81,6 +87,7 @@ func (l *Leases) AcquireLease(ctx context.Context, request release.LeaseRequest,
 			pause = minPause
 		}
 		if !sleep(ctx, pause) {
+			a.withdraw(ctx)
 			return nil, a.timeoutError(ctx, a.lastErr)
 		}
 	}
@@ -96,6 +103,7 @@ type acquirer struct {
 
 	observed *observedHolder // the holder whose heartbeats are timed; nil if there is none, or if the Lease must be read again
 	triedAt  meta.MicroTime  // acquire time of this run's last attempt; identifies its own write if the response was lost
+	unknown  bool            // whether the last attempt was stored is not known
 	previous *release.Holder // holder of an expired Lease that this run tried to take over
 
 	blockedBy    *release.Holder // holder that was reported last
@@ -223,7 +231,10 @@ func (a *acquirer) tryAcquire(ctx context.Context, lease *coordination.Lease, ex
 			return err
 		}
 	}
-	err := a.send(ctx, verb, request)
+	writing, stop := outlive(ctx, writeGrace)
+	defer stop()
+	err := a.send(writing, verb, request)
+	a.unknown = err != nil && !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err)
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || verb == "update" && apierrors.IsNotFound(err) {
 		return nil, nil
 	}
@@ -231,6 +242,35 @@ func (a *acquirer) tryAcquire(ctx context.Context, lease *coordination.Lease, ex
 		return nil, err
 	}
 	return lease, nil
+}
+
+// withdraw clears this run from the Lease if its last write was not answered. That write may still be under way, so the Lease is read until it names this run
+// or the time is up. If the cluster does not answer, the Lease expires by itself.
+func (a *acquirer) withdraw(ctx context.Context) {
+	if !a.unknown {
+		return
+	}
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), withdrawTime)
+	defer stop()
+	for {
+		lease, err := a.leases.Get(ctx, a.name, meta.GetOptions{})
+		if err == nil && isHeldBy(lease, a.request.Holder.Run, a.triedAt) {
+			clearHolder(lease)
+			if _, err = a.leases.Update(ctx, lease, meta.UpdateOptions{}); err == nil {
+				return
+			}
+		}
+		if !sleep(ctx, 50*time.Millisecond) {
+			return
+		}
+	}
+}
+
+// outlive returns a context that ends some time after its parent.
+func outlive(parent context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
+	stop := context.AfterFunc(parent, func() { time.AfterFunc(grace, cancel) })
+	return ctx, func() { stop(); cancel() }
 }
 
 // reportHolder reports who holds the Lease, once per acquisition.

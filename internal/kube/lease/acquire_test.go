@@ -526,6 +526,36 @@ func TestAcquireEndsWithItsContext(t *testing.T) {
 			}
 		})
 	})
+	// A run that is stopped while it writes itself into the Lease is not its holder afterwards.
+	for name, late := range map[string]time.Duration{"during a write that is answered": writeGrace / 2, "during a write that is answered late": writeGrace + 100*time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newLeaseServer(t)
+				ctx, cancel := context.WithCancel(t.Context())
+				s.with(func() {
+					s.delays = func(verb string, _ *http.Request) time.Duration {
+						if verb != "create" {
+							return 0
+						}
+						cancel()
+						return late
+					}
+				})
+				began := time.Now()
+				lease, err := s.client().AcquireLease(ctx, requestOf("next"), func(string) {})
+				if err == nil {
+					err = lease.Release(ctx)
+				}
+				if took := time.Since(began); took > 2*time.Second || err != nil && !errors.Is(err, context.Canceled) {
+					t.Errorf("got %v after %s", err, took)
+				}
+				if now := s.now(); now == nil || isHeld(now) {
+					t.Errorf("the Lease is %+v", now)
+				}
+			})
+		})
+	}
 	for name, fail := range map[string]func(s *leaseServer){
 		"by a cluster that refuses":         func(s *leaseServer) { s.refuse(refusingTo(503, "list")) },
 		"by a cluster that does not answer": func(s *leaseServer) { s.with(func() { s.hangs = func(string, *http.Request) bool { return true } }) },

@@ -33,13 +33,14 @@ type leaseServer struct {
 	version     int
 	leases      map[string]*coordination.Lease // by namespace/name
 	history     []leaseChange
-	round       int                                          // of watches: dropWatches begins another
-	refuses     func(verb string, r *http.Request) int       // status to refuse a request with, 0: serve it
-	dropsAnswer func(verb string, r *http.Request) bool      // true: serve the request and drop the connection instead of answering
-	hangs       func(verb string, r *http.Request) bool      // true: do not serve the request and do not answer
-	silent      func(r *http.Request) bool                   // true: a watch reports nothing, as one whose events are lost
-	asked       map[string]int                               // by verb
-	onWrite     func(verb string, lease *coordination.Lease) // called with each write, in order
+	round       int                                              // of watches: dropWatches begins another
+	refuses     func(verb string, r *http.Request) int           // status to refuse a request with, 0: serve it
+	dropsAnswer func(verb string, r *http.Request) bool          // true: serve the request and drop the connection instead of answering
+	hangs       func(verb string, r *http.Request) bool          // true: do not serve the request and do not answer
+	delays      func(verb string, r *http.Request) time.Duration // serve the request after a time, also if nobody waits for the answer
+	silent      func(r *http.Request) bool                       // true: a watch reports nothing, as one whose events are lost
+	asked       map[string]int                                   // by verb
+	onWrite     func(verb string, lease *coordination.Lease)     // called with each write, in order
 }
 
 type leaseChange struct {
@@ -192,6 +193,13 @@ func (s *leaseServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 		s.mu.Lock()
 		return
+	}
+	if s.delays != nil {
+		if late := s.delays(verb, r); late > 0 {
+			s.mu.Unlock()
+			time.Sleep(late)
+			s.mu.Lock()
+		}
 	}
 	if s.refuses != nil {
 		if code := s.refuses(verb, r); code != 0 {
