@@ -85,7 +85,7 @@ func TestEveryWayToGitHubAndGitIsKnown(t *testing.T) {
 		want []string
 	}{
 		{reflect.TypeFor[github.API](), []string{"Comment", "Compare", "CreateDeployment", "OpenPullRequest", "SetDeployment"}},
-		{reflect.TypeFor[*configrepo.Repository](), []string{"Commit", "Note", "Propose"}},
+		{reflect.TypeFor[*configrepo.Repository](), []string{"Changes", "Commit", "Dir", "Head", "Includes", "Note", "Propose", "Read", "Refresh", "Relative"}},
 	} {
 		var got []string
 		for method := range test.of.Methods() {
