@@ -19,19 +19,10 @@ const MaxManifests = 100
 // maxReferrers is the most referrers of a page. Source: Amazon ECR API Reference, ListImageReferrers, "maxResults".
 const maxReferrers = 50
 
-// Referrer is a manifest that ECR lists as attached to an image.
-type Referrer struct {
-	Digest       string
-	MediaType    string
-	ArtifactType string
-	Size         int64 // of the artifact, in bytes
-	Annotations  map[string]string
-}
-
 // Referrers lists the manifests that are attached to an image and have one of the artifact types, page by page, with those that are archived
 // (ListImageReferrers). An error is the last, and a *release.Fault.
-func (c *Client) Referrers(ctx context.Context, image release.Image, artifactTypes []string) iter.Seq2[[]Referrer, error] {
-	return func(yield func([]Referrer, error) bool) {
+func (c *Client) Referrers(ctx context.Context, image release.Image, artifactTypes []string) iter.Seq2[[]release.Descriptor, error] {
+	return func(yield func([]release.Descriptor, error) bool) {
 		api, err := c.api(c.locate(image.Repository.Host()))
 		input := &ecr.ListImageReferrersInput{
 			RegistryId:     accountOf(image.Repository),
@@ -57,10 +48,10 @@ func (c *Client) Referrers(ctx context.Context, image release.Image, artifactTyp
 	}
 }
 
-func referrersOf(page []types.ImageReferrer) []Referrer {
-	listed := make([]Referrer, 0, len(page))
+func referrersOf(page []types.ImageReferrer) []release.Descriptor {
+	listed := make([]release.Descriptor, 0, len(page))
 	for _, each := range page {
-		listed = append(listed, Referrer{Digest: aws.ToString(each.Digest), MediaType: aws.ToString(each.MediaType), ArtifactType: aws.ToString(each.ArtifactType),
+		listed = append(listed, release.Descriptor{Digest: aws.ToString(each.Digest), MediaType: aws.ToString(each.MediaType), ArtifactType: aws.ToString(each.ArtifactType),
 			Size: aws.ToInt64(each.Size), Annotations: each.Annotations})
 	}
 	return listed

@@ -31,7 +31,7 @@ func TestReferrers(t *testing.T) {
 	if err := server.ArchiveImage("shop", digests[0]); err != nil {
 		t.Fatal(err)
 	}
-	listed := map[string]Referrer{}
+	listed := map[string]release.Descriptor{}
 	for page, err := range c.Referrers(t.Context(), image, []string{"application/vnd.wanted"}) {
 		if err != nil || len(page) > maxReferrers {
 			t.Fatalf("got %d, %v", len(page), err)

@@ -65,10 +65,10 @@ func (r *repository) attach(ctx context.Context, image release.Digest, artifactT
 		return release.Digest{}, &mismatchError{wanted: image, got: subject.digest}
 	}
 	blobs := map[string][]byte{}
-	describe := func(kind string, text []byte) descriptor {
+	describe := func(kind string, text []byte) release.Descriptor {
 		digest := release.DigestOf(text).String()
 		blobs[digest] = text
-		return descriptor{MediaType: kind, Digest: digest, Size: int64(len(text))}
+		return release.Descriptor{MediaType: kind, Digest: digest, Size: int64(len(text))}
 	}
 	config, layer := describe(emptyMediaType, emptyConfig), describe(mediaType, content)
 	embedded := layer
@@ -76,21 +76,21 @@ func (r *repository) attach(ctx context.Context, image release.Digest, artifactT
 		embedded.Data = content // so that readers need no request for the blob
 	}
 	text, err := json.Marshal(struct {
-		SchemaVersion int               `json:"schemaVersion"`
-		MediaType     string            `json:"mediaType"`
-		ArtifactType  string            `json:"artifactType"`
-		Config        descriptor        `json:"config"`
-		Layers        []descriptor      `json:"layers"`
-		Subject       descriptor        `json:"subject"`
-		Annotations   map[string]string `json:"annotations,omitempty"`
+		SchemaVersion int                  `json:"schemaVersion"`
+		MediaType     string               `json:"mediaType"`
+		ArtifactType  string               `json:"artifactType"`
+		Config        release.Descriptor   `json:"config"`
+		Layers        []release.Descriptor `json:"layers"`
+		Subject       release.Descriptor   `json:"subject"`
+		Annotations   map[string]string    `json:"annotations,omitempty"`
 	}{
-		2, string(types.OCIManifestSchema1), artifactType, config, []descriptor{embedded},
-		descriptor{MediaType: subject.mediaType, Digest: image.String(), Size: subject.size}, annotations,
+		2, string(types.OCIManifestSchema1), artifactType, config, []release.Descriptor{embedded},
+		release.Descriptor{MediaType: subject.mediaType, Digest: image.String(), Size: subject.size}, annotations,
 	})
 	if err != nil {
 		return release.Digest{}, err
 	}
-	if err := r.upload(ctx, []descriptor{config, layer}, blobsInMemory(blobs), "", newMeter(0, nil)); err != nil {
+	if err := r.upload(ctx, []release.Descriptor{config, layer}, blobsInMemory(blobs), "", newMeter(0, nil)); err != nil {
 		return release.Digest{}, err
 	}
 	attached := manifest{bytes: text, mediaType: string(types.OCIManifestSchema1), digest: release.DigestOf(text)}
@@ -98,14 +98,14 @@ func (r *repository) attach(ctx context.Context, image release.Digest, artifactT
 	if err != nil {
 		return release.Digest{}, err
 	}
-	return attached.digest, r.confirmListed(ctx, header, image, descriptor{MediaType: attached.mediaType, Digest: attached.digest.String(),
+	return attached.digest, r.confirmListed(ctx, header, image, release.Descriptor{MediaType: attached.mediaType, Digest: attached.digest.String(),
 		Size: int64(len(text)), ArtifactType: artifactType, Annotations: annotations})
 }
 
 // confirmListed checks that the registry lists the referrer: it says so in the header OCI-Subject, or the referrer appears in
 // its list, perhaps a little later. Without the referrers API, the list is a tag, to which the referrer is added.
 // Source: OCI distribution-spec, "Pushing Manifests with Subject".
-func (r *repository) confirmListed(ctx context.Context, header http.Header, image release.Digest, attached descriptor) error {
+func (r *repository) confirmListed(ctx context.Context, header http.Header, image release.Digest, attached release.Descriptor) error {
 	if header.Get("OCI-Subject") == image.String() {
 		return nil
 	}
@@ -117,7 +117,7 @@ func (r *repository) confirmListed(ctx context.Context, header http.Header, imag
 			return r.addToTag(ctx, image, attached)
 		case err != nil:
 			return err
-		case slices.ContainsFunc(listed, func(each descriptor) bool { return each.Digest == attached.Digest }):
+		case slices.ContainsFunc(listed, func(each release.Descriptor) bool { return each.Digest == attached.Digest }):
 			return nil
 		}
 		return retry.RetryableError(errNotListed)
@@ -132,7 +132,7 @@ const (
 // addToTag adds a referrer to the list under the image's referrers tag. Two writers may overwrite each other's list, since no request compares and
 // writes: the list is read again after each write, and once more a little later, and is completed by what is missing.
 // Source: OCI distribution-spec, "Referrers Tag Schema".
-func (r *repository) addToTag(ctx context.Context, image release.Digest, attached descriptor) error {
+func (r *repository) addToTag(ctx context.Context, image release.Digest, attached release.Descriptor) error {
 	added, err := json.Marshal(attached)
 	if err != nil {
 		return err

@@ -65,18 +65,18 @@ func (c *Client) PushChart(ctx context.Context, repo release.Repository, tag rel
 // pushChart uploads the chart's blobs and its manifest, unless the tag names them already.
 func (r *repository) pushChart(ctx context.Context, tag release.Tag, config, packed []byte) (release.Digest, error) {
 	blobs := map[string][]byte{}
-	describe := func(kind string, content []byte) descriptor {
+	describe := func(kind string, content []byte) release.Descriptor {
 		digest := release.DigestOf(content).String()
 		blobs[digest] = content
-		return descriptor{MediaType: kind, Digest: digest, Size: int64(len(content))}
+		return release.Descriptor{MediaType: kind, Digest: digest, Size: int64(len(content))}
 	}
 	configuration, layer := describe(chartConfig, config), describe(chartContent, packed)
 	text, err := json.Marshal(struct {
-		SchemaVersion int          `json:"schemaVersion"`
-		MediaType     string       `json:"mediaType"`
-		Config        descriptor   `json:"config"`
-		Layers        []descriptor `json:"layers"`
-	}{2, string(types.OCIManifestSchema1), configuration, []descriptor{layer}})
+		SchemaVersion int                  `json:"schemaVersion"`
+		MediaType     string               `json:"mediaType"`
+		Config        release.Descriptor   `json:"config"`
+		Layers        []release.Descriptor `json:"layers"`
+	}{2, string(types.OCIManifestSchema1), configuration, []release.Descriptor{layer}})
 	if err != nil {
 		return release.Digest{}, err
 	}
@@ -89,7 +89,7 @@ func (r *repository) pushChart(ctx context.Context, tag release.Tag, config, pac
 	case found:
 		return pushed.digest, nil
 	}
-	if err := r.upload(ctx, []descriptor{configuration, layer}, blobsInMemory(blobs), "", newMeter(0, nil)); err != nil {
+	if err := r.upload(ctx, []release.Descriptor{configuration, layer}, blobsInMemory(blobs), "", newMeter(0, nil)); err != nil {
 		return pushed.digest, err
 	}
 	_, err = r.putManifest(ctx, pushed, tag)

@@ -49,7 +49,7 @@ func (c *Client) CopyReferrer(ctx context.Context, of release.Image, referrer re
 		if err != nil {
 			return err
 		}
-		return write.confirmListed(ctx, header, of.Digest, descriptor{MediaType: all.root().mediaType, Digest: referrer.String(), Size: int64(len(all.root().bytes)),
+		return write.confirmListed(ctx, header, of.Digest, release.Descriptor{MediaType: all.root().mediaType, Digest: referrer.String(), Size: int64(len(all.root().bytes)),
 			ArtifactType: read.ArtifactType, Annotations: read.Annotations})
 	})
 }
@@ -102,7 +102,7 @@ func (r *repository) fetchManifest(ctx context.Context, digest release.Digest) (
 }
 
 // openBlob opens a blob of the repository at an offset. Its bytes are not checked.
-func (r *repository) openBlob(ctx context.Context, blob descriptor, offset int64) (io.ReadCloser, error) {
+func (r *repository) openBlob(ctx context.Context, blob release.Descriptor, offset int64) (io.ReadCloser, error) {
 	header := http.Header{}
 	if offset > 0 {
 		header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
@@ -128,7 +128,7 @@ func (r *repository) openBlob(ctx context.Context, blob descriptor, offset int64
 }
 
 // openVerified opens a blob of the repository; its digest is checked while it is read.
-func (r *repository) openVerified(ctx context.Context, blob descriptor) (io.ReadCloser, error) {
+func (r *repository) openVerified(ctx context.Context, blob release.Descriptor) (io.ReadCloser, error) {
 	wanted, err := release.ParseDigest(blob.Digest)
 	if err != nil {
 		return nil, err

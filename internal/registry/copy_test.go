@@ -152,14 +152,14 @@ func TestCopyOfABuildCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	layer := descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Digest: release.DigestOf([]byte("layer")).String(), Size: 5}
-	config := descriptor{MediaType: "application/vnd.buildkit.cacheconfig.v0", Digest: release.DigestOf([]byte("config")).String(), Size: 6}
+	layer := release.Descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Digest: release.DigestOf([]byte("layer")).String(), Size: 5}
+	config := release.Descriptor{MediaType: "application/vnd.buildkit.cacheconfig.v0", Digest: release.DigestOf([]byte("config")).String(), Size: 6}
 	blobs := map[string][]byte{layer.Digest: []byte("layer"), config.Digest: []byte("config")}
-	if err := r.upload(t.Context(), []descriptor{layer, config}, blobsInMemory(blobs), "", newMeter(0, nil)); err != nil {
+	if err := r.upload(t.Context(), []release.Descriptor{layer, config}, blobsInMemory(blobs), "", newMeter(0, nil)); err != nil {
 		t.Fatal(err)
 	}
 	f := forest{}
-	cache := f.plant(t, map[string]any{"mediaType": indexType, "manifests": []descriptor{layer, {MediaType: imageType, Digest: image.Digest.String()}, config}})
+	cache := f.plant(t, map[string]any{"mediaType": indexType, "manifests": []release.Descriptor{layer, {MediaType: imageType, Digest: image.Digest.String()}, config}})
 	digest, err := release.ParseDigest(cache.Digest)
 	if err != nil {
 		t.Fatal(err)

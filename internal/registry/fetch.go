@@ -47,7 +47,7 @@ func (r *repository) fetch(ctx context.Context, image release.Image, platforms [
 	if !found {
 		return release.BadSetting(settingBase, fmt.Sprintf("%q is not in its repository", image), "correct its digest or its repository")
 	}
-	var blobs []descriptor
+	var blobs []release.Descriptor
 	into, err := layout.Write(dir, empty.Index)
 	if err != nil {
 		return fmt.Errorf("writing an OCI layout to %q: %w", dir, err)
@@ -117,7 +117,7 @@ func lacksPlatform(image release.Image, platform release.Platform, offers string
 }
 
 // platformOf reads the platform that an image's config names.
-func (r *repository) platformOf(ctx context.Context, config descriptor) (release.Platform, error) {
+func (r *repository) platformOf(ctx context.Context, config release.Descriptor) (release.Platform, error) {
 	digest, err := release.ParseDigest(config.Digest)
 	if err != nil {
 		return release.Platform{}, fmt.Errorf("reading config %q: %w", sanitize(config.Digest), err)
@@ -149,12 +149,12 @@ func runs(platform, offered release.Platform) bool {
 }
 
 // blobsOf returns the descriptors of an image's config and layers.
-func blobsOf(image release.Image, m manifest) ([]descriptor, error) {
+func blobsOf(image release.Image, m manifest) ([]release.Descriptor, error) {
 	read, err := m.parse()
 	if err != nil {
 		return nil, err
 	}
-	blobs := append([]descriptor{read.Config}, read.Layers...)
+	blobs := append([]release.Descriptor{read.Config}, read.Layers...)
 	for _, blob := range blobs {
 		if _, err := release.ParseDigest(blob.Digest); err != nil || blob.Size < 0 {
 			return nil, fmt.Errorf("reading manifest %s: blob %q of %d bytes", m.digest.Short(), sanitize(blob.Digest), blob.Size)
@@ -186,9 +186,9 @@ func writeManifest(into layout.Path, m manifest, platform release.Platform) erro
 }
 
 // download writes blobs into a layout, several at once, each again from its start if the connection breaks.
-func (r *repository) download(ctx context.Context, blobs []descriptor, into layout.Path) error {
-	slices.SortFunc(blobs, func(a, b descriptor) int { return strings.Compare(a.Digest, b.Digest) })
-	blobs = slices.CompactFunc(blobs, func(a, b descriptor) bool { return a.Digest == b.Digest })
+func (r *repository) download(ctx context.Context, blobs []release.Descriptor, into layout.Path) error {
+	slices.SortFunc(blobs, func(a, b release.Descriptor) int { return strings.Compare(a.Digest, b.Digest) })
+	blobs = slices.CompactFunc(blobs, func(a, b release.Descriptor) bool { return a.Digest == b.Digest })
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxParallelBlobs)
 	for _, blob := range blobs {

@@ -72,20 +72,20 @@ func (r *repository) labels(ctx context.Context, m manifest) (map[string]string,
 
 // firstImage returns the first image of an index; false if it has none. It skips attestations, which buildx lists with the platform
 // unknown/unknown.
-func firstImage(manifests []descriptor) (descriptor, bool) {
+func firstImage(manifests []release.Descriptor) (release.Descriptor, bool) {
 	for _, m := range manifests {
 		if _, err := release.ParseDigest(m.Digest); err != nil {
 			continue
 		}
-		if m.isManifest() && (m.Platform == nil || m.Platform.Architecture != "unknown") {
+		if isManifest(m) && (m.Platform == nil || m.Platform.Architecture != "unknown") {
 			return m, true
 		}
 	}
-	return descriptor{}, false
+	return release.Descriptor{}, false
 }
 
 // configLabels reads the labels of an image's config.
-func (r *repository) configLabels(ctx context.Context, config descriptor) (map[string]string, error) {
+func (r *repository) configLabels(ctx context.Context, config release.Descriptor) (map[string]string, error) {
 	digest, err := release.ParseDigest(config.Digest)
 	if err != nil {
 		return nil, nil

@@ -32,39 +32,24 @@ type manifest struct {
 	digest    release.Digest
 }
 
-// descriptor points to a manifest or a blob. Source: OCI image-spec, descriptor.md.
-type descriptor struct {
-	MediaType    string            `json:"mediaType"`
-	Digest       string            `json:"digest"`
-	Size         int64             `json:"size"`
-	ArtifactType string            `json:"artifactType,omitempty"`
-	Annotations  map[string]string `json:"annotations,omitempty"`
-	Data         []byte            `json:"data,omitempty"` // the content itself; nil if only the blob has it
-	Platform     *struct {
-		OS           string `json:"os"`
-		Architecture string `json:"architecture"`
-		Variant      string `json:"variant"`
-	} `json:"platform,omitempty"`
-}
-
 // isManifest reports whether a descriptor in an index points to a manifest. An index may list anything, as a build cache lists
 // layers; everything else is stored as a blob. A descriptor without a media type counts as a manifest.
 // Source: OCI image-spec, image-index.md, "manifests": implementations must not fail on unknown media types.
-func (d descriptor) isManifest() bool {
+func isManifest(d release.Descriptor) bool {
 	kind := types.MediaType(d.MediaType)
 	return d.MediaType == "" || kind.IsIndex() || kind.IsImage() || kind.IsSchema1()
 }
 
 // manifestContent is the part of a manifest or an index that is read. Source: OCI image-spec, manifest.md and image-index.md.
 type manifestContent struct {
-	SchemaVersion int               `json:"schemaVersion"`
-	MediaType     string            `json:"mediaType"`
-	ArtifactType  string            `json:"artifactType"`
-	Config        descriptor        `json:"config"`
-	Layers        []descriptor      `json:"layers"`
-	Manifests     []descriptor      `json:"manifests"`
-	Subject       *descriptor       `json:"subject"`
-	Annotations   map[string]string `json:"annotations"`
+	SchemaVersion int                  `json:"schemaVersion"`
+	MediaType     string               `json:"mediaType"`
+	ArtifactType  string               `json:"artifactType"`
+	Config        release.Descriptor   `json:"config"`
+	Layers        []release.Descriptor `json:"layers"`
+	Manifests     []release.Descriptor `json:"manifests"`
+	Subject       *release.Descriptor  `json:"subject"`
+	Annotations   map[string]string    `json:"annotations"`
 }
 
 // parse decodes the fields of a manifest that are used here.

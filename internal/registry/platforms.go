@@ -49,7 +49,7 @@ func (r *repository) platforms(ctx context.Context, m manifest, platform release
 	var images []release.PlatformImage
 	for _, child := range content.Manifests {
 		digest, err := release.ParseDigest(child.Digest)
-		if err != nil || !child.isImage() {
+		if err != nil || !isImage(child) {
 			continue
 		}
 		below, exists, err := r.getManifest(ctx, digest.String())
@@ -74,7 +74,7 @@ func (r *repository) platforms(ctx context.Context, m manifest, platform release
 
 // configPlatform reads the platform from an image's config, as for a manifest that no index describes; zero if the config says none or
 // cannot be read. Source: OCI image-spec, config.md, "architecture" and "os".
-func (r *repository) configPlatform(ctx context.Context, config descriptor) release.Platform {
+func (r *repository) configPlatform(ctx context.Context, config release.Descriptor) release.Platform {
 	digest, err := release.ParseDigest(config.Digest)
 	if err != nil {
 		return release.Platform{}
@@ -95,7 +95,7 @@ func (r *repository) configPlatform(ctx context.Context, config descriptor) rele
 
 // isImage reports whether a child of an index is an image or an index: not an attestation, which buildx lists with the platform
 // unknown/unknown, nor anything else that an index may hold.
-func (d descriptor) isImage() bool {
+func isImage(d release.Descriptor) bool {
 	kind := types.MediaType(d.MediaType)
 	return (kind.IsImage() || kind.IsIndex()) && (d.Platform == nil || d.Platform.Architecture != "unknown")
 }

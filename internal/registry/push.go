@@ -81,7 +81,7 @@ func layoutManifests(dir string) func(context.Context, release.Digest) (manifest
 		if err := ctx.Err(); err != nil {
 			return manifest{}, err
 		}
-		blob, err := layoutBlobs(dir)(ctx, descriptor{Digest: digest.String()}, 0)
+		blob, err := layoutBlobs(dir)(ctx, release.Descriptor{Digest: digest.String()}, 0)
 		if err != nil {
 			return manifest{}, err
 		}
@@ -99,7 +99,7 @@ func layoutManifests(dir string) func(context.Context, release.Digest) (manifest
 
 // layoutBlobs opens blobs of an OCI image layout.
 func layoutBlobs(dir string) source {
-	return func(_ context.Context, blob descriptor, offset int64) (io.ReadCloser, error) {
+	return func(_ context.Context, blob release.Descriptor, offset int64) (io.ReadCloser, error) {
 		hash, err := v1.NewHash(blob.Digest)
 		if err != nil {
 			return nil, err

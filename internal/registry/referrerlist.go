@@ -24,7 +24,7 @@ type ReferrerList struct {
 	repository *repository
 	image      release.Image
 	native     NativeReferrers // nil: the distribution protocol
-	listed     []descriptor
+	listed     []release.Descriptor
 	allowed    *allowance
 
 	mu        sync.Mutex // guards the maps
@@ -260,7 +260,7 @@ func (l *ReferrerList) keep(digest release.Digest, read readManifest) {
 }
 
 // content returns the only layer of a referrer. An error of the referrer alone is kept too; another ends the reading.
-func (l *ReferrerList) content(ctx context.Context, of candidate, layers []descriptor) ([]byte, error) {
+func (l *ReferrerList) content(ctx context.Context, of candidate, layers []release.Descriptor) ([]byte, error) {
 	l.mu.Lock()
 	known, found := l.contents[of.digest]
 	l.mu.Unlock()
@@ -321,18 +321,9 @@ func (l *ReferrerList) readManifests(ctx context.Context, of []candidate) error 
 type NativeReferrers interface {
 	// ListReferrers lists manifests that are attached to an image and have one of the artifact types, page by page. An error is the last; one that is
 	// ErrNotNative means that the API does not list here, and that the distribution protocol is asked instead.
-	ListReferrers(ctx context.Context, image release.Image, artifactTypes []string) iter.Seq2[[]ListedReferrer, error]
+	ListReferrers(ctx context.Context, image release.Image, artifactTypes []string) iter.Seq2[[]release.Descriptor, error]
 	// Manifests reads at most a hundred manifests of a repository by their digests, in one request. Those that the repository does not have are left out.
 	Manifests(ctx context.Context, repository release.Repository, digests []release.Digest) (map[release.Digest][]byte, error)
-}
-
-// ListedReferrer is an entry of such a list.
-type ListedReferrer struct {
-	Digest       string
-	MediaType    string
-	ArtifactType string
-	Size         int64 // bytes
-	Annotations  map[string]string
 }
 
 // ErrNotNative says that a registry's own API does not list referrers.
@@ -342,14 +333,14 @@ var ErrNotNative = errors.New("the registry's own API lists no referrers")
 const maxBatch = 8 << 20
 
 // listNatively lists referrers by the registry's own API.
-func listNatively(ctx context.Context, native NativeReferrers, image release.Image, artifactTypes []string, allowed *allowance) (listed []descriptor, err error) {
+func listNatively(ctx context.Context, native NativeReferrers, image release.Image, artifactTypes []string, allowed *allowance) (listed []release.Descriptor, err error) {
 	for page, err := range native.ListReferrers(ctx, image, artifactTypes) {
 		if err != nil {
 			return nil, err
 		}
+		listed = append(listed, page...)
 		size := 0
 		for _, each := range page {
-			listed = append(listed, descriptor{MediaType: each.MediaType, Digest: each.Digest, ArtifactType: each.ArtifactType, Size: each.Size, Annotations: each.Annotations})
 			size += len(each.Digest) + len(each.MediaType) + len(each.ArtifactType)
 			for key, value := range each.Annotations {
 				size += len(key) + len(value)
@@ -364,7 +355,7 @@ func listNatively(ctx context.Context, native NativeReferrers, image release.Ima
 
 // readNatively reads manifests by the registry's own API, as few requests as its limits allow.
 func (l *ReferrerList) readNatively(ctx context.Context, digests []release.Digest) error {
-	listed := map[string]descriptor{}
+	listed := map[string]release.Descriptor{}
 	for _, each := range l.listed {
 		listed[each.Digest] = each
 	}
@@ -383,7 +374,7 @@ func (l *ReferrerList) readNatively(ctx context.Context, digests []release.Diges
 }
 
 // readBatch reads manifests in one request.
-func (l *ReferrerList) readBatch(ctx context.Context, digests []release.Digest, listed map[string]descriptor) error {
+func (l *ReferrerList) readBatch(ctx context.Context, digests []release.Digest, listed map[string]release.Descriptor) error {
 	manifests, err := l.native.Manifests(ctx, l.image.Repository, digests)
 	if err != nil {
 		return err

@@ -64,7 +64,7 @@ func parseReferrer(text []byte, digest release.Digest, mediaType string) (manife
 }
 
 // referrerContent reads the only layer of a referrer.
-func (r *repository) referrerContent(ctx context.Context, layers []descriptor, allowed *allowance) ([]byte, error) {
+func (r *repository) referrerContent(ctx context.Context, layers []release.Descriptor, allowed *allowance) ([]byte, error) {
 	if len(layers) != 1 {
 		return nil, &malformedError{fmt.Errorf("it has %d layers, want one", len(layers))}
 	}
@@ -145,7 +145,7 @@ func (r *repository) asSkippedContent(ctx context.Context, of candidate, err err
 
 // listReferrers reads the list of an image's referrers: by the registry's own API, by the distribution protocol, or else the list under the image's
 // referrers tag. It returns the registry's own API if that was used.
-func (r *repository) listReferrers(ctx context.Context, image release.Digest, artifactTypes []string, allowed *allowance) ([]descriptor, NativeReferrers, error) {
+func (r *repository) listReferrers(ctx context.Context, image release.Digest, artifactTypes []string, allowed *allowance) ([]release.Descriptor, NativeReferrers, error) {
 	native, err := r.session.login.options.Native(ctx, r.name.Host())
 	if err != nil {
 		return nil, nil, err
@@ -186,7 +186,7 @@ func (l referrersList) lacks(entries []json.RawMessage) (missing []json.RawMessa
 	listed := descriptorsOf(l.Manifests)
 	for _, entry := range entries {
 		for _, wanted := range descriptorsOf([]json.RawMessage{entry}) {
-			if !slices.ContainsFunc(listed, func(each descriptor) bool { return each.Digest == wanted.Digest }) {
+			if !slices.ContainsFunc(listed, func(each release.Descriptor) bool { return each.Digest == wanted.Digest }) {
 				missing = append(missing, entry)
 			}
 		}
@@ -224,8 +224,8 @@ var errNoAPI = errors.New("no referrers API")
 // registry filters by one type at most and need not, and one that predates artifactType lists the config's type. No digest covers the
 // pages, so their entries are checked when they are read.
 // Source: OCI distribution-spec, "Listing Referrers".
-func (r *repository) listByAPI(ctx context.Context, image release.Digest, artifactTypes []string, allowed *allowance) ([]descriptor, error) {
-	var result []descriptor
+func (r *repository) listByAPI(ctx context.Context, image release.Digest, artifactTypes []string, allowed *allowance) ([]release.Descriptor, error) {
+	var result []release.Descriptor
 	next := r.url("referrers", image.String())
 	if len(artifactTypes) == 1 {
 		next += "?artifactType=" + url.QueryEscape(artifactTypes[0])
@@ -259,14 +259,14 @@ func (r *repository) listByAPI(ctx context.Context, image release.Digest, artifa
 }
 
 // keepTypes returns the entries that may have one of the artifact types.
-func keepTypes(entries []descriptor, artifactTypes []string) []descriptor {
-	return slices.DeleteFunc(entries, func(each descriptor) bool {
+func keepTypes(entries []release.Descriptor, artifactTypes []string) []release.Descriptor {
+	return slices.DeleteFunc(entries, func(each release.Descriptor) bool {
 		return !slices.Contains(artifactTypes, each.ArtifactType) && each.ArtifactType != "" && each.ArtifactType != emptyMediaType
 	})
 }
 
 // parseReferrers parses a page of the list. It drops entries that are not descriptors.
-func parseReferrers(page []byte) ([]descriptor, error) {
+func parseReferrers(page []byte) ([]release.Descriptor, error) {
 	var list struct {
 		Manifests []json.RawMessage `json:"manifests"`
 	}
@@ -277,10 +277,10 @@ func parseReferrers(page []byte) ([]descriptor, error) {
 }
 
 // descriptorsOf decodes entries of a list, and drops those that are no descriptors.
-func descriptorsOf(list []json.RawMessage) []descriptor {
-	entries := make([]descriptor, 0, len(list))
+func descriptorsOf(list []json.RawMessage) []release.Descriptor {
+	entries := make([]release.Descriptor, 0, len(list))
 	for _, text := range list {
-		var entry descriptor
+		var entry release.Descriptor
 		if json.Unmarshal(text, &entry) == nil {
 			entries = append(entries, entry)
 		}

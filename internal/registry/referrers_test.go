@@ -289,7 +289,7 @@ func TestAttachRetries(t *testing.T) {
 }
 
 // pages serves a list of referrers by a function of the page's number.
-func pages(t *testing.T, h *testRegistry, page func(number int) (entries []descriptor, next string)) {
+func pages(t *testing.T, h *testRegistry, page func(number int) (entries []release.Descriptor, next string)) {
 	t.Helper()
 	h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.URL.Path, "/referrers/") {
@@ -316,15 +316,15 @@ func TestReferrersPages(t *testing.T) {
 	h := newTestRegistry(t)
 	c := h.client()
 	image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
-	var all []descriptor
+	var all []release.Descriptor
 	for i := range 5 {
 		digest, err := c.Attach(t.Context(), image, kind, media, fmt.Appendf(nil, "%d", i), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, descriptor{Digest: digest.String(), ArtifactType: kind, Annotations: map[string]string{release.AnnotationCreated: fmt.Sprintf("2026-01-01T00:00:0%dZ", i)}})
+		all = append(all, release.Descriptor{Digest: digest.String(), ArtifactType: kind, Annotations: map[string]string{release.AnnotationCreated: fmt.Sprintf("2026-01-01T00:00:0%dZ", i)}})
 	}
-	pages(t, h, func(number int) ([]descriptor, string) {
+	pages(t, h, func(number int) ([]release.Descriptor, string) {
 		next := fmt.Sprintf("/v2/shop/referrers/%s?page=%d", image.Digest, number+1)
 		if number == 4 {
 			next = ""
@@ -382,22 +382,24 @@ func TestReferrersHostileList(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	entry := func(digest string) descriptor { return descriptor{Digest: digest, ArtifactType: kind} }
+	entry := func(digest string) release.Descriptor { return release.Descriptor{Digest: digest, ArtifactType: kind} }
 	endless := func(number int) string { return fmt.Sprintf("?page=%d", number+1) }
-	big := descriptor{Digest: image.Digest.String(), ArtifactType: "x", Annotations: map[string]string{"a": strings.Repeat("a", 15<<20)}}
+	big := release.Descriptor{Digest: image.Digest.String(), ArtifactType: "x", Annotations: map[string]string{"a": strings.Repeat("a", 15<<20)}}
 	for name, test := range map[string]struct {
-		page func(int) ([]descriptor, string)
+		page func(int) ([]release.Descriptor, string)
 		want string // error; "" for an empty result
 	}{
-		"entries without end": {func(n int) ([]descriptor, string) { return []descriptor{big}, endless(n) }, "larger than 64 MiB"},
-		"pages in a circle":   {func(int) ([]descriptor, string) { return nil, "?page=1" }, "lead in a circle"},
-		"next page elsewhere": {func(int) ([]descriptor, string) { return nil, "http://169.254.169.254/latest" }, "another host"},
-		"no digest":           {func(int) ([]descriptor, string) { return []descriptor{entry("../../latest")}, "" }, "is not a digest"},
-		"of another image":    {func(int) ([]descriptor, string) { return []descriptor{entry(foreign.String())}, "" }, ""},
-		"of another kind":     {func(int) ([]descriptor, string) { return []descriptor{entry(otherKind.String())}, "" }, ""},
-		"an image":            {func(int) ([]descriptor, string) { return []descriptor{entry(neighbour.Digest.String())}, "" }, ""},
-		"gone": {func(int) ([]descriptor, string) {
-			return []descriptor{entry(release.DigestOf([]byte("gone")).String())}, ""
+		"entries without end": {func(n int) ([]release.Descriptor, string) { return []release.Descriptor{big}, endless(n) }, "larger than 64 MiB"},
+		"pages in a circle":   {func(int) ([]release.Descriptor, string) { return nil, "?page=1" }, "lead in a circle"},
+		"next page elsewhere": {func(int) ([]release.Descriptor, string) { return nil, "http://169.254.169.254/latest" }, "another host"},
+		"no digest":           {func(int) ([]release.Descriptor, string) { return []release.Descriptor{entry("../../latest")}, "" }, "is not a digest"},
+		"of another image":    {func(int) ([]release.Descriptor, string) { return []release.Descriptor{entry(foreign.String())}, "" }, ""},
+		"of another kind":     {func(int) ([]release.Descriptor, string) { return []release.Descriptor{entry(otherKind.String())}, "" }, ""},
+		"an image": {func(int) ([]release.Descriptor, string) {
+			return []release.Descriptor{entry(neighbour.Digest.String())}, ""
+		}, ""},
+		"gone": {func(int) ([]release.Descriptor, string) {
+			return []release.Descriptor{entry(release.DigestOf([]byte("gone")).String())}, ""
 		}, "HTTP 404"},
 	} {
 		pages(t, h, test.page)
@@ -441,18 +443,18 @@ func TestReferrersSkips(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	artifact := func(layers ...descriptor) string {
+	artifact := func(layers ...release.Descriptor) string {
 		text, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": imageType, "artifactType": kind,
-			"config": descriptor{MediaType: emptyMediaType, Digest: release.DigestOf(emptyConfig).String(), Size: 2}, "layers": layers,
-			"subject": descriptor{MediaType: imageType, Digest: image.Digest.String(), Size: 1}})
+			"config": release.Descriptor{MediaType: emptyMediaType, Digest: release.DigestOf(emptyConfig).String(), Size: 2}, "layers": layers,
+			"subject": release.Descriptor{MediaType: imageType, Digest: image.Digest.String(), Size: 1}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return string(text)
 	}
 	huge := bytes.Repeat([]byte("a"), maxAttached+1)
-	hugeBlob := descriptor{MediaType: media, Digest: release.DigestOf(huge).String(), Size: int64(len(huge))}
-	if err := r.upload(t.Context(), []descriptor{hugeBlob}, blobsInMemory(map[string][]byte{hugeBlob.Digest: huge}), "", newMeter(0, nil)); err != nil {
+	hugeBlob := release.Descriptor{MediaType: media, Digest: release.DigestOf(huge).String(), Size: int64(len(huge))}
+	if err := r.upload(t.Context(), []release.Descriptor{hugeBlob}, blobsInMemory(map[string][]byte{hugeBlob.Digest: huge}), "", newMeter(0, nil)); err != nil {
 		t.Fatal(err)
 	}
 	lying := hugeBlob
@@ -462,7 +464,7 @@ func TestReferrersSkips(t *testing.T) {
 		"oversized in fact": {artifact(lying), "limit 1048576"},
 		"no layer":          {artifact(), "0 layers"},
 		"blob gone":         {artifact(blobOf("gone")), "HTTP 404"},
-		"no digest":         {artifact(descriptor{MediaType: media, Digest: "latest"}), "is not a digest"},
+		"no digest":         {artifact(release.Descriptor{MediaType: media, Digest: "latest"}), "is not a digest"},
 		"schema":            {`{"schemaVersion":3,"mediaType":"` + imageType + `"}`, "schema version 3"},
 		"no manifest":       {`{"schemaVersion":2,"mediaType":"text/plain"}`, "not an image or an index"},
 	} {
@@ -474,9 +476,9 @@ func TestReferrersSkips(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		bad := descriptor{MediaType: imageType, Digest: m.digest.String(), ArtifactType: kind,
+		bad := release.Descriptor{MediaType: imageType, Digest: m.digest.String(), ArtifactType: kind,
 			Annotations: map[string]string{release.AnnotationCreated: "2030"}}
-		pages(t, h, func(int) ([]descriptor, string) { return append([]descriptor{bad}, listed...), "" })
+		pages(t, h, func(int) ([]release.Descriptor, string) { return append([]release.Descriptor{bad}, listed...), "" })
 		got, skipped, err := read(t, c, image, nil)
 		if err != nil || len(got) != 1 || string(got[0].Content) != "good" {
 			t.Errorf("%s: got %v, %v, want the good one", name, got, err)
@@ -582,16 +584,16 @@ func TestReferrersOfAListWithoutAnnotations(t *testing.T) {
 	h := newTestRegistry(t)
 	c := h.client()
 	image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
-	var listed []descriptor
+	var listed []release.Descriptor
 	for i, environment := range []string{"staging", "production", "staging", "production"} {
 		note := map[string]string{"environment": environment, release.AnnotationCreated: fmt.Sprintf("2026-01-0%dT00:00:00.000000Z", i+1)}
 		digest, err := c.Attach(t.Context(), image, kind, media, fmt.Append(nil, i), note)
 		if err != nil {
 			t.Fatal(err)
 		}
-		listed = append(listed, descriptor{MediaType: imageType, Digest: digest.String(), ArtifactType: kind})
+		listed = append(listed, release.Descriptor{MediaType: imageType, Digest: digest.String(), ArtifactType: kind})
 	}
-	pages(t, h, func(int) ([]descriptor, string) { return listed, "" })
+	pages(t, h, func(int) ([]release.Descriptor, string) { return listed, "" })
 	got, skipped, err := read(t, c, image, map[string]string{"environment": "staging"})
 	if err != nil || len(skipped) > 0 || len(got) != 2 || string(got[0].Content) != "2" || string(got[1].Content) != "0" {
 		t.Errorf("got %v, %v, %v, want those of staging, the newest first", got, skipped, err)
@@ -609,8 +611,8 @@ func TestReferrersOfAListThatIsWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages(t, h, func(int) ([]descriptor, string) {
-		return []descriptor{{MediaType: imageType, Digest: digest.String(), ArtifactType: kind, Annotations: staging}}, ""
+	pages(t, h, func(int) ([]release.Descriptor, string) {
+		return []release.Descriptor{{MediaType: imageType, Digest: digest.String(), ArtifactType: kind, Annotations: staging}}, ""
 	})
 	if got, skipped, err := read(t, c, image, map[string]string{"environment": "staging"}); err != nil || len(skipped) > 0 || len(got) > 0 {
 		t.Errorf("got %v, %v, %v, want nothing", got, skipped, err)
@@ -628,13 +630,13 @@ func TestManyReferrers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages(t, h, func(number int) ([]descriptor, string) {
+	pages(t, h, func(number int) ([]release.Descriptor, string) {
 		if number == 50 {
-			return []descriptor{{Digest: proof.String(), ArtifactType: kind, Annotations: note}}, ""
+			return []release.Descriptor{{Digest: proof.String(), ArtifactType: kind, Annotations: note}}, ""
 		}
-		var entries []descriptor
+		var entries []release.Descriptor
 		for i := range 100 {
-			entries = append(entries, descriptor{
+			entries = append(entries, release.Descriptor{
 				Digest: release.DigestOf(fmt.Append(nil, number, i)).String(), ArtifactType: kind,
 				Annotations: map[string]string{"environment": "production", release.AnnotationCreated: fmt.Sprintf("2026-01-01T00:00:00.%06dZ", i)},
 			})
@@ -686,11 +688,11 @@ func TestEmbeddedContent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	layer := descriptor{MediaType: media, Digest: release.DigestOf([]byte("true")).String(), Size: 4, Data: []byte("fake")}
-	if err := r.upload(t.Context(), []descriptor{layer}, blobsInMemory(map[string][]byte{layer.Digest: []byte("true")}), "", newMeter(0, nil)); err != nil {
+	layer := release.Descriptor{MediaType: media, Digest: release.DigestOf([]byte("true")).String(), Size: 4, Data: []byte("fake")}
+	if err := r.upload(t.Context(), []release.Descriptor{layer}, blobsInMemory(map[string][]byte{layer.Digest: []byte("true")}), "", newMeter(0, nil)); err != nil {
 		t.Fatal(err)
 	}
-	if content, err := r.referrerContent(t.Context(), []descriptor{layer}, newAllowance()); err != nil || string(content) != "true" {
+	if content, err := r.referrerContent(t.Context(), []release.Descriptor{layer}, newAllowance()); err != nil || string(content) != "true" {
 		t.Errorf("got %q, %v", content, err)
 	}
 }

@@ -18,7 +18,7 @@ const (
 // tree is all manifests and blobs of an image or an index.
 type tree struct {
 	manifests []manifest // children before the index that names them, the root last
-	blobs     []descriptor
+	blobs     []release.Descriptor
 }
 
 func (t tree) root() manifest { return t.manifests[len(t.manifests)-1] }
@@ -35,7 +35,7 @@ func readTree(ctx context.Context, root release.Digest, fetch func(context.Conte
 	var result tree
 	seen := map[string]bool{}
 	manifestBytes := 0
-	addBlob := func(blob descriptor, of release.Digest) error {
+	addBlob := func(blob release.Descriptor, of release.Digest) error {
 		if _, err := release.ParseDigest(blob.Digest); err != nil {
 			return fmt.Errorf("reading manifest %s: %w", of.Short(), err)
 		}
@@ -68,7 +68,7 @@ func readTree(ctx context.Context, root release.Digest, fetch func(context.Conte
 		}
 		if m.isIndex() {
 			for _, child := range read.Manifests {
-				if !child.isManifest() {
+				if !isManifest(child) {
 					if err := addBlob(child, digest); err != nil {
 						return err
 					}
@@ -83,7 +83,7 @@ func readTree(ctx context.Context, root release.Digest, fetch func(context.Conte
 				}
 			}
 		} else {
-			for _, blob := range append([]descriptor{read.Config}, read.Layers...) {
+			for _, blob := range append([]release.Descriptor{read.Config}, read.Layers...) {
 				if err := addBlob(blob, digest); err != nil {
 					return err
 				}

@@ -20,7 +20,7 @@ const (
 // forest is manifests by digest.
 type forest map[release.Digest]manifest
 
-func (f forest) plant(t *testing.T, c map[string]any) descriptor {
+func (f forest) plant(t *testing.T, c map[string]any) release.Descriptor {
 	t.Helper()
 	c["schemaVersion"] = 2
 	text, err := json.Marshal(c)
@@ -32,7 +32,7 @@ func (f forest) plant(t *testing.T, c map[string]any) descriptor {
 		t.Fatal(err)
 	}
 	f[m.digest] = m
-	return descriptor{MediaType: m.mediaType, Digest: m.digest.String(), Size: int64(len(text))}
+	return release.Descriptor{MediaType: m.mediaType, Digest: m.digest.String(), Size: int64(len(text))}
 }
 
 func (f forest) fetchManifest(_ context.Context, digest release.Digest) (manifest, error) {
@@ -43,8 +43,8 @@ func (f forest) fetchManifest(_ context.Context, digest release.Digest) (manifes
 	return m, nil
 }
 
-func blobOf(name string) descriptor {
-	return descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Digest: release.DigestOf([]byte(name)).String(), Size: 10}
+func blobOf(name string) release.Descriptor {
+	return release.Descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Digest: release.DigestOf([]byte(name)).String(), Size: 10}
 }
 
 func TestReadTree(t *testing.T) {
@@ -52,11 +52,11 @@ func TestReadTree(t *testing.T) {
 	f := forest{}
 	foreign := blobOf("foreign")
 	foreign.MediaType = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
-	a := f.plant(t, map[string]any{"mediaType": imageType, "config": blobOf("config a"), "layers": []descriptor{blobOf("shared"), foreign}})
-	b := f.plant(t, map[string]any{"mediaType": imageType, "config": blobOf("config b"), "layers": []descriptor{blobOf("shared"), blobOf("own")}})
-	inner := f.plant(t, map[string]any{"mediaType": indexType, "manifests": []descriptor{b}})
+	a := f.plant(t, map[string]any{"mediaType": imageType, "config": blobOf("config a"), "layers": []release.Descriptor{blobOf("shared"), foreign}})
+	b := f.plant(t, map[string]any{"mediaType": imageType, "config": blobOf("config b"), "layers": []release.Descriptor{blobOf("shared"), blobOf("own")}})
+	inner := f.plant(t, map[string]any{"mediaType": indexType, "manifests": []release.Descriptor{b}})
 	cached := blobOf("of a build cache") // an index may list what is no manifest
-	root := f.plant(t, map[string]any{"mediaType": indexType, "manifests": []descriptor{a, inner, b, cached}})
+	root := f.plant(t, map[string]any{"mediaType": indexType, "manifests": []release.Descriptor{a, inner, b, cached}})
 	digest, err := release.ParseDigest(root.Digest)
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func TestReadTree(t *testing.T) {
 
 func TestReadTreeRefuses(t *testing.T) {
 	t.Parallel()
-	many := func(n int) (all []descriptor) {
+	many := func(n int) (all []release.Descriptor) {
 		for i := range n {
 			all = append(all, blobOf(fmt.Sprint(i)))
 		}
@@ -92,11 +92,11 @@ func TestReadTreeRefuses(t *testing.T) {
 		want string
 	}{
 		"blobs without end": {map[string]any{"mediaType": imageType, "config": blobOf("c"), "layers": many(maxBlobs + 1)}, "more than 200 manifests"},
-		"no digest":         {map[string]any{"mediaType": imageType, "config": descriptor{Digest: "../../etc/passwd"}}, "is not a digest"},
-		"no child's digest": {map[string]any{"mediaType": indexType, "manifests": []descriptor{{Digest: "latest"}}}, "is not a digest"},
+		"no digest":         {map[string]any{"mediaType": imageType, "config": release.Descriptor{Digest: "../../etc/passwd"}}, "is not a digest"},
+		"no child's digest": {map[string]any{"mediaType": indexType, "manifests": []release.Descriptor{{Digest: "latest"}}}, "is not a digest"},
 		"negative size":     {map[string]any{"mediaType": imageType, "config": negative}, "-1 bytes"},
-		"missing child":     {map[string]any{"mediaType": indexType, "manifests": []descriptor{{MediaType: imageType, Digest: release.DigestOf([]byte("gone")).String()}}}, "not here"},
-		"a blob's size":     {map[string]any{"mediaType": indexType, "manifests": []descriptor{negative}}, "-1 bytes"},
+		"missing child":     {map[string]any{"mediaType": indexType, "manifests": []release.Descriptor{{MediaType: imageType, Digest: release.DigestOf([]byte("gone")).String()}}}, "not here"},
+		"a blob's size":     {map[string]any{"mediaType": indexType, "manifests": []release.Descriptor{negative}}, "-1 bytes"},
 	} {
 		f := forest{}
 		root := f.plant(t, test.root)
@@ -109,7 +109,7 @@ func TestReadTreeRefuses(t *testing.T) {
 		}
 	}
 	f := forest{}
-	var children []descriptor
+	var children []release.Descriptor
 	for i := range 9 {
 		children = append(children, f.plant(t, map[string]any{"mediaType": imageType, "config": blobOf("c"), "padding": fmt.Sprint(i) + strings.Repeat("a", 4_000_000)}))
 	}
@@ -202,7 +202,7 @@ func FuzzReferrersPage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, page []byte) {
 		entries, err := parseReferrers(page)
 		var whole struct {
-			Manifests []descriptor `json:"manifests"`
+			Manifests []release.Descriptor `json:"manifests"`
 		}
 		if json.Unmarshal(page, &whole) == nil && (err != nil || len(entries) != len(whole.Manifests)) {
 			t.Errorf("got %d entries, %v, want %d", len(entries), err, len(whole.Manifests))

@@ -16,11 +16,11 @@ import (
 )
 
 // source opens a blob at an offset.
-type source func(ctx context.Context, blob descriptor, offset int64) (io.ReadCloser, error)
+type source func(ctx context.Context, blob release.Descriptor, offset int64) (io.ReadCloser, error)
 
 // upload sends the blobs that the repository does not have, several at once, and continues each that breaks off. If from names a
 // repository of the same registry, blobs are mounted from it where the registry supports that.
-func (r *repository) upload(ctx context.Context, blobs []descriptor, open source, from string, meter *meter) error {
+func (r *repository) upload(ctx context.Context, blobs []release.Descriptor, open source, from string, meter *meter) error {
 	target := transfer.Target{
 		URL:         r.url()[:len(r.url())-1],
 		Do:          r.send,
@@ -86,7 +86,7 @@ func newMeter(total int64, report func(release.Progress)) *meter {
 }
 
 // advance reports that a blob was read up to a position.
-func (m *meter) advance(blob descriptor, position int64) {
+func (m *meter) advance(blob release.Descriptor, position int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	position = min(position, blob.Size)
@@ -97,11 +97,11 @@ func (m *meter) advance(blob descriptor, position int64) {
 	}
 }
 
-func (m *meter) done(blob descriptor) { m.advance(blob, blob.Size) }
+func (m *meter) done(blob release.Descriptor) { m.advance(blob, blob.Size) }
 
 // blobsInMemory returns a source of blobs by their digests.
 func blobsInMemory(held map[string][]byte) source {
-	return func(_ context.Context, blob descriptor, offset int64) (io.ReadCloser, error) {
+	return func(_ context.Context, blob release.Descriptor, offset int64) (io.ReadCloser, error) {
 		content := bytes.NewReader(held[blob.Digest])
 		_, err := content.Seek(offset, io.SeekStart)
 		return io.NopCloser(content), err

@@ -160,6 +160,22 @@ func FullRepository(name string) string {
 	return host + "/" + path
 }
 
+// Descriptor points to a manifest or a blob of a registry, and says what it is. A registry lists what is attached to an image as descriptors.
+// Source: OCI image-spec, descriptor.md.
+type Descriptor struct {
+	MediaType    string            `json:"mediaType"`
+	Digest       string            `json:"digest"` // as the registry names it; it may be none
+	Size         int64             `json:"size"`   // bytes
+	ArtifactType string            `json:"artifactType,omitempty"`
+	Annotations  map[string]string `json:"annotations,omitempty"`
+	Data         []byte            `json:"data,omitempty"` // the content itself; nil if only the blob has it
+	Platform     *struct {
+		OS           string `json:"os"`
+		Architecture string `json:"architecture"`
+		Variant      string `json:"variant"`
+	} `json:"platform,omitempty"`
+}
+
 // TagState is the state of an image and of a tag of its repository at one moment.
 type TagState struct {
 	Found     bool   // whether the image is in the repository

@@ -91,8 +91,8 @@ type ecrReferrers struct {
 }
 
 // ListReferrers implements registry.NativeReferrers.
-func (e ecrReferrers) ListReferrers(ctx context.Context, image release.Image, artifactTypes []string) iter.Seq2[[]registry.ListedReferrer, error] {
-	return func(yield func([]registry.ListedReferrer, error) bool) {
+func (e ecrReferrers) ListReferrers(ctx context.Context, image release.Image, artifactTypes []string) iter.Seq2[[]release.Descriptor, error] {
+	return func(yield func([]release.Descriptor, error) bool) {
 		for page, err := range e.cloud.Referrers(ctx, image, artifactTypes) {
 			if err != nil && ecr.CannotList(err) {
 				if _, isTold := e.told.LoadOrStore(image.Repository, true); !isTold && !ecr.LacksImage(err) {
@@ -100,11 +100,7 @@ func (e ecrReferrers) ListReferrers(ctx context.Context, image release.Image, ar
 				}
 				err = fmt.Errorf("%w: %w", registry.ErrNotNative, err)
 			}
-			listed := make([]registry.ListedReferrer, len(page))
-			for at, each := range page {
-				listed[at] = registry.ListedReferrer(each)
-			}
-			if !yield(listed, err) {
+			if !yield(page, err) {
 				return
 			}
 		}
