@@ -186,6 +186,7 @@ func TestFindings(t *testing.T) {
 		"a group":           {func(w *world) { w.replace("jobs:", "concurrency: x\njobs:") }, []string{"workflow: limited: concurrency group: remove it"}},
 		"services":          {func(w *world) { w.replace("      checks:", "      services: ${{ vars.X }}\n      checks:") }, []string{"workflow: fails: not granted actions: add"}},
 		"an expression":     {func(w *world) { w.replace(`[{"name": "staging"`, `[${{ vars.X }}, {"name": "staging"`) }, []string{"workflow: not checked: by an expression: "}},
+		"the build's name":  {func(w *world) { w.replace(`{"name": "production"`, `{"name": "build"`) }, []string{`workflow: fails: "build": `}},
 		"no values":         {func(w *world) { delete(w.tree, "deploy/staging.yaml") }, []string{`workflow: fails: "deploy/staging.yaml": write it`}},
 		"no values of all":  {func(w *world) { w.replace("      checks:", "      values: deploy/all.yaml\n      checks:") }, []string{`workflow: fails: "deploy/all.yaml": write it`}},
 		"no checks":         {func(w *world) { delete(w.tree, "deploy/checks.yaml") }, []string{`workflow: fails: "deploy/checks.yaml": write it`}},

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/initialize/survey"
+	"github.com/onedigest/onedigest/internal/release"
 )
 
 // tools looks for the programs that build and deploy run.
@@ -90,6 +91,9 @@ func (e *examination) workflow(context.Context) {
 	names := []string{caller.Given("checks")}
 	given := []string{caller.Given("values")}
 	for _, each := range environments {
+		if _, err := release.ParseOwnEnvironment(each.Name); err != nil && !strings.Contains(each.Name, "${{") {
+			e.add(check, Fails, err.Error(), "")
+		}
 		given = append(given, each.Values)
 		names = append(names, each.Checks)
 	}

@@ -40,7 +40,7 @@ type Settings struct {
 func (s *Settings) Declare() *setting.Set {
 	set := new(setting.Set)
 	setting.Var(set, &s.Environment, setting.Setting{Name: "environment", Value: "NAME",
-		Help: "Environment that is looked at; default: the first one of the workflow"}, release.ParseEnvironment)
+		Help: "Environment that is looked at; default: the first one of the workflow"}, release.ParseOwnEnvironment)
 	setting.Var(set, &s.Repository, setting.Setting{Name: "repository", Value: "HOST/PATH",
 		Help: "Repository of the image; default: the workflow's"}, release.ParseRepository)
 	setting.Var(set, &s.Service, setting.Setting{Name: "service", Value: "NAME",

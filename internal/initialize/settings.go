@@ -76,7 +76,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Branch, setting.Setting{Name: "branch", Value: "NAME",
 		Help: "Branch whose pushes are delivered; default: the remote's default branch"}, parseBranch)
 	setting.List(set, &s.Environments, setting.Setting{Name: "environments", Commas: true, Default: "staging,production", Value: "NAME",
-		Help: "Environments in the order in which images are promoted, at most three"}, release.ParseEnvironment)
+		Help: "Environments in the order in which images are promoted, at most three"}, release.ParseOwnEnvironment)
 	setting.Map(set, &s.Clusters, setting.Setting{Name: "cluster", Value: "ENVIRONMENT=NAME",
 		Help: "EKS cluster of an environment"}, named(setting.EKSName), setting.PairName)
 	setting.Map(set, &s.Roles, setting.Setting{Name: "environment-role", Value: "ENVIRONMENT=ARN",

@@ -3,6 +3,8 @@ package release
 import (
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 )
 
 // Environment names where a release runs, for example "staging". It is a DNS label.
@@ -26,6 +28,20 @@ func ParseEnvironment(text string) (Environment, error) {
 }
 
 func (e Environment) String() string { return string(e) }
+
+// reservedEnvironments are what the workflows' variables name at the place of an environment: AWS_ROLE_BUILD and EVIDENCE_KEY_BUILD are those of the build,
+// AWS_ROLE_PLAN is the role that only reads.
+var reservedEnvironments = []Environment{"build", "plan"}
+
+// ParseOwnEnvironment accepts what ParseEnvironment accepts for an environment that somebody names anew. It refuses names whose variables would be those of
+// something else, so that an environment had the role or the key of the build.
+func ParseOwnEnvironment(text string) (Environment, error) {
+	environment, err := ParseEnvironment(text)
+	if err == nil && slices.Contains(reservedEnvironments, environment) {
+		return "", fmt.Errorf("no environment can be named %q: the variable AWS_ROLE_%s is the role of the %[1]s itself; name it otherwise", text, strings.ToUpper(text))
+	}
+	return environment, err
+}
 
 // PodSecurity is a Pod Security Standard that a namespace enforces, or PodSecurityNone.
 // Source: kubernetes.io, "Pod Security Standards".

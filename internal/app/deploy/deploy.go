@@ -107,7 +107,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		}
 		gate.Sharing(warnings)
 		if !settings.DryRun && !settings.Heal {
-			gate.WarnUnsigned(settings.Environment)
+			gate.WarnUnsigned(ctx, settings.Environment)
 		}
 		var facts deploy.Facts
 		verdicts, verdictSigner := signing, ""

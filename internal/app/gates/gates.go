@@ -68,8 +68,14 @@ func find(dir, root string) (string, error) {
 
 // Warnings are those that a run gives once, however many gates it has.
 type Warnings struct {
-	unsigned sync.Once // that a proof needs no signature
-	keyless  sync.Map  // environments whose signers the run is none of
+	unsigned  sync.Once // that a proof needs no signature
+	unsigning sync.Map  // by signatory: that its signature does not count
+}
+
+// signatory is who signs what is recorded about an environment.
+type signatory struct {
+	environment release.Environment
+	id          string // of the key or the identity; "" without one
 }
 
 // Gate reads facts about images for the rules of a policy.
@@ -312,24 +318,56 @@ func (g *Gate) warnUnsigned(rung policy.Rung) {
 	})
 }
 
-// WarnUnsigned warns if the rules name signers of an environment and this run has no key: what it records about the environment does not count.
-func (g *Gate) WarnUnsigned(environment release.Environment) {
-	if _, told := g.warnings.keyless.LoadOrStore(environment, true); !told && g.signer == nil && len(g.policy.SignersOf(environment)) > 0 {
+// WarnUnsigned warns if the rules name signers of an environment and this run signs with the key or the identity of none of them, or with none: what it
+// records about the environment does not count. Keys that cannot be read are left to what asks for them.
+func (g *Gate) WarnUnsigned(ctx context.Context, environment release.Environment) {
+	signers := g.policy.SignersOf(environment)
+	by := signatory{environment: environment}
+	if g.signer != nil {
+		by.id = g.signer.ID()
+	}
+	if _, told := g.warnings.unsigning.LoadOrStore(by, true); told || len(signers) == 0 {
+		return
+	}
+	if g.signer == nil {
 		g.run.Reporter.Warnf("%s names signers of %q, and this run has no --sign-key: what it records does not count", g.policy.Source.File, environment)
+		return
+	}
+	rung, _ := g.policy.Rung(environment)
+	counts, err := g.counts(ctx, by.id, slices.Concat(signers, rung.Override.Signers))
+	if err == nil && !counts {
+		g.run.Reporter.Warnf("%s names signers of %q, and what this run signs with is none of them (%s): what it records does not count", g.policy.Source.File, environment, by.id)
 	}
 }
 
-// WarnUnsigned warns, as Gate.WarnUnsigned does, for a run without a key that asks no gate, by the default file of rules. One that cannot be read is left to the
-// verbs that ask the gate.
-func WarnUnsigned(run *app.RunContext, environment release.Environment, warnings *Warnings) {
+// counts reports whether a key or an identity, by its ID, is that of one of the signers.
+func (g *Gate) counts(ctx context.Context, id string, signers []policy.Signer) (bool, error) {
+	trust := policy.Trust{}
+	if _, isIdentity := release.ParseIdentity(id); !isIdentity { // an identity is compared without any key
+		var err error
+		signers = slices.DeleteFunc(slices.Clone(signers), policy.Signer.IsIdentity)
+		if _, trust, err = g.verifiersOf(ctx, signers); err != nil {
+			return false, err
+		}
+	}
+	if len(signers) == 0 {
+		return false, nil
+	}
+	_, counts := trust.By(signers, id)
+	return counts, nil
+}
+
+// WarnUnsigned warns, as Gate.WarnUnsigned does, for a run that asks no gate, by the default file of rules; signer is nil without a key. A file that cannot be
+// read is left to the verbs that ask the gate.
+func WarnUnsigned(ctx context.Context, run *app.RunContext, environment release.Environment, signer signed.Signer, warnings *Warnings) {
 	silent := *run
 	silent.Reporter = quiet{run.Reporter}
 	rules, err := Load(&silent, "")
 	if err != nil {
 		return
 	}
-	gate := Gate{run: run, policy: rules, warnings: warnings}
-	gate.WarnUnsigned(environment)
+	gate := Gate{run: &silent, policy: rules, signer: signer, warnings: warnings, read: map[setting.KeyRef][]signed.Key{}}
+	gate.WarnUnsigned(ctx, environment)
 }
 
 // quiet is a reporter that drops lines.

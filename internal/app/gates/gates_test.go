@@ -1,14 +1,17 @@
 package gates
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -197,22 +200,78 @@ func TestWarnUnsigned(t *testing.T) {
 		}
 		warnings := new(Warnings)
 		for range 2 {
-			WarnUnsigned(run, "staging", warnings)
+			WarnUnsigned(t.Context(), run, "staging", nil, warnings)
 		}
-		WarnUnsigned(run, "production", warnings)
-		if told.times != test.want {
-			t.Errorf("%s: warned %d times", name, told.times)
+		WarnUnsigned(t.Context(), run, "production", nil, warnings)
+		if len(told.said) != test.want {
+			t.Errorf("%s: warned %q", name, told.said)
 		}
 	}
 }
 
-// warned counts warnings.
-type warned struct {
-	releasetest.DiscardReporter
-	times int
+// TestASignerThatDoesNotCount: a run signs with a key, or as a workflow, that is none of those that the rules name for the environment.
+func TestASignerThatDoesNotCount(t *testing.T) {
+	t.Parallel()
+	dir, told := t.TempDir(), new(warned)
+	run := &app.RunContext{Process: app.Process{Dir: dir, Environ: []string{"GITHUB_WORKSPACE=" + dir}, Now: time.Now}, Reporter: told, Secrets: new(text.Secrets)}
+	workflow := func(name string) signed.Signer {
+		return identified(release.Identity{Issuer: release.GitHubIssuer, Subject: "https://github.com/octo/shop/.github/workflows/" + name + "@refs/heads/main", Repository: "https://github.com/octo/shop"}.String())
+	}
+	own, previous, overriding, stranger := newKey(t, run, dir, "own"), newKey(t, run, dir, "previous"), newKey(t, run, dir, "overriding"), newKey(t, run, dir, "stranger")
+	const (
+		byKeys     = `{"version": 1, "environments": [{"name": "staging", "signers": ["previous.pub", "own.pub"], "override": {"actors": ["octo"], "signers": ["overriding.pub"]}}]}`
+		byWorkflow = `{"version": 1, "environments": [{"name": "staging", "signers": [{"keyless": {"identity": "https://github.com/octo/shop/.github/workflows/staging.yml@refs/heads/main"}}]}]}`
+	)
+	for name, test := range map[string]struct {
+		rules  string
+		signer signed.Signer
+		want   bool
+	}{
+		"a key that is listed":           {byKeys, own, false},
+		"one of the keys before":         {byKeys, previous, false},
+		"a key of overrides":             {byKeys, overriding, false},
+		"another key":                    {byKeys, stranger, true},
+		"a workflow, where keys count":   {byKeys, workflow("staging.yml"), true},
+		"the workflow":                   {byWorkflow, workflow("staging.yml"), false},
+		"another workflow":               {byWorkflow, workflow("production.yml"), true},
+		"a key, where a workflow counts": {byWorkflow, own, true},
+		"a key of another environment":   {strings.ReplaceAll(byKeys, `"staging"`, `"production"`), own, false},
+		"a listed key that is not there": {strings.ReplaceAll(byKeys, "previous.pub", "gone.pub"), stranger, false},
+		"rules that are not read at all": {`{}`, stranger, false},
+		"an environment without signers": {`{"version": 1, "environments": [{"name": "staging"}]}`, stranger, false},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, policy.DefaultFile), []byte(test.rules), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		told.said = nil
+		warnings := new(Warnings)
+		for range 2 {
+			WarnUnsigned(t.Context(), run, "staging", test.signer, warnings)
+		}
+		if (len(told.said) == 1) != test.want || len(told.said) > 1 || test.want && (!strings.Contains(told.said[0], test.signer.ID()) || !strings.Contains(told.said[0], "does not count")) {
+			t.Errorf("%s: warned %q", name, told.said)
+		}
+	}
 }
 
-func (w *warned) Warnf(string, ...any) { w.times++ }
+// identified is a signer of which only the ID is asked.
+type identified string
+
+func (i identified) ID() string { return string(i) }
+func (identified) SignStatement(context.Context, []byte) ([]byte, error) {
+	return nil, errors.New("unexpected")
+}
+func (identified) Verifier() signed.Verifier { return nil }
+
+// warned keeps warnings.
+type warned struct {
+	releasetest.DiscardReporter
+	said []string
+}
+
+func (w *warned) Warnf(format string, args ...any) {
+	w.said = append(w.said, fmt.Sprintf(format, args...))
+}
 
 // newKey writes a pair of keys, NAME.key and NAME.pub, and returns the signer.
 func newKey(t *testing.T, run *app.RunContext, dir, name string) signed.Signer {

@@ -482,6 +482,7 @@ func TestAmbiguity(t *testing.T) {
 		"a key in a file":      {shop, append(slices.Clone(required), "--sign-key", "staging=a.pem"), []string{"--sign-key"}},
 		"a path outside":       {shop, append(slices.Clone(required), "--terraform", "../a.tfvars"), []string{"--terraform"}},
 		"four environments":    {shop, append(slices.Clone(required), "--environments", "a,b,staging,production"), []string{"--environments"}},
+		"the build's name":     {shop, append(slices.Clone(required), "--environments", "build,production"), []string{"--environments"}},
 		"two answers":          {shop, append(slices.Clone(required), "--service", "a=.", "--context", "."), []string{"--context"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -60,7 +60,7 @@ func Run(ctx context.Context, settings *promote.Settings, run *app.RunContext) (
 		return promote.Result{}, err
 	}
 	if !settings.DryRun && settings.To != "" {
-		gate.WarnUnsigned(settings.To)
+		gate.WarnUnsigned(ctx, settings.To)
 	}
 	deps := promote.Deps{Registry: registry, Evidence: registry, Gate: gate, Rejections: gate, Policy: rules, Actor: run.Actor(), Reporter: run.Reporter, Now: run.Process.Now, Origin: run.Origin(), WatchExpiry: registry.WatchExpiry}
 	defer registry.FinishExpiry()

@@ -72,31 +72,33 @@ func connect(ctx context.Context, settings *smoke.Settings, run *app.RunContext,
 		return smoke.Deps{}, err
 	}
 	if !settings.Image.IsZero() {
-		if deps.Registry, deps.Signer, err = newRegistry(ctx, settings, run); err != nil {
+		var signer signed.Signer
+		if deps.Registry, signer, err = newRegistry(ctx, settings, run); err != nil {
 			return smoke.Deps{}, err
 		}
-		if deps.Signer == "" {
-			gates.WarnUnsigned(run, settings.Environment, warnings)
+		if signer != nil {
+			deps.Signer = signer.ID()
 		}
+		gates.WarnUnsigned(ctx, run, settings.Environment, signer, warnings)
 	}
 	return deps, nil
 }
 
-// newRegistry returns the registry that gets the verdict, signed if there is a key, and the key's ID. A verdict that another key or none signed does
+// newRegistry returns the registry that gets the verdict, signed if there is a key, and its signer, nil without one. A verdict that another key or none signed does
 // not make a new one unnecessary.
-func newRegistry(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (smoke.Registry, string, error) {
+func newRegistry(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (smoke.Registry, signed.Signer, error) {
 	registry, err := images.New(ctx, run, settings.PlainHTTP...)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	signer, err := keys.Signer(ctx, run, "sign-key", settings.SignKey)
 	if err != nil || signer == nil {
-		return registry, "", err
+		return registry, nil, err
 	}
 	registry.SignWith(signer)
 	registry.RefuseLegacy(settings.LegacySignatures == setting.LegacyRefuse)
 	registry.Trust([]signed.Verifier{signer.Verifier()})
-	return registry, signer.ID(), nil
+	return registry, signer, nil
 }
 
 // NewDeps are the adapters of smoke, without a registry; the cluster is nil if only a URL is asked. The setting is the one that names the

@@ -118,9 +118,11 @@ func (p *parser) checkIdentities(ladder []policy.Rung, nodes []*yaml.Node) {
 // rung reads an environment that comes after those before it, and finds where it says what it requires.
 func (p *parser) rung(node *yaml.Node, before []policy.Rung) (rung policy.Rung, at *yaml.Node, ok bool) {
 	var requires *yaml.Node
+	named := false
 	p.mapping(node, "an environment", map[string]func(*yaml.Node){
 		"name": func(node *yaml.Node) {
-			if rung.Environment, ok = parsed(p, node, "name", release.ParseEnvironment); !ok {
+			named = true
+			if rung.Environment, ok = parsed(p, node, "name", release.ParseOwnEnvironment); !ok {
 				return
 			}
 			if slices.ContainsFunc(before, func(r policy.Rung) bool { return r.Environment == rung.Environment }) {
@@ -132,7 +134,7 @@ func (p *parser) rung(node *yaml.Node, before []policy.Rung) (rung policy.Rung, 
 		"override": func(node *yaml.Node) { rung.Override = p.override(node) },
 	})
 	if !ok {
-		if node.Kind == yaml.MappingNode {
+		if node.Kind == yaml.MappingNode && !named {
 			p.problem(node, "write name: and the environment's name", "an environment has no name")
 		}
 		return rung, node, false

@@ -154,6 +154,8 @@ var refused = map[string]struct{ content, want string }{
 	"a tag":                        {head + "  requires: !!map {}\n", "tag"},
 	"no name":                      {"version: 1\nenvironments:\n- requires: {}\n", "p.yaml:3: an environment has no name"},
 	"a name that is no label":      {"version: 1\nenvironments:\n- name: Staging\n", "p.yaml:3: name: \"Staging\" is not a DNS label"},
+	"the build's name":             {"version: 1\nenvironments:\n- name: build\n", "p.yaml:3: name: no environment can be named \"build\": the variable AWS_ROLE_BUILD is the role of the build itself; name it otherwise"},
+	"the plan's name":              {"version: 1\nenvironments:\n- name: plan\n", "AWS_ROLE_PLAN"},
 	"a name twice":                 {head + "- name: staging\n", `p.yaml:5: environment "staging" is listed twice`},
 	"a fact of a later one":        {"version: 1\nenvironments:\n- name: a\n- name: b\n  requires: {smoked: {in: c}}\n- name: c\n", `p.yaml:5: "c" does not come before`},
 	"a fact of itself":             {head + "  requires: {smoked: {in: production}}\n", `"production" does not come before`},
