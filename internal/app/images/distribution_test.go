@@ -1,69 +1,21 @@
 package images_test
 
 import (
-	"context"
-	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/onedigest/onedigest/devenv/registrytest"
 	"github.com/onedigest/onedigest/internal/evidence/signed"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// distributions are the variables that name the programs of the CNCF's registry, by their major versions. make test unpacks Debian's version 2 and
-// builds version 3.
-var distributions = map[string]string{"2": "ONEDIGEST_DISTRIBUTION", "3": "ONEDIGEST_DISTRIBUTION_3"}
-
-// distribution starts the CNCF's registry and returns its host. It has no referrers API.
-func distribution(t *testing.T, variable string) string {
-	t.Helper()
-	program := os.Getenv(variable)
-	if program == "" {
-		t.Skipf("SKIPPED: set %s to the path of the registry", variable)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	host := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", filepath.Join(dir, "data"), host)
-	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	server := exec.CommandContext(ctx, program, "serve", filepath.Join(dir, "config.yaml"))
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		_ = server.Wait() // it was killed
-	})
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		answer, err := http.Get("http://" + host + "/v2/")
-		if err == nil {
-			answer.Body.Close()
-			return host
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the registry does not answer: %v", err)
-		}
-	}
-}
-
 // TestDistribution pushes, proves, tags and copies in a registry without the referrers API, and cosign verifies the proof.
 func TestDistribution(t *testing.T) {
 	t.Parallel()
-	for version, variable := range distributions {
+	for version, variable := range registrytest.Distributions {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			testDistribution(t, variable)
@@ -72,7 +24,7 @@ func TestDistribution(t *testing.T) {
 }
 
 func testDistribution(t *testing.T, variable string) {
-	host, target := distribution(t, variable), distribution(t, variable)
+	host, target := registrytest.Distribution(t, os.Getenv(variable)), registrytest.Distribution(t, os.Getenv(variable))
 	signer := newSigner(t)
 	connected, told := connect(t, nil)
 	connected.SignWith(signer)
