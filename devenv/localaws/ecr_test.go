@@ -218,6 +218,9 @@ func TestRetag(t *testing.T) {
 	if got := len(server.Requests()); got != 2 {
 		t.Errorf("retagging took %d requests, want 2", got)
 	}
+	if begins := server.Requests()[0].Begins; !strings.Contains(begins, digestOf(t, image)) || len(begins) > 512 {
+		t.Errorf("the log says that the request begins with %q", begins)
+	}
 	// The registry serves what the API changed.
 	seen, err := remote.Head(reference(t, server, "shop:production"), options(server)...)
 	if err != nil || seen.Digest.String() != digestOf(t, image) {

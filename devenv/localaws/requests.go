@@ -18,7 +18,11 @@ type Request struct {
 	In     int64
 	Out    int64 // bytes of the bodies as read and written; headers are not counted
 	Took   time.Duration
+	Begins string // at most maxBegins bytes of the body of a request to AWS's API; "" of others
 }
+
+// maxBegins is how much of a body is kept, in bytes: enough to say what is asked for.
+const maxBegins = 512
 
 // maxLogged is the most requests that are logged; the older half is dropped when there are more.
 const maxLogged = 1 << 16
@@ -129,7 +133,12 @@ type countedBody struct {
 func (b *countedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if n > 0 {
-		b.counter.change(func(r *Request) { r.In += int64(n) })
+		b.counter.change(func(r *Request) {
+			r.In += int64(n)
+			if r.Path == "/" && len(r.Begins) < maxBegins {
+				r.Begins += string(p[:min(n, maxBegins-len(r.Begins))])
+			}
+		})
 	}
 	return n, err
 }
