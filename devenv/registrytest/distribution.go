@@ -16,13 +16,16 @@ import (
 // builds version 3.
 var Distributions = map[string]string{"2": "ONEDIGEST_DISTRIBUTION", "3": "ONEDIGEST_DISTRIBUTION_3"}
 
-// Distribution starts the CNCF's registry and returns its host. It has no referrers API. Without a program the test is skipped.
-func Distribution(t testing.TB, program string) string {
+// Distribution starts the CNCF's registry and returns its host. It has no referrers API, and deletes what it is asked to if deletes is set. Without a
+// program the test is skipped.
+func Distribution(t testing.TB, program string, deletes bool) string {
 	t.Helper()
 	if program == "" {
 		t.Skip("SKIPPED: a variable of registrytest.Distributions names no program")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // which ends after what the test cleans up
+	t.Cleanup(cancel)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,12 +34,11 @@ func Distribution(t testing.TB, program string) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", filepath.Join(dir, "data"), host)
+	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}, delete: {enabled: %t}}\nhttp: {addr: %q}\n", filepath.Join(dir, "data"), deletes, host)
 	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	server := exec.CommandContext(ctx, program, "serve", filepath.Join(dir, "config.yaml"))
+	server := exec.CommandContext(ctx, program, "serve", filepath.Join(dir, "config.yaml")) // #nosec G204 -- the program that a test hands over
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -45,13 +47,25 @@ func Distribution(t testing.TB, program string) string {
 		_ = server.Wait() // it was killed
 	})
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		answer, err := http.Get("http://" + host + "/v2/")
+		err := ping(ctx, host)
 		if err == nil {
-			answer.Body.Close()
 			return host
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("the registry does not answer: %v", err)
 		}
 	}
+}
+
+// ping asks a registry whether it answers.
+func ping(ctx context.Context, host string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/v2/", nil)
+	if err != nil {
+		return err
+	}
+	answer, err := (&http.Client{Timeout: time.Second}).Do(request) // #nosec G704 -- to loopback
+	if err != nil {
+		return err
+	}
+	return answer.Body.Close()
 }

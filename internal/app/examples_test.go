@@ -82,6 +82,7 @@ var examples = map[string]end{
 	"history: show the newest commits of a repository":                                             succeeds(`[0-9a-f]{12} .*proved`),
 	"history: show what happened to one commit":                                                    succeeds(`[0-9a-f]{12} .*proved`),
 	"history: compare what runs with the rules of promotion":                                       succeeds(`staging: no deploy is recorded`),
+	"history: name the records that nothing depends on any more":                                   succeeds(`no record is superseded`),
 	"history: write a board, with every signature checked":                                         succeeds(`wrote the board of 1 commits`),
 	"admission: write the rules of production for Kyverno":                                         succeeds(`wrote kyverno.yaml`),
 	"doctor: look at the first environment of the workflow in this repository": {exit: []int{release.ExitInput}, output: `no workflow of this repository calls pipeline.yaml`,

@@ -124,6 +124,7 @@ var canaryVerbs = map[string]canaryVerb{
 	"scan, no results":                {verb: "scan", ends: refusedInput, args: scanArgs, files: map[string]string{"results.sarif": `{"version":"\u001b[2J\n::set-output name=pwned::1"}`}},
 	"scan, cancelled":                 {verb: "scan", ends: cancelled, args: scanArgs, files: map[string]string{"results.sarif": hostileResults}},
 	"history":                         {verb: "history", ends: ended, args: []string{"--repository", "REGISTRY/shop", "--board", "board.html"}, writes: "board.html"},
+	"history, compacted":              {verb: "history", ends: refusedInput, args: []string{"--repository", "REGISTRY/shop", "--compact", "delete"}},
 	"history, a login given back":     {verb: "history", ends: failed, echoes: true, args: []string{"--repository", "REGISTRY/shop"}},
 	"history, a password in a name":   {verb: "history", ends: refusedInput, args: []string{"--repository", "https://u:canary-in-a-url@r.example.com/shop"}},
 	"history, cancelled":              {verb: "history", ends: cancelled, args: []string{"--repository", "REGISTRY/shop"}},

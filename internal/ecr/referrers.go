@@ -92,3 +92,31 @@ func (c *Client) Manifests(ctx context.Context, repo release.Repository, digests
 	}
 	return manifests, nil
 }
+
+// Delete deletes manifests of a repository by their digests (BatchDeleteImage), with all tags that they have. Those that the repository does not have are
+// left out. The error is a *release.Fault; what was deleted before it stays deleted.
+func (c *Client) Delete(ctx context.Context, repo release.Repository, digests []release.Digest) error {
+	for some := range slices.Chunk(digests, MaxManifests) {
+		if err := c.delete(ctx, repo, some); err != nil {
+			return fault(err, fmt.Sprintf("deleting %d manifests of %q", len(some), repo), "ecr:BatchDeleteImage")
+		}
+	}
+	return nil
+}
+
+// delete deletes at most MaxManifests manifests in one request.
+func (c *Client) delete(ctx context.Context, repo release.Repository, digests []release.Digest) error {
+	api, err := c.api(c.locate(repo.Host()))
+	if err != nil {
+		return err
+	}
+	ids := make([]types.ImageIdentifier, 0, len(digests))
+	for _, digest := range digests {
+		ids = append(ids, types.ImageIdentifier{ImageDigest: aws.String(digest.String())})
+	}
+	response, err := api.BatchDeleteImage(ctx, &ecr.BatchDeleteImageInput{RegistryId: accountOf(repo), RepositoryName: aws.String(repo.Path()), ImageIds: ids})
+	if err != nil {
+		return err
+	}
+	return failureOf(response.Failures)
+}

@@ -2,6 +2,7 @@ package ecr
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/onedigest/onedigest/devenv/localaws"
@@ -54,5 +55,33 @@ func TestReferrers(t *testing.T) {
 		if err == nil || CannotList(err) || release.ExitCode(err) != release.ExitFault {
 			t.Errorf("no repository: got %v", err)
 		}
+	}
+}
+
+// TestDelete deletes more manifests than one request takes, some of which are gone, and leaves the others.
+func TestDelete(t *testing.T) {
+	t.Parallel()
+	server, c := start(t)
+	repo := server.Repository("shop")
+	kept := put(t, c, repo, "kept", "kept")
+	digests := []release.Digest{release.DigestOf([]byte("gone"))}
+	for i := range 3 {
+		digests = append(digests, put(t, c, repo, fmt.Sprint(i), release.Tag(fmt.Sprint(i))))
+	}
+	for i := range MaxManifests {
+		digests = append(digests, release.DigestOf(fmt.Append(nil, i)))
+	}
+	if err := c.Delete(t.Context(), repo, digests); err != nil {
+		t.Fatal(err)
+	}
+	left, err := c.Manifests(t.Context(), repo, append(digests[:4:4], kept))
+	if _, found := left[kept]; err != nil || len(left) != 1 || !found {
+		t.Errorf("%d are left, %v", len(left), err)
+	}
+	if requests := server.Count(localaws.RouteBatchDeleteImage, ""); requests != 2 {
+		t.Errorf("%d requests, want 2", requests)
+	}
+	if err := c.Delete(t.Context(), release.Repository(server.Address()+"/none"), digests); release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), "none") {
+		t.Errorf("no repository: got %v", err)
 	}
 }

@@ -37,12 +37,16 @@ type Registry interface {
 	Tags(ctx context.Context, repository release.Repository) ([]release.Tag, error)
 	// Find reads what a tag names; false if it does not exist any more.
 	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error)
+	// DeleteRecords deletes records about an image. Those that are gone already are no error.
+	DeleteRecords(ctx context.Context, image release.Image, records []release.Digest) error
 }
 
 // Evidence reads all records about an image, and decides what counts in the environments of a ladder as promote and deploy do. A record that cannot be read
 // is among them, with its Problem.
 type Evidence interface {
 	Overview(ctx context.Context, image release.Image, ladder []policy.Rung) (policy.Overview, error)
+	// AllRecords reads the records of all kinds and environments about an image. The signer of each is whoever of all trusted signers signed it.
+	AllRecords(ctx context.Context, image release.Image) ([]fact.Record, error)
 }
 
 // Files writes into the work tree.
@@ -66,6 +70,7 @@ type Result struct {
 	Source       string                `json:"source,omitempty"`  // address of the sources, to which commits are linked
 	Keys         map[string]string     `json:"keys,omitempty"`    // the names of keys by their IDs, which records name as signers
 	TrustedRoot  string                `json:"trustedRoot,omitempty"`
+	Superseded   []Superseded          `json:"superseded,omitempty"` // records of the listed commits that nothing depends on, if they were looked for
 }
 
 // Entry is one commit's image.
@@ -99,12 +104,16 @@ func (r Running) String() string {
 // maxParallel is how many images are read at once. It is far below what registries allow.
 const maxParallel = 8
 
-// Run reads the history. It changes nothing in the registry.
+// Run reads the history. It changes nothing in the registry, unless the settings say that superseded records are deleted.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if settings.Board != "" {
 		if err := deps.Files.CheckWritable("board", settings.Board); err != nil {
 			return Result{}, err
 		}
+	}
+	verified := deps.Policy.HasSigners() || len(deps.Keys) > 0
+	if err := checkCompact(settings.Compact, verified); err != nil {
+		return Result{}, err
 	}
 	ladder, err := ladderOf(settings, deps.Policy)
 	if err != nil {
@@ -120,11 +129,16 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	}
 	warnMany(overviews, deps.Reporter)
 	result := Result{Repository: settings.Repository, Environments: policy.Policy{Ladder: ladder}.Order(), At: deps.Now().UTC(), Unread: unread,
-		Verified: deps.Policy.HasSigners() || len(deps.Keys) > 0, Policy: deps.Policy.Source, Source: settings.Source, Keys: deps.Keys, TrustedRoot: deps.TrustedRoot}
+		Verified: verified, Policy: deps.Policy.Source, Source: settings.Source, Keys: deps.Keys, TrustedRoot: deps.TrustedRoot}
 	result.setStates(entries, ladder, overviews)
 	result.filter(settings)
 	if ctx.Err() != nil { // a cancelled run writes nothing, also if its last request was answered
 		return Result{}, fmt.Errorf("reading the history of %s: %w", settings.Repository, context.Cause(ctx))
+	}
+	if settings.Compact != CompactNothing {
+		if err := result.compact(ctx, settings, deps); err != nil {
+			return result, err
+		}
 	}
 	if settings.Board == "" {
 		return result, nil
@@ -272,7 +286,7 @@ func overviewsOf(ctx context.Context, entries []Entry, ladder []policy.Rung, dep
 // manyRecords is how many records of an image are told of: Kyverno's verifier gives up above 50 of what is attached to an image.
 const manyRecords = 40
 
-// warnMany warns of images with many records, of which nothing is deleted.
+// warnMany warns of images with many records, of which nothing is deleted without being asked.
 func warnMany(overviews map[release.Digest]policy.Overview, reporter release.Reporter) {
 	var many []string
 	for digest, overview := range overviews {
@@ -282,7 +296,7 @@ func warnMany(overviews map[release.Digest]policy.Overview, reporter release.Rep
 	}
 	slices.Sort(many)
 	if len(many) > 0 {
-		reporter.Warnf("%d images have %d records or more, and verifiers such as Kyverno give up above 50 (docs/evidence.md): %s", len(many), manyRecords, strings.Join(many[:min(len(many), 5)], ", "))
+		reporter.Warnf("%d images have %d records or more, and verifiers such as Kyverno give up above 50 (docs/evidence.md; --compact list names those that nothing depends on): %s", len(many), manyRecords, strings.Join(many[:min(len(many), 5)], ", "))
 	}
 }
 

@@ -94,6 +94,16 @@ func (f *fakes) Overview(_ context.Context, image release.Image, ladder []policy
 	return overview, nil
 }
 
+// AllRecords returns what is recorded.
+func (f *fakes) AllRecords(_ context.Context, image release.Image) ([]fact.Record, error) {
+	return slices.Clone(f.records[image.Digest]), nil
+}
+
+func (f *fakes) DeleteRecords(_ context.Context, image release.Image, records []release.Digest) error {
+	f.records[image.Digest] = slices.DeleteFunc(f.records[image.Digest], func(r fact.Record) bool { return slices.Contains(records, r.Record) })
+	return nil
+}
+
 func (f *fakes) CheckWritable(string, string) error { return nil }
 
 func (f *fakes) Write(_, path string, content []byte) error {

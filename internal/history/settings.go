@@ -22,6 +22,7 @@ var Verb = setting.Verb{
 		{Does: "show the newest commits of a repository", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop`},
 		{Does: "show what happened to one commit", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --commit "$(git rev-parse HEAD)"`},
 		{Does: "compare what runs with the rules of promotion", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --policy .onedigest.yaml`},
+		{Does: "name the records that nothing depends on any more", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --policy .onedigest.yaml --compact list`},
 		{Does: "write a board, with every signature checked", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --verify-key awskms:///alias/evidence-staging --board history.html`},
 	},
 	Outputs: []setting.Output{
@@ -42,6 +43,7 @@ type Settings struct {
 	Source       string        // address of the sources, without a final slash, "" for none
 	VerifyKeys   []setting.KeyRef
 	PlainHTTP    []string
+	Compact      Compact
 }
 
 // maxCommits is the largest limit: a page of more is slow to read for people and browsers.
@@ -62,11 +64,18 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Write the history as an HTML page, which needs no other file"}, setting.Text)
 	setting.Var(set, &s.Source, setting.Setting{Name: "source", Value: "URL",
 		Help: "Address of the sources, to which commits are linked; default: that of the workflow's repository"}, ParseSource)
+	setting.Var(set, &s.Compact, setting.Setting{Name: "compact", Value: "list|delete",
+		Help: "Name the records of the listed commits that nothing depends on any more (list), or delete them, with credentials that may delete manifests (delete)"}, parseCompact)
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
 	setting.DeclarePolicy(set, &s.Policy)
 	setting.DeclareMaxAge(set, &s.MaxAge)
 	return set
+}
+
+func parseCompact(given string) (Compact, error) {
+	word, err := setting.OneOf(string(CompactList), string(CompactDelete))(given)
+	return Compact(word), err
 }
 
 // ParseSource accepts an address that a browser may follow.

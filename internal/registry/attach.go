@@ -125,7 +125,7 @@ func (r *repository) confirmListed(ctx context.Context, header http.Header, imag
 }
 
 const (
-	maxTagWrites = 8                      // that add one referrer to the tag
+	maxTagWrites = 8                      // that change one referrer of the tag
 	tagSettle    = 300 * time.Millisecond // in which another writer that read the list earlier overwrites it
 )
 
@@ -137,15 +137,22 @@ func (r *repository) addToTag(ctx context.Context, image release.Digest, attache
 	if err != nil {
 		return err
 	}
-	known, confirmed := []json.RawMessage{added}, 0
+	return r.changeTag(ctx, image, []json.RawMessage{added}, nil)
+}
+
+// changeTag adds entries to the list under the image's referrers tag, or takes those of manifests that are gone out of it, as addToTag says. What other writers add meanwhile stays.
+func (r *repository) changeTag(ctx context.Context, image release.Digest, known []json.RawMessage, gone []release.Digest) error {
+	confirmed := 0
 	for range maxTagWrites {
 		list, err := r.readTag(ctx, image, newAllowance())
 		if err != nil {
 			return err
 		}
 		missing := list.lacks(known)
-		known = slices.Concat(list.Manifests, missing)
-		if len(missing) == 0 {
+		kept := slices.DeleteFunc(slices.Clone(list.Manifests), func(entry json.RawMessage) bool { return namesOneOf(entry, gone) })
+		changed := len(missing) > 0 || len(kept) < len(list.Manifests)
+		known = slices.Concat(kept, missing)
+		if !changed {
 			if confirmed++; confirmed == 2 {
 				return nil
 			}
@@ -177,6 +184,89 @@ func (r *repository) writeTag(ctx context.Context, image release.Digest, list re
 		return fmt.Errorf("%w: the repository refuses to change the tag %s; make an exception for tags sha256-*, or use a registry with the API: %w", ErrNoReferrers, referrersTag(image), err)
 	}
 	return err
+}
+
+// Detach deletes manifests with one of the artifact types that are attached to an image. What is attached to another image, or is something else, is
+// refused before anything changes. Without the referrers API, the list under the image's referrers tag is corrected first, so that it never names what is not
+// there; what the registry then refuses to delete is listed again. A manifest that is gone already is no error. The error is a *release.Refusal if the registry
+// does not delete, or not for these credentials, and otherwise a *release.Fault.
+// Source: OCI distribution-spec, "Deleting Manifests".
+func (c *Client) Detach(ctx context.Context, image release.Image, attached []release.Digest, artifactTypes []string) error {
+	r, err := c.openFor(sideRegistry, image.Repository, "delete,push,pull")
+	if err != nil {
+		return err
+	}
+	err = r.detach(ctx, image, attached, artifactTypes)
+	if refused := new(release.Refusal); err == nil || errors.As(err, &refused) {
+		return err
+	}
+	return r.fault(err, fmt.Sprintf("deleting %d manifests that are attached to %q", len(attached), image))
+}
+
+func (r *repository) detach(ctx context.Context, image release.Image, attached []release.Digest, artifactTypes []string) error {
+	for _, digest := range attached {
+		read, err := r.referrerManifest(ctx, digest, newAllowance())
+		var answer *statusError
+		switch {
+		case errors.As(err, &answer) && answer.Status == http.StatusNotFound && !answer.isRepositoryMissing():
+		case err != nil:
+			return err
+		case read.Subject == nil || read.Subject.Digest != image.Digest.String() || !slices.Contains(artifactTypes, read.ArtifactType):
+			return fmt.Errorf("%s is no record that is attached to %s", digest, image.Digest)
+		}
+	}
+	listed, err := r.listedUnderTag(ctx, image.Digest, attached)
+	if err != nil {
+		return err
+	}
+	if len(listed) > 0 {
+		if err := r.changeTag(ctx, image.Digest, nil, attached); err != nil {
+			return err
+		}
+	}
+	for at, digest := range attached {
+		if err := r.deleteManifest(ctx, digest); err != nil {
+			if kept := entriesOf(listed, attached[at:]); len(kept) > 0 {
+				return errors.Join(err, r.changeTag(ctx, image.Digest, kept, nil))
+			}
+			return err
+		}
+	}
+	if len(listed) > 0 {
+		return r.changeTag(ctx, image.Digest, nil, attached) // a writer that read the list before may have completed it by what it lacked
+	}
+	return nil
+}
+
+// listedUnderTag returns the entries of the list under the image's referrers tag that name attached manifests; none if the registry has the referrers API.
+func (r *repository) listedUnderTag(ctx context.Context, image release.Digest, attached []release.Digest) ([]json.RawMessage, error) {
+	_, err := r.listByAPI(ctx, image, nil, newAllowance())
+	if !errors.Is(err, errNoAPI) {
+		return nil, err
+	}
+	list, err := r.readTag(ctx, image, newAllowance())
+	return entriesOf(list.Manifests, attached), err
+}
+
+// deleteManifest deletes a manifest by its digest.
+func (r *repository) deleteManifest(ctx context.Context, digest release.Digest) error {
+	response, err := r.do(ctx, http.MethodDelete, r.url("manifests", digest.String()), nil, nil) //nolint:bodyclose // httpx.Drain and readStatusError close it
+	if err != nil {
+		return err
+	}
+	if response.StatusCode/100 == 2 {
+		httpx.Drain(response)
+		return nil
+	}
+	answer := readStatusError(response)
+	switch {
+	case answer.Status == http.StatusNotFound && !answer.isRepositoryMissing():
+		return nil
+	case answer.Status == http.StatusMethodNotAllowed || answer.Code == "UNSUPPORTED" || answer.Status == http.StatusForbidden || answer.Status == http.StatusUnauthorized:
+		return &release.Refusal{Why: fmt.Sprintf("%q deletes no manifests for these credentials: %v", r.name, answer),
+			Do: "allow it (distribution: storage.delete.enabled), or delete them with credentials that may"}
+	}
+	return answer
 }
 
 // ErrNoReferrers is in the Fault of a registry that has no referrers API, and refuses to change the tag that lists referrers instead.

@@ -194,6 +194,20 @@ func (l referrersList) lacks(entries []json.RawMessage) (missing []json.RawMessa
 	return missing
 }
 
+// entriesOf returns the entries of a list that name one of the manifests.
+func entriesOf(list []json.RawMessage, manifests []release.Digest) []json.RawMessage {
+	return slices.DeleteFunc(slices.Clone(list), func(entry json.RawMessage) bool { return !namesOneOf(entry, manifests) })
+}
+
+func namesOneOf(entry json.RawMessage, manifests []release.Digest) bool {
+	for _, named := range descriptorsOf([]json.RawMessage{entry}) {
+		if slices.ContainsFunc(manifests, func(digest release.Digest) bool { return named.Digest == digest.String() }) {
+			return true
+		}
+	}
+	return false
+}
+
 // readTag reads the list under an image's referrers tag; an empty one if there is no such tag. A tag that names something else is an error.
 func (r *repository) readTag(ctx context.Context, image release.Digest, allowed *allowance) (referrersList, error) {
 	empty := referrersList{SchemaVersion: 2, MediaType: string(types.OCIImageIndex), Manifests: []json.RawMessage{}}

@@ -204,6 +204,70 @@ func TestWritersOfAReferrersTag(t *testing.T) {
 	}
 }
 
+// TestDetach deletes what is attached to an image, with and without the referrers API, and nothing else.
+func TestDetach(t *testing.T) {
+	t.Parallel()
+	for name, interceptor := range map[string]func(http.ResponseWriter, *http.Request) bool{"with the API": nil, "without": withoutReferrers} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newTestRegistry(t)
+			h.intercept(interceptor)
+			c := h.client()
+			image, neighbour := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one"), pushTo(t, c, randomImage(t, 1), h.repo("shop"), "two")
+			attach := func(to release.Image, content string) release.Digest {
+				t.Helper()
+				digest, err := c.Attach(t.Context(), to, kind, media, []byte(content), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return digest
+			}
+			a, b, kept, foreign := attach(image, "1"), attach(image, "2"), attach(image, "3"), attach(neighbour, "4")
+			want := func(what string, want ...release.Digest) {
+				t.Helper()
+				got, skipped, err := read(t, c, image, nil)
+				if err != nil || len(skipped) > 0 || len(got) != len(want) || slices.ContainsFunc(got, func(r Referrer) bool { return !slices.Contains(want, r.Digest) }) {
+					t.Errorf("%s: got %v, %v, %v", what, got, skipped, err)
+				}
+			}
+			for refused, digest := range map[string]release.Digest{"another image's": foreign, "an image": neighbour.Digest} {
+				if err := c.Detach(t.Context(), image, []release.Digest{a, digest}, []string{kind}); err == nil || !strings.Contains(err.Error(), "is no record") {
+					t.Errorf("%s: got %v", refused, err)
+				}
+			}
+			if err := c.Detach(t.Context(), image, []release.Digest{a}, []string{"example/other"}); err == nil {
+				t.Error("another type: no error")
+			}
+			want("refused", a, b, kept)
+
+			deleting := func(answer func(w http.ResponseWriter)) {
+				h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+					if r.Method == http.MethodDelete {
+						answer(w)
+						return true
+					}
+					return interceptor != nil && interceptor(w, r)
+				})
+			}
+			deleting(func(w http.ResponseWriter) { refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "deletion is off") })
+			if err := c.Detach(t.Context(), image, []release.Digest{a, b}, []string{kind}); release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "storage.delete.enabled") {
+				t.Errorf("not allowed: got %v", err)
+			}
+			want("not allowed", a, b, kept)
+			h.intercept(interceptor)
+			for range 2 { // the second time, they are gone
+				if err := c.Detach(t.Context(), image, []release.Digest{a, b}, []string{kind}); err != nil {
+					t.Fatal(err)
+				}
+				want("deleted", kept)
+			}
+			if _, found, err := c.Describe(t.Context(), neighbour); err != nil || !found {
+				t.Errorf("the other image: %t, %v", found, err)
+			}
+		})
+	}
+}
+
 func TestReferrersTagsThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	t.Run("immutable", func(t *testing.T) {

@@ -87,6 +87,15 @@ type repository struct {
 // open starts a session that may pull from the repository and, if push is set, push to it. Mounts are further repositories
 // of the same registry that it may pull from. It sends no request.
 func (c *Client) open(side string, repo release.Repository, push bool, mounts ...release.Repository) (*repository, error) {
+	action := "pull"
+	if push {
+		action = "push,pull"
+	}
+	return c.openFor(side, repo, action, mounts...)
+}
+
+// openFor starts a session for the actions of a token's scope, with commas between them. Source: distribution, "Token Scope Documentation".
+func (c *Client) openFor(side string, repo release.Repository, action string, mounts ...release.Repository) (*repository, error) {
 	var options []name.Option
 	if c.schemeOf(repo.Host()) == "http" {
 		options = append(options, name.Insecure) // ggcr recognizes fewer addresses of this machine
@@ -94,10 +103,6 @@ func (c *Client) open(side string, repo release.Repository, push bool, mounts ..
 	at, err := name.NewRepository(repo.String(), options...)
 	if err != nil {
 		return nil, release.BadInput("repository", sanitize(err.Error()), "give it as host/path")
-	}
-	action := "pull"
-	if push {
-		action = "push,pull"
 	}
 	scopes := []string{at.Scope(action)}
 	for _, mount := range mounts {

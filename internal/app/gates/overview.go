@@ -43,6 +43,16 @@ func (g *Gate) Overview(ctx context.Context, image release.Image, ladder []polic
 	return overview, nil
 }
 
+// AllRecords reads the records of all kinds about an image, also of environments that the rules lack. The signer of each is whoever of all signers of the rules, or
+// of the keys of the settings, signed it.
+func (g *Gate) AllRecords(ctx context.Context, image release.Image) ([]fact.Record, error) {
+	trusted, err := g.verifiersFor(ctx, g.policy.Signers())
+	if err != nil {
+		return nil, err
+	}
+	return g.images.Trusting(trusted).Facts(ctx, image)
+}
+
 // everyRecord reads the records of all kinds, each verified for the signers of its kind and environment. Those of environments that the ladder lacks are left out.
 func (g *Gate) everyRecord(ctx context.Context, listed *images.Images, image release.Image, ladder []policy.Rung) (records []fact.Record, err error) {
 	environments := []release.Environment{""}

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/devenv/registrytest"
 	"github.com/onedigest/onedigest/internal/app"
 	apphistory "github.com/onedigest/onedigest/internal/app/history"
@@ -44,16 +45,17 @@ environments:
       deployed: {in: staging}
 `
 
-// delivery is a repository in the CNCF's registry, and a work tree with rules and keys.
+// delivery is a repository with an image, and a work tree with rules and keys.
 type delivery struct {
-	t     *testing.T
-	dir   string
-	image release.Image
+	t       *testing.T
+	dir     string
+	image   release.Image
+	environ []string // that leads to a local AWS
 }
 
-func newDelivery(t *testing.T, variable string) delivery {
+func newDelivery(t *testing.T, repository release.Repository, environ ...string) delivery {
 	t.Helper()
-	d := delivery{t: t, dir: t.TempDir()}
+	d := delivery{t: t, dir: t.TempDir(), environ: environ}
 	if err := os.WriteFile(filepath.Join(d.dir, "rules.yaml"), []byte(keyRules), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +63,6 @@ func newDelivery(t *testing.T, variable string) delivery {
 		d.writeKey(name)
 	}
 	layout := registrytest.Layout(t, map[string]string{release.AnnotationRevision: releasetest.Commit.String(), release.AnnotationCreated: "2026-03-04T05:06:07Z"})
-	repository := release.Repository(registrytest.Distribution(t, os.Getenv(variable)) + "/team/shop")
 	d.image = repository.At(layout.Digest)
 	if err := d.signing("").Push(t.Context(), layout, repository, release.Tag(releasetest.Commit.String()), nil); err != nil {
 		t.Fatal(err)
@@ -96,7 +97,7 @@ func (d delivery) writeKey(name string) {
 }
 
 func (d delivery) process() app.Process {
-	return app.Process{Dir: d.dir, Environ: []string{"GITHUB_WORKSPACE=" + d.dir}, Now: time.Now}
+	return app.Process{Dir: d.dir, Environ: append([]string{"GITHUB_WORKSPACE=" + d.dir}, d.environ...), Now: time.Now}
 }
 
 // signing is the adapter with which deploy and smoke record, with a key of the work tree; "" for none.
@@ -128,8 +129,13 @@ func (d delivery) deployed(environment release.Environment, key string) {
 
 func (d delivery) smoked(environment release.Environment, key string, verdict release.Verdict) {
 	d.t.Helper()
+	d.smokedAt(environment, key, verdict, time.Now())
+}
+
+func (d delivery) smokedAt(environment release.Environment, key string, verdict release.Verdict, at time.Time) {
+	d.t.Helper()
 	_, err := d.signing(key).Record(d.t.Context(), release.Evidence{Image: d.image, Commit: releasetest.Commit, Environment: environment, Verdict: verdict, Checks: []string{"/"}, Rounds: 3,
-		Pods: []string{"shop-1"}, URL: "http://127.0.0.1", At: time.Now().UTC()})
+		Pods: []string{"shop-1"}, URL: "http://127.0.0.1", At: at.UTC()})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -184,7 +190,7 @@ func TestHistoryOfARealRegistry(t *testing.T) {
 	for version, variable := range registrytest.Distributions {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			d := newDelivery(t, variable)
+			d := newDelivery(t, release.Repository(registrytest.Distribution(t, os.Getenv(variable), false)+"/team/shop"))
 			d.promote(release.ExitFailed)
 			d.expect("built", history.StateNone, history.StateNone, "")
 
@@ -239,5 +245,96 @@ func (d delivery) cosign(board string) {
 		if output, err := command.CombinedOutput(); err != nil {
 			d.t.Errorf("%s: %v: %s", line, err, output)
 		}
+	}
+}
+
+// TestCompaction: of many passes and scans, those between the first and the newest go, in registries of each kind, if somebody asks for that with credentials that
+// may delete. The gate decides as before.
+func TestCompaction(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(t *testing.T) (repository release.Repository, environ []string, deletes bool){
+		"ECR": func(t *testing.T) (release.Repository, []string, bool) {
+			server := localawstest.Start(t)
+			return server.Repository("shop"), server.Env(), true
+		},
+		"with the referrers API": func(t *testing.T) (release.Repository, []string, bool) { return registrytest.Repository(t), nil, true },
+		"distribution 2": func(t *testing.T) (release.Repository, []string, bool) {
+			return release.Repository(registrytest.Distribution(t, os.Getenv(registrytest.Distributions["2"]), true) + "/shop"), nil, true
+		},
+		"distribution 3": func(t *testing.T) (release.Repository, []string, bool) {
+			return release.Repository(registrytest.Distribution(t, os.Getenv(registrytest.Distributions["3"]), true) + "/shop"), nil, true
+		},
+		"distribution 3, which deletes nothing": func(t *testing.T) (release.Repository, []string, bool) {
+			return release.Repository(registrytest.Distribution(t, os.Getenv(registrytest.Distributions["3"]), false) + "/shop"), nil, false
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			repository, environ, deletes := start(t)
+			d := newDelivery(t, repository, environ...)
+			now := time.Now()
+			d.deployed("staging", "staging")
+			d.smokedAt("staging", "staging", release.Fail, now.Add(-50*24*time.Hour))
+			for day := 40; day > 0; day -= 10 {
+				d.smokedAt("staging", "staging", release.Pass, now.Add(-time.Duration(day)*24*time.Hour+time.Hour))
+				d.scanned("staging", now.Add(-time.Duration(day)*24*time.Hour))
+			}
+			d.promote(release.ExitDone)
+			const records, superseded = 11, 4 // of 4 passes and 4 scans, the first and the newest stay
+			compact := func(mode string, code int) (history.Result, string) {
+				t.Helper()
+				got, stdout, stderr := d.run(apphistory.Command(), "--repository", d.image.Repository.String(), "--policy", "rules.yaml", "--compact", mode, "--output", "json")
+				var result history.Result
+				if err := json.Unmarshal([]byte(stdout), &result); got != code || code == 0 && err != nil {
+					t.Fatalf("%s: exit %d, want %d, %v: %s%s", mode, got, code, err, stdout, stderr)
+				}
+				return result, stderr
+			}
+			count := func(what string, want int) {
+				t.Helper()
+				left, err := d.signing("").Facts(t.Context(), d.image)
+				if err != nil || len(left) != want || slices.ContainsFunc(left, func(r fact.Record) bool { return r.Problem != "" }) {
+					t.Errorf("%s: %d records, want %d; %v", what, len(left), want, err)
+				}
+			}
+			listed, _ := compact("list", release.ExitDone)
+			if len(listed.Superseded) != superseded || listed.Superseded[0].Deleted {
+				t.Errorf("listed %+v", listed.Superseded)
+			}
+			count("listed", records)
+			if !deletes {
+				if _, stderr := compact("delete", release.ExitFailed); !strings.Contains(stderr, "storage.delete.enabled") {
+					t.Errorf("got %s", stderr)
+				}
+				count("refused", records)
+				d.promote(release.ExitDone)
+				return
+			}
+			if result, stderr := compact("delete", release.ExitDone); len(result.Superseded) != superseded || !result.Superseded[0].Deleted || !strings.Contains(stderr, "deleted 4 superseded records") {
+				t.Errorf("deleted %+v\n%s", result.Superseded, stderr)
+			}
+			count("deleted", records-superseded)
+			if again, _ := compact("delete", release.ExitDone); len(again.Superseded) != 0 {
+				t.Errorf("again: %+v", again.Superseded)
+			}
+			d.promote(release.ExitDone)
+			d.expect("compacted", history.StateLive, history.StatePromoted, release.Pass)
+			d.smoked("staging", "staging", release.Fail)
+			d.promote(release.ExitFailed)
+		})
+	}
+	var stderr bytes.Buffer
+	process := app.Process{Dir: t.TempDir(), Now: time.Now, Stdout: &stderr, Stderr: &stderr, Args: []string{"--repository", "registry.invalid/shop", "--compact", "list"}}
+	if code := apphistory.Command().Run(t.Context(), process); code != release.ExitInput || !strings.Contains(stderr.String(), "no signers are named") {
+		t.Errorf("without signers: exit %d: %s", code, &stderr)
+	}
+}
+
+func (d delivery) scanned(key string, at time.Time) {
+	d.t.Helper()
+	_, _, err := d.signing(key).RecordFact(d.t.Context(), fact.Fact{Kind: fact.Scanned, Image: d.image, At: at.UTC(), Scan: &fact.Scan{Scanner: "Trivy", Format: "sarif", Results: release.DigestOf([]byte("results")),
+		Images: []release.Digest{d.image.Digest}, ScannedAt: at.UTC(), Counts: map[fact.Severity]int{}}})
+	if err != nil {
+		d.t.Fatal(err)
 	}
 }

@@ -24,7 +24,7 @@ func TestDistribution(t *testing.T) {
 }
 
 func testDistribution(t *testing.T, variable string) {
-	host, target := registrytest.Distribution(t, os.Getenv(variable)), registrytest.Distribution(t, os.Getenv(variable))
+	host, target := registrytest.Distribution(t, os.Getenv(variable), false), registrytest.Distribution(t, os.Getenv(variable), false)
 	signer := newSigner(t)
 	connected, told := connect(t, nil)
 	connected.SignWith(signer)

@@ -99,6 +99,18 @@ func (i *Images) attach(ctx context.Context, image release.Image, statement []by
 	return i.registry.Attach(ctx, image, artifactType, mediaType, content, annotations)
 }
 
+// DeleteRecords deletes records about an image. Those that are gone already are no error.
+func (i *Images) DeleteRecords(ctx context.Context, image release.Image, records []release.Digest) error {
+	owned, err := i.ecr.Owns(ctx, image.Repository.Host())
+	if err != nil {
+		return err
+	}
+	if owned {
+		return i.ecr.Delete(ctx, image.Repository, records)
+	}
+	return i.registry.Detach(ctx, image, records, recordTypes)
+}
+
 // recordsOf returns the records of an environment, at most maxAfter.
 func recordsOf(records []fact.Record, environment release.Environment) (digests []release.Digest) {
 	for _, record := range records {

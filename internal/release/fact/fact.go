@@ -173,6 +173,19 @@ func (f Fact) Repeats(earlier Fact) bool {
 	return false
 }
 
+// SaysSameAs reports whether a fact says what another one says, apart from who ran what and when, however long ago that was.
+func (f Fact) SaysSameAs(other Fact) bool {
+	if f.Smoke != nil && other.Smoke != nil {
+		smoke := *f.Smoke
+		smoke.At, f.Smoke = other.Smoke.At, &smoke
+	}
+	if f.Scan != nil && other.Scan != nil {
+		scan := *f.Scan
+		scan.ScannedAt, f.Scan = other.Scan.ScannedAt, &scan
+	}
+	return f.Repeats(other)
+}
+
 // IsOfSameRelease reports whether facts are about the same cluster, namespace and release; true if both are about none.
 func (f Fact) IsOfSameRelease(other Fact) bool {
 	if f.Deployment == nil || other.Deployment == nil {
