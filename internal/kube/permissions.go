@@ -37,6 +37,37 @@ var Permissions = []release.Permission{
 		Without: "replicas are kept only for an autoscaler that is in the chart"},
 }
 
+// StatusPermissions are the rules that reading the status of a release needs: what a deploy reads, and changes nothing by.
+var StatusPermissions = []release.Permission{
+	reading("secrets", "Helm's revisions", "", "get", "list"),
+	reading("leases.coordination.k8s.io", "the release's pin", "whether the release is pinned is not known", "get"),
+	reading("pods", "what the pods run", notCompared, "list"),
+	reading("replicasets.apps", "the pods of a Deployment", notCompared, "get", "list"),
+	{Group: "apps", Resource: "deployments", Verbs: []string{"get"}, For: "the pods that the release owns", Without: notCompared},
+	{Group: "apps", Resource: "statefulsets", Verbs: []string{"get"}, For: "the pods that the release owns", Without: notCompared},
+	{Group: "apps", Resource: "daemonsets", Verbs: []string{"get"}, For: "the pods that the release owns", Without: notCompared},
+}
+
+// notCompared is what is lost without the rules for workloads and their pods.
+const notCompared = "what the pods run is not compared with the release's record"
+
+// reading returns the rule of Permissions for a resource, of whose verbs only those are needed that are named. It panics if a deploy does not need them.
+func reading(resource, purpose, without string, verbs ...string) release.Permission {
+	for _, permission := range Permissions {
+		if permission.Name() != resource {
+			continue
+		}
+		for _, verb := range verbs {
+			if !slices.Contains(permission.Verbs, verb) {
+				panic("a deploy does not " + verb + " " + resource)
+			}
+		}
+		permission.Verbs, permission.For, permission.Without = verbs, purpose, without
+		return permission
+	}
+	panic("a deploy needs no rule for " + resource)
+}
+
 // GitOpsPermissions are the rules that a deploy needs if a GitOps controller applies the release: those of Permissions without Helm's revisions. It reads no Secret.
 var GitOpsPermissions = slices.DeleteFunc(slices.Clone(Permissions), func(permission release.Permission) bool { return permission.Resource == "secrets" })
 

@@ -129,6 +129,21 @@ rules:
 	compareRoleFile(t, "role-gitops.yaml", text.Bytes())
 }
 
+// TestRoleFileOfStatus holds docs/rbac/role-status.yaml to the table of this package; -update writes it.
+func TestRoleFileOfStatus(t *testing.T) {
+	var text bytes.Buffer
+	text.WriteString(`# What status reads. Generated from internal/kube/permissions.go by "make reference". It changes nothing.
+# Reading Secrets is needed for Helm's revisions, which are Secrets: whoever has this Role can read every Secret of the namespace.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: onedigest-status
+rules:
+`)
+	writeRules(&text, StatusPermissions)
+	compareRoleFile(t, "role-status.yaml", text.Bytes())
+}
+
 // compareRoleFile compares a file of docs/rbac with what it must be, and writes it with -update.
 func compareRoleFile(t *testing.T, name string, want []byte) {
 	t.Helper()

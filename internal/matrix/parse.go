@@ -78,11 +78,9 @@ type wave struct {
 // particular: the verb's, the service's, the environment's, the cluster's. All problems are reported together, with file and line, as a
 // *release.InputError.
 func Parse[S any](verb Verb[S], file string, content []byte, options Options) ([]Wave[S], error) {
-	var read document
-	decoder := yaml.NewDecoder(bytes.NewReader(content))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&read); err != nil && !errors.Is(err, io.EOF) {
-		return nil, release.BadInput(file, strings.TrimPrefix(err.Error(), "yaml: "), "write services: and environments:, or waves: of deploys (docs/matrix.md)")
+	read, err := decode(file, content)
+	if err != nil {
+		return nil, err
 	}
 	p := &parser[S]{verb: verb, file: file, options: options, document: read}
 	waves := p.waves()
@@ -91,6 +89,48 @@ func Parse[S any](verb Verb[S], file string, content []byte, options Options) ([
 		return nil, &release.InputError{Problems: p.problems}
 	}
 	return keepOnly(waves, options.Only), nil
+}
+
+// decode decodes a matrix, whose settings are not looked at yet.
+func decode(file string, content []byte) (read document, err error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&read); err != nil && !errors.Is(err, io.EOF) {
+		return read, release.BadInput(file, strings.TrimPrefix(err.Error(), "yaml: "), "write services: and environments:, or waves: of deploys (docs/matrix.md)")
+	}
+	return read, nil
+}
+
+// Environments lists the environments of a matrix, each once and in the file's order: those that it lists, or those of its deploys. isOfDeploys reports
+// whether it lists deploys. The error is a *release.InputError.
+func Environments(file string, content []byte) (environments []release.Environment, isOfDeploys bool, err error) {
+	read, err := decode(file, content)
+	if err != nil {
+		return nil, false, err
+	}
+	var names []string
+	for _, each := range read.Environments {
+		names = append(names, each.Name)
+	}
+	for _, wave := range read.Waves {
+		for _, deploy := range wave.Deploys {
+			node := deploy["environment"]
+			names = append(names, node.Value)
+		}
+	}
+	var problems []release.Problem
+	for _, name := range names {
+		environment, err := release.ParseEnvironment(name)
+		if err != nil {
+			problems = append(problems, release.Problem{Where: file, What: err.Error(), Do: "name the environment"})
+		} else if !slices.Contains(environments, environment) {
+			environments = append(environments, environment)
+		}
+	}
+	if len(problems) > 0 {
+		return nil, false, &release.InputError{Problems: problems}
+	}
+	return environments, len(read.Waves) > 0, nil
 }
 
 // keepOnly returns the waves with the jobs that the options name; without the waves of which no job is left.

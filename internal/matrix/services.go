@@ -238,6 +238,9 @@ func (p *parser[S]) derived(service service) (setting.Values, bool) {
 	return values, true
 }
 
+// unbuilt is a digest that no image has.
+var unbuilt = "sha256:" + strings.Repeat("0", 64)
+
 // images returns the images of a service's release, its own first.
 func (p *parser[S]) images(service service) (images []string, ok bool) {
 	ok = true
@@ -251,11 +254,15 @@ func (p *parser[S]) images(service service) (images []string, ok bool) {
 	}
 	for i, name := range names {
 		digest, given := p.options.Digests[name]
+		text := digest.String()
+		if !given && p.options.Unbuilt {
+			text, given = unbuilt, true
+		}
 		if !given {
 			ok = p.missingDigest(name)
 			continue
 		}
-		image := repositories[name] + "@" + digest.String()
+		image := repositories[name] + "@" + text
 		if i > 0 {
 			image = name + "=" + image
 		}

@@ -20,6 +20,7 @@ type Options struct {
 	Concurrency int
 	Inputs      setting.Values // the command's settings, which every job inherits
 	Only        []Part         // jobs to run, by service and cluster; nil: all. No setting: pipeline gives it
+	Unbuilt     bool           // a service needs no digest: its job gets one that names no image. No setting: status only asks where the jobs run
 }
 
 // Declare binds the settings to their declarations. takesDigests is false for build, which makes the digests.

@@ -139,8 +139,10 @@ type Revision struct {
 	At          time.Time
 	Commit      Commit   // "" if unknown, or if another tool made the revision
 	Digest      Digest   // zero if another tool made the revision
+	Image       Image    // that the objects name by the digest; zero if they do not
 	References  []string // of all containers' images, if another tool made the revision
 	RunURL      string   // of the run that made it, "" if none
+	Actor       string   // who started that run, "" if unknown
 	Mark        Mark     // the mark of this revision
 	Description string
 }

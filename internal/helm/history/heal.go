@@ -75,7 +75,7 @@ func (s *Store) heal(entry Entry) (*release.Healed, error) {
 		healed.At = revision.Info.Deleted.Time
 	} else {
 		_, annotations := stampOf(revision)
-		healed.RunURL = runURL(annotations, entry)
+		healed.RunURL = authorOf(annotations, entry).RunURL
 	}
 	by := "a run that did not finish"
 	if healed.RunURL != "" {

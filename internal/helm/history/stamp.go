@@ -56,21 +56,34 @@ func Describe(revision *helmrelease.Release, entry Entry) release.Revision {
 	if digest, err := release.ParseDigest(annotations[release.AnnotationDigest]); err == nil {
 		described.Digest = digest
 	}
-	if described.Commit == "" && described.Digest.IsZero() {
-		if objects, err := manifest.Parse(revision.Manifest); err == nil {
-			described.References = manifest.Images(objects...)
+	if objects, err := manifest.Parse(revision.Manifest); err == nil {
+		references := manifest.Images(objects...)
+		if described.Commit == "" && described.Digest.IsZero() {
+			described.References = references
 		}
+		described.Image = imageOf(references, described.Digest)
 	}
-	described.RunURL = runURL(annotations, entry)
+	author := authorOf(annotations, entry)
+	described.RunURL, described.Actor = author.RunURL, author.Actor
 	return described
 }
 
-// runURL returns the URL of the run that created a revision, "" if unknown. After a rollback by another Helm client the objects have the
-// URL of an older revision's run: the annotation counts only if the record's label agrees.
-func runURL(annotations map[string]string, entry Entry) string {
-	url := annotations[release.AnnotationRun]
-	if !entry.createdByUs() || entry.labels[runLabel] != (Author{RunURL: url}).label() {
-		return ""
+// imageOf returns the first of the references that names the digest; the zero value if none does.
+func imageOf(references []string, digest release.Digest) release.Image {
+	for _, reference := range references {
+		if image, err := release.ParseImage(reference); err == nil && !digest.IsZero() && image.Digest == digest {
+			return image
+		}
 	}
-	return url
+	return release.Image{}
+}
+
+// authorOf returns who created a revision; nobody if that is unknown. After a rollback by another Helm client the objects have the
+// annotations of an older revision's run: they count only if the record's label agrees.
+func authorOf(annotations map[string]string, entry Entry) Author {
+	author := Author{RunURL: annotations[release.AnnotationRun], Actor: annotations[release.AnnotationActor]}
+	if !entry.createdByUs() || entry.labels[runLabel] != author.label() {
+		return Author{}
+	}
+	return author
 }

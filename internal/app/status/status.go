@@ -1,0 +1,117 @@
+// Package status wires the status verb: the clusters with Helm's records, and the registry with its evidence.
+package status
+
+import (
+	"context"
+	"sync"
+
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/clusters"
+	"github.com/onedigest/onedigest/internal/app/gates"
+	"github.com/onedigest/onedigest/internal/app/images"
+	"github.com/onedigest/onedigest/internal/helm"
+	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/kube/lease"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/onedigest/onedigest/internal/status"
+)
+
+// Command returns the status verb as a program.
+func Command() app.Command {
+	return app.NewCommand(app.Wiring[status.Settings, status.Result]{
+		Verb: status.Verb, Declare: (*status.Settings).Declare, Run: Run,
+		Outputs: func(r status.Result) map[string]string {
+			return map[string]string{"status": app.JSONOf(r.Releases)}
+		},
+		Page: Page,
+	})
+}
+
+// Run runs the verb with its adapters.
+func Run(ctx context.Context, settings *status.Settings, run *app.RunContext) (status.Result, error) {
+	registry, err := images.New(ctx, run, settings.PlainHTTP...)
+	if err != nil {
+		return status.Result{}, err
+	}
+	rules, err := gates.Load(run, settings.Policy)
+	if err != nil {
+		return status.Result{}, err
+	}
+	gate, err := gates.New(run, registry, rules, settings.VerifyKeys, nil)
+	if err != nil {
+		return status.Result{}, err
+	}
+	deps := status.Deps{Connect: (&connections{run: run, known: map[setting.ClusterRef]*connection{}}).connect, Registry: registry, Evidence: gate, Policy: rules,
+		Reporter: run.Reporter, Now: run.Process.Now}
+	if !settings.ClusterOnly {
+		if deps.Keys, err = gate.Named(ctx); err != nil {
+			return status.Result{}, err
+		}
+	}
+	if settings.Matrix != "" {
+		if deps.Matrix, err = run.Workspace().Read("matrix", settings.Matrix, "name a YAML file (docs/matrix.md)"); err != nil {
+			return status.Result{}, err
+		}
+	}
+	result, err := status.Run(ctx, *settings, deps)
+	for _, line := range result.Table() {
+		run.Reporter.Infof("%s", line)
+	}
+	return result, err
+}
+
+// connections has one connection for each cluster, however many releases it has.
+type connections struct {
+	run   *app.RunContext
+	mu    sync.Mutex
+	known map[setting.ClusterRef]*connection
+}
+
+type connection struct {
+	once    sync.Once
+	cluster cluster
+	err     error
+}
+
+// connect connects to a cluster once. Others are connected to meanwhile.
+func (c *connections) connect(ctx context.Context, ref setting.ClusterRef) (status.Cluster, error) {
+	c.mu.Lock()
+	found := c.known[ref]
+	if found == nil {
+		found = new(connection)
+		c.known[ref] = found
+	}
+	c.mu.Unlock()
+	found.once.Do(func() { found.cluster, found.err = newCluster(ctx, c.run, ref) })
+	return found.cluster, found.err
+}
+
+// cluster implements status.Cluster.
+type cluster struct {
+	*kube.Client
+	*lease.Leases
+	helm *helm.Client
+}
+
+func newCluster(ctx context.Context, run *app.RunContext, ref setting.ClusterRef) (cluster, error) {
+	client, config, err := clusters.Connect(ctx, run, ref)
+	if err != nil {
+		return cluster{}, err
+	}
+	leases, err := lease.NewForConfig(config)
+	if err != nil {
+		return cluster{}, err
+	}
+	revisions, err := helm.New(config, "default", run.Reporter.Raw)
+	if err != nil {
+		return cluster{}, err
+	}
+	return cluster{client, leases, revisions.Collecting(run.Secrets)}, nil
+}
+
+func (cluster) Rules() []release.Permission { return kube.StatusPermissions }
+
+func (c cluster) Revisions(ctx context.Context, namespace, name string) ([]release.Revision, error) {
+	return c.helm.In(namespace).History(ctx, name)
+}
