@@ -2,6 +2,8 @@ package app
 
 import (
 	"cmp"
+	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -86,6 +88,20 @@ func (r *RunContext) Origin() fact.Origin {
 		origin.Builder = r.Secrets.Hide(strings.TrimRight(cmp.Or(r.Process.Getenv("GITHUB_SERVER_URL"), "https://github.com"), "/") + "/" + workflow)
 	}
 	return origin
+}
+
+// Holder returns the identity of this run as the holder of a release's Lease, which other runs see. It is unique: the run and attempt on GitHub, and
+// in any case the host, the process id and the time.
+func (r *RunContext) Holder() release.Holder {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	identity := fmt.Sprintf("%s/%d/%d", host, os.Getpid(), r.Process.Now().UnixNano())
+	if id := r.Process.Getenv("GITHUB_RUN_ID"); id != "" {
+		identity = id + "." + r.Process.Getenv("GITHUB_RUN_ATTEMPT") + "/" + identity
+	}
+	return release.Holder{Run: identity, URL: r.RunURL(), Actor: r.Actor()}
 }
 
 // InJob reports whether the run is a step of a job of GitHub Actions.

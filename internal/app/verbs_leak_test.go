@@ -37,6 +37,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app/apptest"
 	"github.com/onedigest/onedigest/internal/app/onedigest"
 	"github.com/onedigest/onedigest/internal/evidence"
+	"github.com/onedigest/onedigest/internal/kube/kubetest"
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
@@ -55,16 +56,17 @@ var elsewhere = map[string][]apptest.RunEnd{"deploy": {ended, planned}, "pipelin
 
 // canaryVerb is a run of a verb with canaries in its settings, credentials and files, against servers that give back what they get.
 type canaryVerb struct {
-	verb   string
-	ends   apptest.RunEnd
-	args   []string          // REGISTRY, SERVICE and IMAGE are replaced
-	files  map[string]string // of the work tree
-	echoes bool              // the registry refuses everything and says what it got
-	docker string            // how the docker client ends: "done" or "failed"; "": there is none
-	signs  bool              // with a private key, of which it records facts
-	writes string            // file of the work tree that it writes
-	local  bool              // the verb sends no request
-	alone  bool              // run as a program of its own, since libraries read the environment and print to the streams
+	verb      string
+	ends      apptest.RunEnd
+	args      []string          // REGISTRY, SERVICE and IMAGE are replaced
+	files     map[string]string // of the work tree
+	echoes    bool              // the registry refuses everything and says what it got
+	docker    string            // how the docker client ends: "done" or "failed"; "": there is none
+	signs     bool              // with a private key, of which it records facts
+	writes    string            // file of the work tree that it writes
+	local     bool              // the verb sends no request
+	installed bool              // the cluster has the release shop in staging, and lets everybody do everything
+	alone     bool              // run as a program of its own, since libraries read the environment and print to the streams
 }
 
 const (
@@ -107,58 +109,63 @@ var canaryVerbs = map[string]canaryVerb{
 	"deploy, a matrix that fails": {verb: "deploy", ends: failed, args: []string{"--matrix", "matrix.yaml", "--set", "secret.PASSWORD=canary-password-1"}, files: map[string]string{"matrix.yaml": deploysMatrix}},
 	"deploy, a matrix that is not one": {verb: "deploy", ends: refusedInput, args: []string{"--matrix", "matrix.yaml"},
 		files: map[string]string{"matrix.yaml": strings.Replace(deploysMatrix, "set:", "\"a\\n::set-output name=pwned::1\\e[2J##[add-mask]x\": 1\n    set:", 1)}},
-	"build, a matrix":                 {verb: "build", ends: failed, docker: "failed", args: []string{"--matrix", "matrix.yaml"}, files: map[string]string{"matrix.yaml": "services:\n- {name: a, repository: 127.0.0.1:1/none, build: {builder: docker, build-args: [PASSWORD=canary-argument-1]}}\n"}},
-	"deploy, a malformed set":         {verb: "deploy", ends: refusedInput, args: []string{"--set", "canary-not-an-assignment"}},
-	"deploy, a malformed kubeconfig":  {verb: "deploy", ends: refusedInput, files: map[string]string{"../kubeconfig": "users:\n- name: a\n  user: {token: [canary-kubeconfig-token\n"}},
-	"smoke":                           {verb: "smoke", ends: ended, args: smokeArgs, files: map[string]string{"checks.yaml": askingChecks + "  status: 403\n"}},
-	"smoke, a check that prints":      {verb: "smoke", ends: failed, args: smokeArgs, files: map[string]string{"checks.yaml": printingCheck}},
-	"smoke, checks with a password":   {verb: "smoke", ends: refusedInput, args: smokeArgs, files: map[string]string{"checks.yaml": printingCheck + "  unknown: canary-unknown-key\n"}},
-	"smoke, a key that is none":       {verb: "smoke", ends: refusedInput, args: []string{"--image", "IMAGE", "--environment", "staging", "--release", "shop", "--kubeconfig", "../kubeconfig", "--sign-key", "env://SIGN_KEY"}},
-	"promote, a key that is none":     {verb: "promote", ends: refusedInput, args: []string{"--image", "IMAGE", "--to", "production", "--verify-key", "env://SIGN_KEY"}},
-	"smoke, headers given back":       {verb: "smoke", ends: failed, args: smokeArgs, files: map[string]string{"checks.yaml": askingChecks + "  body-contains: x\n"}},
-	"smoke, malformed checks":         {verb: "smoke", ends: refusedInput, args: smokeArgs, files: map[string]string{"checks.yaml": "checks:\n- path: /\n  status: canary-status-1\n"}},
-	"smoke, cancelled":                {verb: "smoke", ends: cancelled, args: smokeArgs, files: map[string]string{"checks.yaml": askingChecks}},
-	"smoke, credentials given back":   {verb: "smoke", ends: failed, args: []string{"--image", "IMAGE", "--environment", "staging", "--release", "shop", "--kubeconfig", "../kubeconfig"}},
-	"scan":                            {verb: "scan", ends: ended, signs: true, args: scanArgs, files: map[string]string{"results.sarif": hostileResults}},
-	"scan, a login given back":        {verb: "scan", ends: failed, echoes: true, args: scanArgs, files: map[string]string{"results.sarif": hostileResults}},
-	"scan, no results":                {verb: "scan", ends: refusedInput, args: scanArgs, files: map[string]string{"results.sarif": `{"version":"\u001b[2J\n::set-output name=pwned::1"}`}},
-	"scan, cancelled":                 {verb: "scan", ends: cancelled, args: scanArgs, files: map[string]string{"results.sarif": hostileResults}},
-	"history":                         {verb: "history", ends: ended, args: []string{"--repository", "REGISTRY/shop", "--board", "board.html"}, writes: "board.html"},
-	"history, compacted":              {verb: "history", ends: refusedInput, args: []string{"--repository", "REGISTRY/shop", "--compact", "delete"}},
-	"history, a login given back":     {verb: "history", ends: failed, echoes: true, args: []string{"--repository", "REGISTRY/shop"}},
-	"history, a password in a name":   {verb: "history", ends: refusedInput, args: []string{"--repository", "https://u:canary-in-a-url@r.example.com/shop"}},
-	"history, cancelled":              {verb: "history", ends: cancelled, args: []string{"--repository", "REGISTRY/shop"}},
-	"admission":                       {verb: "admission", ends: ended, args: admissionArgs, files: admissionRules, writes: "admission.yaml"},
-	"admission, a login given back":   {verb: "admission", ends: failed, echoes: true, args: admissionArgs, files: admissionRules},
-	"admission, no key":               {verb: "admission", ends: refusedInput, args: admissionArgs, files: map[string]string{".onedigest.yaml": strings.ReplaceAll(admissionRules[".onedigest.yaml"], "awskms:///alias/staging", "env://DB_PASSWORD")}},
-	"admission, cancelled":            {verb: "admission", ends: cancelled, args: admissionArgs, files: admissionRules},
-	"doctor":                          {verb: "doctor", ends: ended, args: []string{"--environment", "staging", "--kubeconfig", "../kubeconfig"}},
-	"doctor, a cluster that refuses":  {verb: "doctor", ends: failed, args: doctorArgs},
-	"doctor, a login given back":      {verb: "doctor", ends: failed, echoes: true, args: doctorArgs},
-	"doctor, values that are no YAML": {verb: "doctor", ends: failed, args: append(slices.Clone(doctorArgs), "--values", "values.yaml"), files: map[string]string{"values.yaml": "secret:\n  PASSWORD: canary-values-1\n bad: [canary-values-2\n"}},
-	"doctor, a password in a name":    {verb: "doctor", ends: refusedInput, args: append(slices.Clone(doctorArgs), "--repository", "https://u:canary-in-a-url@r.example.com/shop")},
-	"doctor, cancelled":               {verb: "doctor", ends: cancelled, args: doctorArgs},
-	"status":                          {verb: "status", ends: ended, args: statusArgs},
-	"status, credentials given back":  {verb: "status", ends: failed, args: statusArgs},
-	"status, a login given back":      {verb: "status", ends: failed, echoes: true, args: statusArgs},
-	"status, a password in a name":    {verb: "status", ends: refusedInput, args: append(slices.Clone(statusArgs), "--repository", "https://u:canary-in-a-url@r.example.com/shop")},
-	"status, cancelled":               {verb: "status", ends: cancelled, args: statusArgs},
-	"init":                            {verb: "init", ends: ended, local: true, args: initArgs, writes: "deploy/checks.yaml"},
-	"init, a file that differs":       {verb: "init", ends: failed, local: true, args: initArgs, files: map[string]string{"deploy/staging.yaml": "secret: {PASSWORD: canary-values-4}\nlist: [\n- canary-values-5\n# canary: values\n"}},
-	"init, no names":                  {verb: "init", ends: refusedInput, local: true, args: append(slices.Clone(initArgs), "--repository", "https://u:canary-in-a-url@r.example.com/shop")},
-	"init, a directory's name":        {verb: "init", ends: refusedInput, local: true, args: initArgs, files: map[string]string{"b\n::set-output name=pwned::1\n##[add-mask]x/Dockerfile": "FROM scratch\n"}},
-	"init, cancelled":                 {verb: "init", ends: cancelled, local: true, args: initArgs},
-	"promote":                         {verb: "promote", ends: ended, args: []string{"--image", "IMAGE", "--to", "production"}},
-	"promote, a login given back":     {verb: "promote", ends: failed, echoes: true, args: []string{"--image", "IMAGE", "--to", "production"}},
-	"promote, a login of docker":      {verb: "promote", ends: failed, echoes: true, alone: true, args: []string{"--image", "OTHER/shop@" + zeros, "--to", "production"}},
-	"promote, a password in a name":   {verb: "promote", ends: refusedInput, args: []string{"--image", "https://u:canary-in-a-url@r.example.com/shop", "--to", "production"}},
-	"promote, a dry run":              {verb: "promote", ends: planned, args: []string{"--image", "IMAGE", "--to", "production", "--dry-run"}},
-	"promote, cancelled":              {verb: "promote", ends: cancelled, args: []string{"--image", "IMAGE", "--to", "production"}},
-	"pipeline":                        {verb: "pipeline", ends: failed, args: pipelineArgs},
-	"pipeline, a login given back":    {verb: "pipeline", ends: failed, echoes: true, args: pipelineArgs},
-	"pipeline, cancelled":             {verb: "pipeline", ends: cancelled, args: pipelineArgs},
-	"pipeline, absent values":         {verb: "pipeline", ends: refusedInput, args: append(slices.Clone(pipelineArgs), "--values", "absent.yaml")},
-	"pipeline, malformed values":      {verb: "pipeline", ends: refusedInput, args: pipelineArgs, files: map[string]string{"values-staging.yaml": "secret:\n  PASSWORD: canary-values-1\n bad: [canary-values-2\n"}},
+	"build, a matrix":                   {verb: "build", ends: failed, docker: "failed", args: []string{"--matrix", "matrix.yaml"}, files: map[string]string{"matrix.yaml": "services:\n- {name: a, repository: 127.0.0.1:1/none, build: {builder: docker, build-args: [PASSWORD=canary-argument-1]}}\n"}},
+	"deploy, a malformed set":           {verb: "deploy", ends: refusedInput, args: []string{"--set", "canary-not-an-assignment"}},
+	"deploy, a malformed kubeconfig":    {verb: "deploy", ends: refusedInput, files: map[string]string{"../kubeconfig": "users:\n- name: a\n  user: {token: [canary-kubeconfig-token\n"}},
+	"smoke":                             {verb: "smoke", ends: ended, args: smokeArgs, files: map[string]string{"checks.yaml": askingChecks + "  status: 403\n"}},
+	"smoke, a check that prints":        {verb: "smoke", ends: failed, args: smokeArgs, files: map[string]string{"checks.yaml": printingCheck}},
+	"smoke, checks with a password":     {verb: "smoke", ends: refusedInput, args: smokeArgs, files: map[string]string{"checks.yaml": printingCheck + "  unknown: canary-unknown-key\n"}},
+	"smoke, a key that is none":         {verb: "smoke", ends: refusedInput, args: []string{"--image", "IMAGE", "--environment", "staging", "--release", "shop", "--kubeconfig", "../kubeconfig", "--sign-key", "env://SIGN_KEY"}},
+	"promote, a key that is none":       {verb: "promote", ends: refusedInput, args: []string{"--image", "IMAGE", "--to", "production", "--verify-key", "env://SIGN_KEY"}},
+	"smoke, headers given back":         {verb: "smoke", ends: failed, args: smokeArgs, files: map[string]string{"checks.yaml": askingChecks + "  body-contains: x\n"}},
+	"smoke, malformed checks":           {verb: "smoke", ends: refusedInput, args: smokeArgs, files: map[string]string{"checks.yaml": "checks:\n- path: /\n  status: canary-status-1\n"}},
+	"smoke, cancelled":                  {verb: "smoke", ends: cancelled, args: smokeArgs, files: map[string]string{"checks.yaml": askingChecks}},
+	"smoke, credentials given back":     {verb: "smoke", ends: failed, args: []string{"--image", "IMAGE", "--environment", "staging", "--release", "shop", "--kubeconfig", "../kubeconfig"}},
+	"scan":                              {verb: "scan", ends: ended, signs: true, args: scanArgs, files: map[string]string{"results.sarif": hostileResults}},
+	"scan, a login given back":          {verb: "scan", ends: failed, echoes: true, args: scanArgs, files: map[string]string{"results.sarif": hostileResults}},
+	"scan, no results":                  {verb: "scan", ends: refusedInput, args: scanArgs, files: map[string]string{"results.sarif": `{"version":"\u001b[2J\n::set-output name=pwned::1"}`}},
+	"scan, cancelled":                   {verb: "scan", ends: cancelled, args: scanArgs, files: map[string]string{"results.sarif": hostileResults}},
+	"history":                           {verb: "history", ends: ended, args: []string{"--repository", "REGISTRY/shop", "--board", "board.html"}, writes: "board.html"},
+	"history, compacted":                {verb: "history", ends: refusedInput, args: []string{"--repository", "REGISTRY/shop", "--compact", "delete"}},
+	"history, a login given back":       {verb: "history", ends: failed, echoes: true, args: []string{"--repository", "REGISTRY/shop"}},
+	"history, a password in a name":     {verb: "history", ends: refusedInput, args: []string{"--repository", "https://u:canary-in-a-url@r.example.com/shop"}},
+	"history, cancelled":                {verb: "history", ends: cancelled, args: []string{"--repository", "REGISTRY/shop"}},
+	"admission":                         {verb: "admission", ends: ended, args: admissionArgs, files: admissionRules, writes: "admission.yaml"},
+	"admission, a login given back":     {verb: "admission", ends: failed, echoes: true, args: admissionArgs, files: admissionRules},
+	"admission, no key":                 {verb: "admission", ends: refusedInput, args: admissionArgs, files: map[string]string{".onedigest.yaml": strings.ReplaceAll(admissionRules[".onedigest.yaml"], "awskms:///alias/staging", "env://DB_PASSWORD")}},
+	"admission, cancelled":              {verb: "admission", ends: cancelled, args: admissionArgs, files: admissionRules},
+	"doctor":                            {verb: "doctor", ends: ended, args: []string{"--environment", "staging", "--kubeconfig", "../kubeconfig"}},
+	"doctor, a cluster that refuses":    {verb: "doctor", ends: failed, args: doctorArgs},
+	"doctor, a login given back":        {verb: "doctor", ends: failed, echoes: true, args: doctorArgs},
+	"doctor, values that are no YAML":   {verb: "doctor", ends: failed, args: append(slices.Clone(doctorArgs), "--values", "values.yaml"), files: map[string]string{"values.yaml": "secret:\n  PASSWORD: canary-values-1\n bad: [canary-values-2\n"}},
+	"doctor, a password in a name":      {verb: "doctor", ends: refusedInput, args: append(slices.Clone(doctorArgs), "--repository", "https://u:canary-in-a-url@r.example.com/shop")},
+	"doctor, cancelled":                 {verb: "doctor", ends: cancelled, args: doctorArgs},
+	"status":                            {verb: "status", ends: ended, args: statusArgs},
+	"status, credentials given back":    {verb: "status", ends: failed, args: statusArgs},
+	"status, a login given back":        {verb: "status", ends: failed, echoes: true, args: statusArgs},
+	"status, a password in a name":      {verb: "status", ends: refusedInput, args: append(slices.Clone(statusArgs), "--repository", "https://u:canary-in-a-url@r.example.com/shop")},
+	"status, cancelled":                 {verb: "status", ends: cancelled, args: statusArgs},
+	"uninstall":                         {verb: "uninstall", ends: ended, installed: true, args: append(slices.Clone(uninstallArgs), "--yes")},
+	"uninstall, a dry run":              {verb: "uninstall", ends: planned, installed: true, args: append(slices.Clone(uninstallArgs), "--dry-run")},
+	"uninstall, credentials given back": {verb: "uninstall", ends: failed, args: append(slices.Clone(uninstallArgs), "--yes")},
+	"uninstall, not confirmed":          {verb: "uninstall", ends: refusedInput, args: append(slices.Clone(uninstallArgs), "--confirm", "x\n::set-output name=pwned::1")},
+	"uninstall, cancelled":              {verb: "uninstall", ends: cancelled, installed: true, args: append(slices.Clone(uninstallArgs), "--yes")},
+	"init":                              {verb: "init", ends: ended, local: true, args: initArgs, writes: "deploy/checks.yaml"},
+	"init, a file that differs":         {verb: "init", ends: failed, local: true, args: initArgs, files: map[string]string{"deploy/staging.yaml": "secret: {PASSWORD: canary-values-4}\nlist: [\n- canary-values-5\n# canary: values\n"}},
+	"init, no names":                    {verb: "init", ends: refusedInput, local: true, args: append(slices.Clone(initArgs), "--repository", "https://u:canary-in-a-url@r.example.com/shop")},
+	"init, a directory's name":          {verb: "init", ends: refusedInput, local: true, args: initArgs, files: map[string]string{"b\n::set-output name=pwned::1\n##[add-mask]x/Dockerfile": "FROM scratch\n"}},
+	"init, cancelled":                   {verb: "init", ends: cancelled, local: true, args: initArgs},
+	"promote":                           {verb: "promote", ends: ended, args: []string{"--image", "IMAGE", "--to", "production"}},
+	"promote, a login given back":       {verb: "promote", ends: failed, echoes: true, args: []string{"--image", "IMAGE", "--to", "production"}},
+	"promote, a login of docker":        {verb: "promote", ends: failed, echoes: true, alone: true, args: []string{"--image", "OTHER/shop@" + zeros, "--to", "production"}},
+	"promote, a password in a name":     {verb: "promote", ends: refusedInput, args: []string{"--image", "https://u:canary-in-a-url@r.example.com/shop", "--to", "production"}},
+	"promote, a dry run":                {verb: "promote", ends: planned, args: []string{"--image", "IMAGE", "--to", "production", "--dry-run"}},
+	"promote, cancelled":                {verb: "promote", ends: cancelled, args: []string{"--image", "IMAGE", "--to", "production"}},
+	"pipeline":                          {verb: "pipeline", ends: failed, args: pipelineArgs},
+	"pipeline, a login given back":      {verb: "pipeline", ends: failed, echoes: true, args: pipelineArgs},
+	"pipeline, cancelled":               {verb: "pipeline", ends: cancelled, args: pipelineArgs},
+	"pipeline, absent values":           {verb: "pipeline", ends: refusedInput, args: append(slices.Clone(pipelineArgs), "--values", "absent.yaml")},
+	"pipeline, malformed values":        {verb: "pipeline", ends: refusedInput, args: pipelineArgs, files: map[string]string{"values-staging.yaml": "secret:\n  PASSWORD: canary-values-1\n bad: [canary-values-2\n"}},
 }
 
 // hostileResults is what a scanner found in a package whose name commands the runner.
@@ -172,6 +179,8 @@ var (
 	dockerArgs     = []string{"--repository", "REGISTRY/shop", "--builder", "docker", "--build-args", "PASSWORD=canary-argument-1", "--secrets", "npm=canary-secret-1"}
 	scanArgs       = []string{"--image", "IMAGE", "--results", "results.sarif"}
 	doctorArgs     = []string{"--environment", "staging", "--repository", "REGISTRY/shop", "--chart", "chart", "--kubeconfig", "../kubeconfig"}
+	statusArgs     = []string{"--release", "shop", "--kubeconfig", "../kubeconfig", "--timeout", "10s"}
+	uninstallArgs  = []string{"--environment", "staging", "--release", "shop", "--kubeconfig", "../kubeconfig", "--timeout", "10s"}
 	initArgs       = []string{"--repository", "r.example.com/shop", "--runner", "mine", "--build-runner", "mine", "--pin", "v1.0.0", "--branch", "main", "--port", "8080", "--probe", "/"}
 	smokeArgs      = []string{"--url", "SERVICE", "--checks", "checks.yaml", "--timeout", "5s", "--patience", "100ms", "--consecutive", "1"}
 	admissionArgs  = []string{"--format", "kyverno", "--environment", "production", "--repository", "registry.example.com/shop", "--manifest", "admission.yaml"}
@@ -233,7 +242,11 @@ func (c canaryVerb) run(t *testing.T, output string) (int, emitted) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	asked := new(apptest.Servers)
-	service, cluster, other := httptest.NewServer(asked.Record("service", echo(http.StatusForbidden))), httptest.NewTLSServer(asked.Record("cluster", withVersion(echo(http.StatusForbidden)))),
+	serves := withVersion(echo(http.StatusForbidden))
+	if c.installed {
+		serves = hostileRelease(t)
+	}
+	service, cluster, other := httptest.NewServer(asked.Record("service", echo(http.StatusForbidden))), httptest.NewTLSServer(asked.Record("cluster", serves)),
 		httptest.NewServer(asked.Record("registry", echo(http.StatusForbidden)))
 	aws := localawstest.Start(t, func(o *localaws.Options) { o.SecretAccessKey = "canary-aws-secret/1" })
 	for _, server := range []*httptest.Server{service, cluster, other} {
@@ -293,6 +306,25 @@ func (c canaryVerb) run(t *testing.T, output string) (int, emitted) {
 		ways.Files = append(ways.Files, apptest.File{Name: c.writes, Content: apptest.Read(t, filepath.Join(dir, c.writes))})
 	}
 	return code, ways
+}
+
+// hostileRelease is a cluster that has a release, in whose records and objects others have written commands.
+func hostileRelease(t *testing.T) http.Handler {
+	t.Helper()
+	quoted, err := json.Marshal("x" + hostile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster := apptest.NewCluster()
+	cluster.Decode = kubetest.Decode
+	cluster.PutRevision(t, "staging", "shop", 2, fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: kept\n  annotations: {helm.sh/resource-policy: keep}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: shop\n"+
+		"  annotations: {onedigest.dev/actor: %s, onedigest.dev/run: %s}\nspec:\n  template: {spec: {containers: [{name: shop, image: %s}]}}\n", quoted, quoted, quoted))
+	cluster.Put(t, "/apis/apps/v1/namespaces/staging/deployments/shop", `{"kind":"Deployment","apiVersion":"apps/v1"}`)
+	cluster.Put(t, "/api/v1/namespaces/staging", `{"kind":"Namespace","apiVersion":"v1"}`)
+	cluster.Put(t, "/api/v1/namespaces/staging/configmaps/kept", `{"kind":"ConfigMap","apiVersion":"v1"}`)
+	cluster.Put(t, "/apis/coordination.k8s.io/v1/namespaces/staging/leases/onedigest-shop", fmt.Sprintf(`{"kind":"Lease","apiVersion":"coordination.k8s.io/v1","metadata":{"annotations":{"onedigest.dev/pin-commit":%q,`+
+		`"onedigest.dev/pin-actor":%s,"onedigest.dev/pin-run":%s,"onedigest.dev/pin-at":"2026-03-04T05:06:07Z"}},"spec":{}}`, strings.Repeat("1", 40), quoted, quoted))
+	return cluster
 }
 
 // runAlone runs the verb as its own program.

@@ -196,7 +196,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Bool(set, &s.RollbackFailedSmoke, setting.Setting{Name: "rollback-failed-smoke",
 		Help: "Only roll back to the last verified revision if a smoke has failed the live one; for a step after smoke"})
 	setting.Var(set, &s.LeaseDuration, setting.Setting{Name: "lease-duration", Default: "15s", Value: "DURATION",
-		Help: "How long a killed run still holds the release after its last heartbeat"}, leaseDuration)
+		Help: "How long a killed run still holds the release after its last heartbeat"}, ParseLeaseDuration)
 	setting.Var(set, &s.GitHubToken, setting.Setting{Name: "github-token", Secret: true, Fallback: "GITHUB_TOKEN", Value: "TOKEN", Action: "${{ github.token }}",
 		Help: "Token to compare commits by GitHub's API where the checkout's history ends too soon, for which it needs contents: read, and for comment and github-deployment"}, setting.Text)
 	setting.Bool(set, &s.Comment, setting.Setting{Name: "comment",
@@ -307,8 +307,8 @@ func (s *Settings) unknownToGitOps() (names []string) {
 	return names
 }
 
-// leaseDuration accepts whole seconds, the unit of a Lease (coordination.k8s.io/v1, leaseDurationSeconds).
-func leaseDuration(text string) (time.Duration, error) {
+// ParseLeaseDuration accepts whole seconds, the unit of a Lease (coordination.k8s.io/v1, leaseDurationSeconds).
+func ParseLeaseDuration(text string) (time.Duration, error) {
 	duration, err := setting.Duration(text)
 	if err == nil && (duration < time.Second || duration > 10*time.Minute || duration%time.Second != 0) {
 		err = fmt.Errorf("%q is not a number of whole seconds from 1s to 10m", text)

@@ -162,6 +162,11 @@ func (c *Client) NamespacePhase(ctx context.Context, namespace string) (phase st
 	return string(core.NamespaceActive), true, nil
 }
 
+// DeleteNamespacePermission is the rule that deleting a namespace needs.
+func DeleteNamespacePermission() release.Permission {
+	return release.Permission{Resource: "namespaces", Cluster: true, Verbs: []string{"get", "delete"}, For: "delete-namespace"}
+}
+
 // CreateNamespacePermission is the rule that creating a namespace needs.
 func CreateNamespacePermission() release.Permission { return namespacePermission }
 

@@ -48,6 +48,11 @@ var StatusPermissions = []release.Permission{
 	{Group: "apps", Resource: "daemonsets", Verbs: []string{"get"}, For: "the pods that the release owns", Without: notCompared},
 }
 
+// UninstallPermissions are the rules that uninstalling a release needs besides those for its objects, which are KindPermissions.
+var UninstallPermissions = slices.DeleteFunc(slices.Clone(Permissions), func(permission release.Permission) bool {
+	return permission.Resource != "secrets" && permission.Resource != "leases"
+})
+
 // notCompared is what is lost without the rules for workloads and their pods.
 const notCompared = "what the pods run is not compared with the release's record"
 
@@ -105,6 +110,8 @@ func KindPermissions(kind release.AppliedKind) []release.Permission {
 			Without: "a broken pod that keeps a StatefulSet from being rolled out or back has to be deleted by hand"})
 	}
 	switch kind.Use {
+	case release.UseRemove:
+		return []release.Permission{permission("the objects of the release", "", "get", "delete")}
 	case release.UseWatch:
 		if own := permission("the pods that the release owns", "", "get"); slices.Contains(awaitedResources, own.Name()) {
 			needed = append(needed, own)

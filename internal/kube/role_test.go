@@ -77,6 +77,14 @@ metadata:
 rules:
   - {apiGroups: [""], resources: [namespaces], verbs: [get, create]}
 ---
+# Only for uninstall --delete-namespace.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: onedigest-delete-namespace
+rules:
+  - {apiGroups: [""], resources: [namespaces], verbs: [get, delete]}
+---
 # Optional. Without the first rule, an image that was built for none of the nodes is not refused before the deploy, and an image index
 # that shares children with another one cannot always be distinguished from it; without the second, conditions that a definition declares for its
 # kind are not read, and changed definitions of a chart are not noticed.

@@ -59,6 +59,7 @@ const (
 	UseHook       KindUse = "hook"       // the chart's hooks
 	UseRollback   KindUse = "rollback"   // objects of the revision that a rollback would go back to, which the chart does not have
 	UseCreate     KindUse = "create"     // created only, as the definitions of a crds directory by an install
+	UseRemove     KindUse = "remove"     // deleted with the release
 	UseWatch      KindUse = "watch"      // another tool applies them: the deploy watches them become ready
 	UseDefinition KindUse = "definition" // created and changed, as definitions by apply-crds
 )

@@ -12,6 +12,22 @@ type Plan struct {
 	Basis            Basis `json:"-"` // inputs and state that it was made for
 }
 
+// Removal is what an uninstall of a release removes and what it leaves, of what is in the cluster.
+type Removal struct {
+	Revision int // the release's newest one; 0 if it is not installed
+	Status   string
+	Commit   Commit // "" if unknown
+	Deletes  []Object
+	Stays    []Stay
+	Kinds    []AppliedKind // of the objects that are deleted, and of the hooks that run
+}
+
+// Stay is an object that an uninstall leaves.
+type Stay struct {
+	Object Object `json:"object"`
+	Why    string `json:"why"`
+}
+
 // Basis describes the inputs of a plan and the state of the cluster for which it was made. While they stay the same, a deploy does what the plan says.
 type Basis struct {
 	Server    string // address of the API server

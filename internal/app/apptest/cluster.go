@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"path"
 	"slices"
@@ -17,13 +18,18 @@ import (
 
 // Cluster is as much of an apiserver as the verbs need that read releases or remove them: it has objects, and lets everybody do everything.
 type Cluster struct {
+	// Decode decodes an object that a client sends; clients of Kubernetes' own kinds send protobuf.
+	Decode func(body []byte) (map[string]any, error)
+
 	mu      sync.Mutex
 	objects map[string]map[string]any // by path
 	version int
 }
 
 // NewCluster returns a cluster without objects.
-func NewCluster() *Cluster { return &Cluster{objects: map[string]map[string]any{}} }
+func NewCluster() *Cluster {
+	return &Cluster{objects: map[string]map[string]any{}, Decode: func(body []byte) (fields map[string]any, err error) { return fields, json.Unmarshal(body, &fields) }}
+}
 
 // Put adds an object, as JSON, at its path.
 func (c *Cluster) Put(t *testing.T, at, object string) {
@@ -114,7 +120,11 @@ func (c *Cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.mu.Unlock()
 	var sent map[string]any
 	if r.Method == http.MethodPost || r.Method == http.MethodPut {
-		if err := json.NewDecoder(r.Body).Decode(&sent); err != nil {
+		body, err := io.ReadAll(r.Body)
+		if err == nil {
+			sent, err = c.Decode(body)
+		}
+		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}

@@ -118,7 +118,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		deps := deploy.Deps{
 			Facts: facts, ClusterName: clusterName(settings.ClusterRef, connection.cluster.Host), Origin: run.Origin(),
 			Workspace: run.Workspace(), Charts: charts, Plans: plans{run}, Registry: registry, Gate: gate, Policy: rules, Chart: loadingSchemas(ctx, connection.helm.In(settings.Namespace), charts), Cluster: connection.cluster,
-			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, verdicts, verdictSigner, smokePatience}, Holder: holder(run), Secrets: secrets,
+			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, verdicts, verdictSigner, smokePatience}, Holder: run.Holder(), Secrets: secrets,
 			Announcer: newAnnouncer(run, reporter, settings, isMatrix),
 		}
 		if settings.GitOps.GitOps() {
@@ -331,20 +331,6 @@ func runMatrix(ctx context.Context, settings *deploy.Settings, run *app.RunConte
 		return deploy.Result{}, err
 	}
 	return deploy.RunWaves(ctx, *settings, waves, run.Reporter, newDeps)
-}
-
-// holder returns the identity of this run as the holder of a release's Lease, which other runs see. It is unique: the run and attempt on GitHub, and
-// in any case the host, the process id and the time.
-func holder(run *app.RunContext) release.Holder {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	identity := fmt.Sprintf("%s/%d/%d", host, os.Getpid(), run.Process.Now().UnixNano())
-	if id := run.Process.Getenv("GITHUB_RUN_ID"); id != "" {
-		identity = id + "." + run.Process.Getenv("GITHUB_RUN_ATTEMPT") + "/" + identity
-	}
-	return release.Holder{Run: identity, URL: run.RunURL(), Actor: run.Actor()}
 }
 
 // smokeRunner runs smoke's rounds inside a deploy.

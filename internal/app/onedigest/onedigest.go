@@ -20,6 +20,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app/scan"
 	"github.com/onedigest/onedigest/internal/app/smoke"
 	"github.com/onedigest/onedigest/internal/app/status"
+	"github.com/onedigest/onedigest/internal/app/uninstall"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/spf13/cobra"
 )
@@ -29,7 +30,7 @@ const program = "onedigest"
 
 // Verbs returns the verbs, which are subcommands.
 func Verbs() []app.Command {
-	return []app.Command{build.Command(), deploy.Command(), smoke.Command(), promote.Command(), scan.Command(), pipeline.Command(), history.Command(), admission.Command(), initialize.Command(currentVersion().release()), doctor.Command(), status.Command()}
+	return []app.Command{build.Command(), deploy.Command(), smoke.Command(), promote.Command(), scan.Command(), pipeline.Command(), history.Command(), admission.Command(), initialize.Command(currentVersion().release()), doctor.Command(), status.Command(), uninstall.Command()}
 }
 
 // Command returns the program.

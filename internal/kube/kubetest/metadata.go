@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/scheme"
 )
 
 // wantsMetadata reports whether a request asks for the metadata of objects only
@@ -64,4 +66,17 @@ func (s *Server) patchLabels(w http.ResponseWriter, r *http.Request) {
 	content.SetLabels(labels)
 	content.SetResourceVersion(strconv.Itoa(s.version))
 	json.NewEncoder(w).Encode(metadataOf(object))
+}
+
+// Decode decodes an object that a client sends, in JSON or protobuf.
+func Decode(body []byte) (map[string]any, error) {
+	object, kind, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err == nil {
+		fields["apiVersion"], fields["kind"] = kind.GroupVersion().String(), kind.Kind
+	}
+	return fields, err
 }

@@ -1,0 +1,38 @@
+package uninstall
+
+import (
+	"github.com/onedigest/onedigest/internal/app/page"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/uninstall"
+)
+
+// Page is what uninstall shows on GitHub.
+func Page(s *uninstall.Settings, r uninstall.Result, failed error) page.Page {
+	if failed != nil || r.Outcome == "" {
+		return page.Page{}
+	}
+	of := page.Line("release", page.Code(s.Release), "in namespace", page.Code(s.Namespace))
+	shown := page.Page{Verdict: append(page.Line("nothing to remove:"), of...)}
+	title := "What went"
+	switch r.Outcome {
+	case uninstall.OutcomeRemoved:
+		shown.Verdict = append(page.Line("removed"), of...)
+	case release.Planned:
+		shown.Verdict, title = append(page.Line("would remove"), of...), "What would go"
+	}
+	if len(r.Deleted) > 0 {
+		table := page.Table{Head: []string{"object"}}
+		for _, object := range r.Deleted {
+			table.Rows = append(table.Rows, []page.Text{{page.Code(object.String())}})
+		}
+		shown.Sections = append(shown.Sections, page.Section{Title: page.Line(title), Table: table, Folded: true})
+	}
+	if len(r.Stays) > 0 {
+		table := page.Table{Head: []string{"object", "why"}}
+		for _, stay := range r.Stays {
+			table.Rows = append(table.Rows, []page.Text{{page.Code(stay.Object.String())}, page.Line(stay.Why)})
+		}
+		shown.Sections = append(shown.Sections, page.Section{Title: page.Line("What stays"), Table: table})
+	}
+	return shown
+}

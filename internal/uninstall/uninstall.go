@@ -1,0 +1,385 @@
+// Package uninstall removes a release from an environment.
+package uninstall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/policy"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// Deps are what the verb works with.
+type Deps struct {
+	Cluster  Cluster
+	Chart    Chart
+	Policy   policy.Policy
+	Ask      func(question string) (string, error) // nil: there is nobody to ask
+	Reporter release.Reporter
+	Holder   release.Holder // this run, as its Lease names it
+}
+
+// Cluster is where the release runs. Its errors are a *release.Fault unless they say otherwise.
+type Cluster interface {
+	// NamespacePhase returns the phase of a namespace, "" if it does not exist; known is false if that may not be asked.
+	NamespacePhase(ctx context.Context, namespace string) (phase string, known bool, err error)
+	// Rules returns the rules of RBAC that every uninstall needs, and NamespaceRule the one for deleting a namespace.
+	Rules() []release.Permission
+	NamespaceRule() release.Permission
+	// CheckPermissions reports whether the user has the rules, as limits those that it can do without.
+	CheckPermissions(ctx context.Context, namespace string, wanted []release.Permission) (limits []string, err error)
+	// CheckKinds reports whether the user may delete objects of the kinds.
+	CheckKinds(ctx context.Context, namespace string, kinds []release.AppliedKind) (limits []string, err error)
+	// Namespace reads who made a namespace, and which other releases it has.
+	Namespace(ctx context.Context, namespace, name string) (NamespaceUse, error)
+	// DeleteNamespace deletes a namespace, unless it was made again since its UID was read.
+	DeleteNamespace(ctx context.Context, namespace, uid string) error
+	// AcquireLease takes the release's Lease, and waits until ctx ends for another run that holds it.
+	AcquireLease(ctx context.Context, request release.LeaseRequest, report func(string)) (release.Lease, error)
+}
+
+// NamespaceUse says who made a namespace, and what is in it besides the release.
+type NamespaceUse struct {
+	UID    string // "" if it does not exist
+	IsOurs bool   // a deploy created it
+	Others []string
+}
+
+// Chart keeps the release's revisions and objects.
+type Chart interface {
+	// Removal reports what Uninstall would delete and leave.
+	Removal(ctx context.Context, name string) (release.Removal, error)
+	// Heal marks a revision that a killed run left pending as failed; nil if there is none. The caller must hold the Lease.
+	Heal(ctx context.Context, name string, report func(string)) (*release.Healed, error)
+	// Uninstall deletes a release.
+	Uninstall(ctx context.Context, name string) error
+}
+
+// OutcomeRemoved is a run that removed the release or its namespace.
+const OutcomeRemoved release.Outcome = "removed"
+
+// Result is what was removed, and what stays.
+type Result struct {
+	Environment      release.Environment `json:"environment"`
+	Release          string              `json:"release"`
+	Namespace        string              `json:"namespace"`
+	Outcome          release.Outcome     `json:"outcome"`
+	State            string              `json:"state"` // one sentence
+	Revision         int                 `json:"revision,omitempty"`
+	Commit           release.Commit      `json:"commit,omitempty"`
+	Deleted          []release.Object    `json:"deleted"` // or would be, in a dry run
+	Stays            []release.Stay      `json:"stays"`
+	NamespaceDeleted bool                `json:"namespaceDeleted"` // or would be, in a dry run
+}
+
+// run is one run of the verb.
+type run struct {
+	Deps
+	settings Settings
+	result   Result
+	use      NamespaceUse
+}
+
+// Run removes the release. A release that is not installed is no error. A *release.Refusal and a *release.InputError say that nothing was changed.
+func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
+	r := &run{Deps: deps, settings: settings, result: Result{Environment: settings.Environment, Release: settings.Release, Namespace: settings.Namespace, Outcome: release.Unchanged,
+		Deleted: []release.Object{}, Stays: []release.Stay{}}}
+	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
+	defer cancel()
+	err := r.run(ctx)
+	if err == nil {
+		r.Reporter.Infof("%s", r.result.State)
+	}
+	return r.result, err
+}
+
+func (r *run) run(ctx context.Context) error {
+	if err := r.checkConfirmed(); err != nil {
+		return err
+	}
+	phase, known, err := r.Cluster.NamespacePhase(ctx, r.settings.Namespace)
+	switch {
+	case err != nil:
+		return err
+	case known && phase == "":
+		r.result.State = fmt.Sprintf("nothing to remove: namespace %q does not exist", r.settings.Namespace)
+		return nil
+	case phase == "Terminating":
+		r.result.State = fmt.Sprintf("nothing to remove: namespace %q is being deleted already", r.settings.Namespace)
+		return nil
+	}
+	removal, err := r.plan(ctx)
+	if err != nil {
+		return err
+	}
+	deletesNamespace := r.use.UID != ""
+	if removal.Revision == 0 && !deletesNamespace {
+		r.result.State = fmt.Sprintf("nothing to remove: release %q is not installed in namespace %q", r.settings.Release, r.settings.Namespace)
+		return nil
+	}
+	r.describe(removal)
+	if r.settings.DryRun {
+		r.result.Outcome, r.result.State = release.Planned, "nothing was changed"
+		return nil
+	}
+	if err := r.ask(); err != nil {
+		return err
+	}
+	return r.underLease(ctx, removal)
+}
+
+// checkConfirmed refuses what nobody could confirm: without a terminal, yes is needed, and for a guarded environment its name again.
+func (r *run) checkConfirmed() error {
+	if r.settings.DryRun || r.Ask != nil {
+		return nil
+	}
+	if !r.settings.Yes {
+		return release.BadSetting("yes", "is missing, and there is no terminal to ask at", "look at what --dry-run says, and give --yes")
+	}
+	if r.isGuarded() && r.settings.Confirm == "" {
+		return r.guardedRefusal()
+	}
+	return nil
+}
+
+func (r *run) guardedRefusal() error {
+	rules := "without a policy, that is production"
+	if file := r.Policy.Source.File; file != "" {
+		rules = "by " + file
+	}
+	return &release.Refusal{Why: fmt.Sprintf("%q takes only what an earlier environment proved (%s), so that its name is needed twice", r.settings.Environment, rules),
+		Do: fmt.Sprintf("give --confirm %s too", r.settings.Environment)}
+}
+
+// isGuarded reports whether the environment takes only what an earlier one proved or ran: by the policy, or without one by the usual order.
+func (r *run) isGuarded() bool {
+	if r.Policy.Source.File == "" {
+		_, found := release.DefaultPromotionOrder.Before(r.settings.Environment)
+		return found
+	}
+	rung, found := r.Policy.Rung(r.settings.Environment)
+	return found && rung.IsGuarded()
+}
+
+// plan checks the rules of RBAC and the namespace, and reads what would be deleted. Nothing is changed.
+func (r *run) plan(ctx context.Context) (release.Removal, error) {
+	rules := r.Cluster.Rules()
+	if r.settings.DeleteNamespace {
+		rules = append(rules[:len(rules):len(rules)], r.Cluster.NamespaceRule())
+	}
+	if err := r.check(r.Cluster.CheckPermissions(ctx, r.settings.Namespace, rules)); err != nil {
+		return release.Removal{}, err
+	}
+	if r.settings.DeleteNamespace {
+		use, err := r.Cluster.Namespace(ctx, r.settings.Namespace, r.settings.Release)
+		if err != nil {
+			return release.Removal{}, err
+		}
+		if err := r.checkNamespace(use); err != nil {
+			return release.Removal{}, err
+		}
+		r.use = use
+	}
+	removal, err := r.Chart.Removal(ctx, r.settings.Release)
+	if err != nil {
+		return removal, err
+	}
+	return removal, r.check(r.Cluster.CheckKinds(ctx, r.settings.Namespace, removal.Kinds))
+}
+
+// check reports the limits of a check.
+func (r *run) check(limits []string, err error) error {
+	for _, limit := range limits {
+		r.Reporter.Warnf("%s", limit)
+	}
+	return err
+}
+
+// checkNamespace refuses to delete a namespace that this pipeline did not make, or that others use.
+func (r *run) checkNamespace(use NamespaceUse) error {
+	switch {
+	case use.UID == "":
+		return nil
+	case !use.IsOurs:
+		return &release.Refusal{Why: fmt.Sprintf("namespace %q was not made by deploy --create-namespace, so it is not deleted", r.settings.Namespace),
+			Do: "leave --delete-namespace out, and delete it where it is made"}
+	case len(use.Others) > 0:
+		return &release.Refusal{Why: fmt.Sprintf("namespace %q has other releases (%s), which would go with it", r.settings.Namespace, strings.Join(use.Others, ", ")),
+			Do: "leave --delete-namespace out, or remove them first"}
+	}
+	return nil
+}
+
+// describe says what goes and what stays.
+func (r *run) describe(removal release.Removal) {
+	would := "goes"
+	if r.settings.DryRun {
+		would = "would go"
+	}
+	deletesNamespace := r.use.UID != ""
+	r.result.Revision, r.result.Commit, r.result.NamespaceDeleted = removal.Revision, removal.Commit, deletesNamespace
+	if removal.Revision > 0 {
+		r.Reporter.Infof("release %q in namespace %q, revision %d (%s), of commit %s", r.settings.Release, r.settings.Namespace, removal.Revision, removal.Status, orUnknown(removal.Commit.Short()))
+	}
+	for _, object := range removal.Deletes {
+		r.result.Deleted = append(r.result.Deleted, object)
+		r.Reporter.Infof("%s: %s%s", would, r.name(object), withData(object))
+	}
+	for _, stay := range removal.Stays {
+		if deletesNamespace && stay.Object.Namespace == r.settings.Namespace {
+			r.result.Deleted = append(r.result.Deleted, stay.Object)
+			r.Reporter.Infof("%s with the namespace: %s (%s)", would, r.name(stay.Object), stay.Why)
+			continue
+		}
+		r.stays(stay.Object, stay.Why)
+	}
+	if deletesNamespace {
+		r.Reporter.Infof("%s: namespace %q with all that is left in it, such as the data of volumes", would, r.settings.Namespace)
+		return
+	}
+	r.stays(release.Object{APIVersion: "coordination.k8s.io/v1", Kind: "Lease", Namespace: r.settings.Namespace, Name: "onedigest-" + r.settings.Release}, "runs exclude each other by it")
+	r.stays(release.Object{APIVersion: "v1", Kind: "Namespace", Name: r.settings.Namespace}, "delete-namespace deletes one that deploy made")
+}
+
+// stays says that an object stays.
+func (r *run) stays(object release.Object, why string) {
+	r.result.Stays = append(r.result.Stays, release.Stay{Object: object, Why: why})
+	r.Reporter.Infof("stays: %s: %s", r.name(object), why)
+}
+
+// name names an object, with its namespace if that is another one.
+func (r *run) name(object release.Object) string {
+	if object.Namespace == "" || object.Namespace == r.settings.Namespace {
+		return object.String()
+	}
+	return fmt.Sprintf("%s in namespace %q", object, object.Namespace)
+}
+
+// withData says that an object's data goes with it.
+func withData(object release.Object) string {
+	if object.Kind == "PersistentVolumeClaim" {
+		return ", with its data unless the volume is retained"
+	}
+	return ""
+}
+
+func orUnknown(text string) string {
+	if text == "" {
+		return "unknown"
+	}
+	return text
+}
+
+// ask asks at the terminal, unless everything is confirmed by settings.
+func (r *run) ask() error {
+	if guarded := r.isGuarded(); guarded && r.settings.Confirm == "" {
+		answer, err := r.Ask(fmt.Sprintf("type the environment's name (%s) to remove release %s from it", r.settings.Environment, r.settings.Release))
+		if err != nil {
+			return err
+		}
+		if strings.TrimSpace(answer) != r.settings.Environment.String() {
+			return &release.Refusal{Why: "the environment's name was not typed; nothing was changed"}
+		}
+		return nil
+	}
+	if r.settings.Yes {
+		return nil
+	}
+	answer, err := r.Ask(fmt.Sprintf("remove release %s from %s? (yes/no)", r.settings.Release, r.settings.Environment))
+	if err != nil {
+		return err
+	}
+	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "yes" && answer != "y" {
+		return &release.Refusal{Why: "the answer was not yes; nothing was changed"}
+	}
+	return nil
+}
+
+// releaseTime limits the request that releases a Lease.
+const releaseTime = 2 * time.Second
+
+// underLease takes the Lease, looks again, and removes. It waits long enough for a killed run's Lease to expire.
+func (r *run) underLease(ctx context.Context, planned release.Removal) (err error) {
+	waiting, stop := context.WithTimeout(ctx, 2*r.settings.LeaseDuration+releaseTime)
+	defer stop()
+	lease, err := r.Cluster.AcquireLease(waiting, release.LeaseRequest{Release: r.settings.Release, Namespace: r.settings.Namespace, Holder: r.Holder, Duration: r.settings.LeaseDuration},
+		func(line string) { r.Reporter.Infof("%s", line) })
+	if err != nil {
+		return err
+	}
+	leaseCtx, cancel := lease.Context(ctx)
+	defer func() {
+		cancel()
+		ending, stop := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+		defer stop()
+		if failed := lease.Release(ending); failed != nil && !r.gone(err) {
+			r.Reporter.Warnf("could not release the Lease of release %q, it expires after %s: %v", r.settings.Release, r.settings.LeaseDuration, failed)
+		}
+	}()
+	if pin, found := lease.Pin(); found && r.use.UID == "" {
+		r.Reporter.Infof("the release's pin at commit %s stays: deploys of other commits are refused until --unpin", pin.Commit.Short())
+	}
+	if planned.Revision > 0 {
+		if err := r.remove(leaseCtx, lease, planned); err != nil {
+			return err
+		}
+	}
+	if r.use.UID == "" {
+		return nil
+	}
+	return r.removeNamespace(leaseCtx, lease)
+}
+
+// gone reports whether the Lease has gone with its namespace.
+func (r *run) gone(err error) bool { return err == nil && r.use.UID != "" }
+
+// remove removes the release, if it is still as it was planned.
+func (r *run) remove(ctx context.Context, lease release.Lease, planned release.Removal) error {
+	healed, err := r.Chart.Heal(ctx, r.settings.Release, func(line string) { r.Reporter.Infof("%s", line) })
+	if err != nil {
+		return err
+	}
+	if healed != nil {
+		r.Reporter.Warnf("healed: revision %d was left %s by a run that did not finish", healed.Revision, healed.Status)
+	}
+	now, err := r.Chart.Removal(ctx, r.settings.Release)
+	if err != nil {
+		return err
+	}
+	if now.Revision != planned.Revision && now.Revision != 0 {
+		return &release.Failure{What: fmt.Sprintf("another run has changed release %q in namespace %q meanwhile: it is at revision %d, not %d; nothing was removed", r.settings.Release, r.settings.Namespace, now.Revision, planned.Revision),
+			Do: "look at it, and run uninstall again"}
+	}
+	if err := lease.Renew(ctx); err != nil {
+		return err
+	}
+	if err := r.Chart.Uninstall(ctx, r.settings.Release); err != nil {
+		return errors.Join(err, context.Cause(ctx))
+	}
+	r.result.Outcome = OutcomeRemoved
+	r.result.State = fmt.Sprintf("removed release %q from namespace %q; its pods end now", r.settings.Release, r.settings.Namespace)
+	return nil
+}
+
+// removeNamespace deletes the namespace, unless another release has come into it.
+func (r *run) removeNamespace(ctx context.Context, lease release.Lease) error {
+	use, err := r.Cluster.Namespace(ctx, r.settings.Namespace, r.settings.Release)
+	if err != nil {
+		return err
+	}
+	if err := r.checkNamespace(use); err != nil {
+		return err
+	}
+	if err := lease.Renew(ctx); err != nil {
+		return err
+	}
+	if err := r.Cluster.DeleteNamespace(ctx, r.settings.Namespace, r.use.UID); err != nil {
+		return err
+	}
+	r.result.Outcome = OutcomeRemoved
+	r.result.State = strings.TrimPrefix(r.result.State+fmt.Sprintf("; namespace %q is being deleted", r.settings.Namespace), "; ")
+	return nil
+}
