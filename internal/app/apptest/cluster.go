@@ -134,7 +134,12 @@ func (c *Cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method == http.MethodPost:
 		described, _ := sent["metadata"].(map[string]any)
-		c.answer(w, c.put(path.Join(at, fmt.Sprint(described["name"])), sent))
+		if at = path.Join(at, fmt.Sprint(described["name"])); c.objects[at] != nil {
+			w.WriteHeader(http.StatusConflict)
+			fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"AlreadyExists","code":409,"message":"already exists"}`)
+			return
+		}
+		c.answer(w, c.put(at, sent))
 	case r.Method == http.MethodGet && existing == nil && isCollection(at):
 		c.answer(w, c.list(r))
 	case existing == nil:
@@ -165,11 +170,15 @@ func (c *Cluster) list(r *http.Request) map[string]any {
 			items = append(items, object)
 		}
 	}
-	kind := "List"
 	if strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadata") {
 		return map[string]any{"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": map[string]any{"resourceVersion": strconv.Itoa(c.version)}, "items": items}
 	}
-	return map[string]any{"kind": kind, "apiVersion": "v1", "metadata": map[string]any{"resourceVersion": strconv.Itoa(c.version)}, "items": items}
+	kind, version := "List", "v1"
+	if len(items) > 0 {
+		first, _ := items[0].(map[string]any)
+		kind, version = fmt.Sprint(first["kind"], "List"), fmt.Sprint(first["apiVersion"])
+	}
+	return map[string]any{"kind": kind, "apiVersion": version, "metadata": map[string]any{"resourceVersion": strconv.Itoa(c.version)}, "items": items}
 }
 
 // isLabelled compares an object with a selector of equalities.
