@@ -1,0 +1,79 @@
+package helm
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// TestRemoval: what an uninstall deletes and leaves is said before, without a change, and is what it then deletes and leaves.
+func TestRemoval(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, d := s.client("staging"), wideDeployment(t)
+	if removal, err := c.Removal(t.Context(), d.Name); err != nil || removal.Revision != 0 {
+		t.Errorf("before the install: %+v, %v", removal, err)
+	}
+	d.Chart = addTemplate(t, d.Chart, "more.yaml", `apiVersion: v1
+kind: ConfigMap
+metadata: {name: kept, annotations: {helm.sh/resource-policy: "Keep "}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: made, annotations: {helm.sh/hook: pre-install}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec: {volumeClaimTemplates: [{metadata: {name: data}}]}
+`)
+	mustDeploy(t, c, d)
+	s.changes()
+	removal, err := c.Removal(t.Context(), d.Name)
+	if err != nil || removal.Revision != 1 || removal.Status != "deployed" {
+		t.Fatalf("got %+v, %v", removal, err)
+	}
+	if changed := s.changes(); len(changed) > 0 {
+		t.Errorf("it changed %q", changed)
+	}
+	var stays, deletes []string
+	for _, stay := range removal.Stays {
+		stays = append(stays, stay.Object.String())
+	}
+	if diff := cmp.Diff([]string{"ConfigMap/kept", "ConfigMap/made", "Job/after", "PersistentVolumeClaim/data-db-*"}, stays); diff != "" {
+		t.Error(diff)
+	}
+	for _, object := range removal.Deletes {
+		deletes = append(deletes, object.String())
+	}
+	var kinds []string
+	for _, kind := range removal.Kinds {
+		kinds = append(kinds, fmt.Sprintf("%s %s", kind.Resource, kind.Use))
+	}
+	if !slices.Contains(kinds, "statefulsets "+string(release.UseRemove)) {
+		t.Errorf("the kinds are %q", kinds)
+	}
+	if err := c.Uninstall(t.Context(), d.Name); err != nil {
+		t.Fatal(err)
+	}
+	var deleted []string
+	for _, change := range s.changes() {
+		if path, is := strings.CutPrefix(change, "DELETE "); is {
+			deleted = append(deleted, path[strings.LastIndex(path, "/")+1:])
+		}
+	}
+	for _, object := range deletes {
+		if _, name, _ := strings.Cut(object, "/"); !slices.Contains(deleted, name) {
+			t.Errorf("%s was to be deleted, and only %q were", object, deleted)
+		}
+	}
+	for _, name := range []string{"kept", "made"} {
+		if slices.Contains(deleted, name) {
+			t.Errorf("%s was to stay", name)
+		}
+	}
+}
