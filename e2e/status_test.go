@@ -15,7 +15,6 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/status"
 	"github.com/onedigest/onedigest/internal/uninstall"
-	rbac "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -38,7 +37,7 @@ func TestStatusAndUninstall(t *testing.T) {
 	const environment = "status"
 	c := newCheckout(t)
 	commit := c.git("rev-parse", "HEAD")
-	got := c.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--builder", "go", "--platform", "linux/"+runtime.GOARCH, "--output", "json")
+	got := c.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--builder", "go", "--platforms", "linux/"+runtime.GOARCH, "--output", "json")
 	var built struct{ Image string }
 	if err := json.Unmarshal([]byte(got.stdout), &built); err != nil || got.code != 0 {
 		t.Fatalf("build ended with %d: %v\n%s", got.code, err, got.stderr)
@@ -46,7 +45,7 @@ func TestStatusAndUninstall(t *testing.T) {
 	if got := c.verb(t.Context(), appdeploy.Command(), "--environment", environment, "--image", built.Image, "--create-namespace", "--values", "terraform/staging/values-staging.yaml", "--set", "config.ENVIRONMENT="+environment, "--timeout", "2m"); got.code != 0 {
 		t.Fatalf("deploy ended with %d:\n%s", got.code, got.stderr)
 	}
-	bindRole(t, environment, "reader", rulesFor(kube.StatusPermissions))
+	bindRole(t, environment, "reader", policyRules(kube.StatusPermissions))
 	if row := c.statusOf("reader", environment); row.State != status.StateLive || row.Commit.String() != commit || row.Digest.String() != built.Image[strings.Index(built.Image, "@")+1:] || row.Revision != 1 || row.Mark != release.MarkReady ||
 		row.By != "e2e" || row.Pin != nil || row.Pods == nil || len(row.Pods.Matching) == 0 || len(row.Pods.Differs) > 0 || row.Verified == nil || row.Verified.Verdict != "" || len(row.Limits) > 0 {
 		t.Errorf("after the deploy, status says %+v, pods %+v", row, row.Pods)
@@ -96,12 +95,4 @@ func TestStatusAndUninstall(t *testing.T) {
 	if found, err := api.CoreV1().Namespaces().Get(t.Context(), environment, meta.GetOptions{}); err == nil && found.DeletionTimestamp == nil {
 		t.Error("the namespace is not being deleted")
 	}
-}
-
-// rulesFor returns the rules of a Role.
-func rulesFor(permissions []release.Permission) (rules []rbac.PolicyRule) {
-	for _, permission := range permissions {
-		rules = append(rules, rbac.PolicyRule{APIGroups: []string{permission.Group}, Resources: []string{permission.Resource}, Verbs: permission.Verbs})
-	}
-	return rules
 }
