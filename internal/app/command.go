@@ -38,7 +38,7 @@ type Wiring[S, R any] struct {
 	// Page is what the run shows on GitHub; failed is the run's error. A page without a status or a verdict gets those of the error.
 	Page func(settings *S, result R, failed error) page.Page
 	// Comment says into which comment of its pull request the page goes; nil for a verb whose pages go into none.
-	Comment func(settings *S) Comment
+	Comment func(settings *S, result R) Comment
 }
 
 // NewCommand makes the program of a verb.
@@ -81,7 +81,7 @@ func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) (code i
 	shown := run.complete(w.Page(settings, result, err), err, ctx.Err() != nil)
 	err = errors.Join(err, run.report(w.Verb, w.Outputs(result), shown, result, err))
 	if w.Comment != nil {
-		run.comment(ctx, w.Comment(settings), shown)
+		run.comment(ctx, w.Comment(settings, result), shown)
 	}
 	if err != nil {
 		return run.fail(err)

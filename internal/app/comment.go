@@ -7,14 +7,20 @@ import (
 
 	"github.com/onedigest/onedigest/internal/app/page"
 	"github.com/onedigest/onedigest/internal/github"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Comment says into which comment of its pull request the page of a run goes.
 type Comment struct {
 	Wanted bool
 	Token  string
-	// Of is what the run is about, such as an environment and a release. Runs of a verb about the same have the same comment.
+	// Of is what the comment is about, such as a release: the runs about the same have one comment.
 	Of []string
+	// Part is what the page is about, such as an environment: it replaces the page of the verb's last run about the same.
+	Part []string
+	// Commit is the commit of the run, by which the pull request is found if the event has none; "": GITHUB_SHA.
+	Commit release.Commit
 }
 
 // comment writes the page into the comment of the run's pull request. A comment that is not written is a warning: what the run is about is done.
@@ -22,15 +28,16 @@ func (r *RunContext) comment(ctx context.Context, about Comment, shown page.Page
 	if !about.Wanted || r.runner == nil || ctx.Err() != nil {
 		return
 	}
-	pull := r.runner.PullRequest()
+	r.Mask(about.Token)
+	pull := r.pull(ctx, about)
 	if pull == 0 {
 		r.Reporter.Infof("this run is of no pull request: no comment is written")
 		return
 	}
-	r.Mask(about.Token)
-	key := strings.Join(strings.Fields(strings.Join(append([]string{r.verb}, about.Of...), " ")), " ")
-	written := r.Secrets.Redact(r.pageWriter().Markdown(shown, github.MaxComment))
-	created, err := r.API(about.Token).Comment(ctx, pull, key, written)
+	join := func(words ...string) string { return strings.Join(strings.Fields(strings.Join(words, " ")), " ") }
+	created, err := r.API(about.Token).Comment(ctx, pull, join(about.Of...), join(append([]string{r.verb}, about.Part...)...), func(limit int) string {
+		return text.Truncate(r.Secrets.Redact(r.pageWriter().Markdown(shown, limit)), limit)
+	})
 	switch {
 	case errors.As(err, new(*github.DeniedError)):
 		r.Reporter.Warnf("the comment of pull request #%d is not written: GitHub answered %v; the job needs permissions: {pull-requests: write}, which the pull request of a fork does not get", pull, err)
@@ -41,6 +48,25 @@ func (r *RunContext) comment(ctx context.Context, about Comment, shown page.Page
 	default:
 		r.Reporter.Infof("edited the comment of pull request #%d", pull)
 	}
+}
+
+// pull returns the number of the run's pull request: that of the event, or the one by which the commit came into its branch; 0 if there is none.
+func (r *RunContext) pull(ctx context.Context, about Comment) int {
+	if pull := r.runner.PullRequest(); pull != 0 {
+		return pull
+	}
+	commit := about.Commit
+	if commit == "" {
+		var err error
+		if commit, err = release.ParseCommit(r.Process.Getenv("GITHUB_SHA")); err != nil {
+			return 0
+		}
+	}
+	pull, err := r.API(about.Token).PullOf(ctx, commit)
+	if err != nil {
+		r.Reporter.Warnf("the pull request of commit %s is not known: %v", commit.Short(), err)
+	}
+	return pull
 }
 
 // API returns GitHub's API for the run's repository.

@@ -34,8 +34,8 @@ func commenting(verdict string, wanted bool, fails error) app.Command {
 		Page: func(_ *struct{}, verdict string, _ error) page.Page {
 			return page.Page{Status: page.Planned, Verdict: page.Line(verdict), Sections: []page.Section{{Block: strings.Repeat("a log\n", 100_000)}, {Title: page.Line("more", divided), Block: divided}}}
 		},
-		Comment: func(*struct{}) app.Comment {
-			return app.Comment{Wanted: wanted, Token: githubtest.Token, Of: []string{"staging", "", "shop"}}
+		Comment: func(*struct{}, string) app.Comment {
+			return app.Comment{Wanted: wanted, Token: githubtest.Token, Of: []string{"shop"}, Part: []string{"staging", "", "shop"}}
 		},
 	})
 }
@@ -79,12 +79,22 @@ func TestCommentOfAPullRequest(t *testing.T) {
 		}
 	}
 	comments := server.Comments()
-	if len(comments) != 1 || !strings.HasPrefix(comments[0].Body, "<!-- onedigest: deploy staging shop -->\n## ❌ The second plan\n") || !strings.Contains(comments[0].Body, "> it would fail\n") {
+	if len(comments) != 1 || !strings.HasPrefix(comments[0].Body, "<!-- onedigest: shop -->\n<!-- onedigest part: deploy staging shop -->\n## ❌ The second plan\n") || !strings.Contains(comments[0].Body, "> it would fail\n") {
 		t.Errorf("got %d comments: %.2000s", len(comments), fmt.Sprint(comments))
 	}
 	if strings.Contains(comments[0].Body, "4711") || !strings.Contains(comments[0].Body, "more `***`") {
 		t.Errorf("a divided secret is in %s", comments[0].Body[max(0, len(comments[0].Body)-400):])
 	}
+	merged := "3333333333333333333333333333333333333333"
+	server.Merge(merged, 7)
+	t.Run("a push", func(t *testing.T) {
+		environ, _ := apptest.InJob(t, append(server.Environ(), "GITHUB_EVENT_PATH="+event(`{"after":"x"}`), "GITHUB_SHA="+merged))
+		var stdout bytes.Buffer
+		code := commenting("the merged one", true, nil).Run(t.Context(), app.Process{Environ: environ, Dir: t.TempDir(), Stdout: &stdout, Stderr: &stdout, Now: time.Now})
+		if comments := server.Comments(); code != release.ExitDone || len(comments) != 1 || !strings.Contains(comments[0].Body, "The merged one") {
+			t.Errorf("ended with %d and %d comments: %s", code, len(comments), stdout.String())
+		}
+	})
 	server.Deny(http.MethodPost, http.MethodPatch)
 	if code, shown := run(commenting("the fifth plan", true, nil), pull); code != release.ExitDone || !strings.Contains(shown, "::warning") || !strings.Contains(shown, "pull-requests: write") {
 		t.Errorf("ended with %d: %s", code, shown)

@@ -200,7 +200,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.GitHubToken, setting.Setting{Name: "github-token", Secret: true, Fallback: "GITHUB_TOKEN", Value: "TOKEN", Action: "${{ github.token }}",
 		Help: "Token to compare commits by GitHub's API where the checkout's history ends too soon, for which it needs contents: read, and for comment and github-deployment"}, setting.Text)
 	setting.Bool(set, &s.Comment, setting.Setting{Name: "comment",
-		Help: "Show the summary, such as a plan, in a comment of the run's pull request too; later runs about the same environment and release edit it in place. The job needs pull-requests: write"})
+		Help: "Show the summary, such as a plan, in a comment of the run's pull request too, or of the one by which the commit was merged: one comment for each release, with a part for each environment, which later runs edit in place. The job needs pull-requests: write"})
 	setting.Bool(set, &s.GitHubDeployment, setting.Setting{Name: "github-deployment",
 		Help: "Record the deploy as a deployment on GitHub, with its outcome, the service's address and the run. For a job without environment, which is one already. The job needs deployments: write"})
 	s.Options.Declare(set, true)

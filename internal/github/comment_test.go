@@ -15,6 +15,9 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
+// written is a part that is what it is.
+func written(body string) func(int) string { return func(int) string { return body } }
+
 func apiOf(server *githubtest.Server) github.API {
 	return github.API{URL: server.URL, Repository: githubtest.Repository, Token: githubtest.Token}
 }
@@ -29,24 +32,67 @@ func TestCommentIsCreatedOnceAndThenEdited(t *testing.T) {
 		for range 150 {
 			others = append(others, githubtest.Comment{Pull: 7, Body: "thanks", By: "octocat"})
 		}
-		server.Add(append(others, githubtest.Comment{Pull: 7, Body: "<!-- onedigest: deploy staging -->\nnot ours", By: "mallory"}, githubtest.Comment{Pull: 8, Body: "<!-- onedigest: deploy staging -->\nanother pull request", By: "github-actions[bot]"})...)
+		server.Add(append(others, githubtest.Comment{Pull: 7, Body: "<!-- onedigest: shop -->\nnot ours", By: "mallory"}, githubtest.Comment{Pull: 8, Body: "<!-- onedigest: shop -->\nanother pull request", By: "github-actions[bot]"})...)
 		api := apiOf(server)
 		for i, body := range []string{"one", "two", "three"} {
-			created, err := api.Comment(t.Context(), 7, "deploy staging", body)
+			created, err := api.Comment(t.Context(), 7, "shop", "deploy staging", written(body))
 			if err != nil || created != (i == 0) {
 				t.Fatalf("%s: created %t, %v", body, created, err)
 			}
 		}
-		if _, err := api.Comment(t.Context(), 7, "deploy production --> @all", "other"); err != nil {
+		if _, err := api.Comment(t.Context(), 7, "shop", "deploy production", written("<!-- onedigest part: deploy staging -->")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := api.Comment(t.Context(), 7, "shop", "deploy staging", written("four\r\nfive")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := api.Comment(t.Context(), 7, "cart --> @all", "x --> @all", written("other")); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
 		for _, one := range server.Comments()[150:] {
 			got = append(got, one.Body)
 		}
-		want := []string{"<!-- onedigest: deploy staging -->\nnot ours", "<!-- onedigest: deploy staging -->\nanother pull request", "<!-- onedigest: deploy staging -->\nthree", "<!-- onedigest: deploy production ___ _all -->\nother"}
+		want := []string{"<!-- onedigest: shop -->\nnot ours", "<!-- onedigest: shop -->\nanother pull request",
+			"<!-- onedigest: shop -->\n<!-- onedigest part: deploy staging -->\nfour\r\nfive\n<!-- onedigest part: deploy production -->\n<!- onedigest part: deploy staging -->\n",
+			"<!-- onedigest: cart ___ _all -->\n<!-- onedigest part: x ___ _all -->\nother\n"}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("user %q (-want +got):\n%s", user, diff)
+		}
+	}
+}
+
+// TestALongCommentLosesItsLongestParts: a new part has at least half of a comment, and the whole stays below GitHub's limit.
+func TestALongCommentLosesItsLongestParts(t *testing.T) {
+	t.Parallel()
+	server := githubtest.Start(t)
+	for i, name := range []string{"short", "first", "second", "third"} {
+		_, err := apiOf(server).Comment(t.Context(), 7, "shop", name, func(limit int) string {
+			if limit < github.MaxComment/2-100 {
+				t.Errorf("%s: the limit is %d", name, limit)
+			}
+			return strings.Repeat("x", min(limit, i*20_000+10))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	body := server.Comments()[0].Body
+	for name, want := range map[string]bool{"short": true, "first": true, "second": false, "third": true} {
+		if strings.Contains(body, "<!-- onedigest part: "+name+" -->") != want {
+			t.Errorf("part %s: want %t", name, want)
+		}
+	}
+}
+
+// TestThePullRequestOfACommit: the one that was merged as it.
+func TestThePullRequestOfACommit(t *testing.T) {
+	t.Parallel()
+	server := githubtest.Start(t)
+	server.Merge(nextCommit.String(), 7)
+	for commit, want := range map[release.Commit]int{nextCommit: 7, liveCommit: 0} {
+		if got, err := apiOf(server).PullOf(t.Context(), commit); err != nil || got != want {
+			t.Errorf("%s: got %d, %v", commit, got, err)
 		}
 	}
 }
@@ -57,13 +103,13 @@ func TestCommentIsDenied(t *testing.T) {
 	for _, methods := range [][]string{{http.MethodPost}, {http.MethodGet}} {
 		server := githubtest.Start(t)
 		server.Deny(methods...)
-		if _, err := apiOf(server).Comment(t.Context(), 7, "deploy", "x"); !errors.As(err, new(*github.DeniedError)) || strings.Contains(err.Error(), githubtest.Token) {
+		if _, err := apiOf(server).Comment(t.Context(), 7, "deploy", "x", written("x")); !errors.As(err, new(*github.DeniedError)) || strings.Contains(err.Error(), githubtest.Token) {
 			t.Errorf("%v: got %v", methods, err)
 		}
 	}
 	stopped, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := apiOf(githubtest.Start(t)).Comment(stopped, 7, "deploy", "x"); err == nil {
+	if _, err := apiOf(githubtest.Start(t)).Comment(stopped, 7, "deploy", "x", written("x")); err == nil {
 		t.Error("a stopped run has written a comment")
 	}
 }

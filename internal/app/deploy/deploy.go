@@ -2,6 +2,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -40,8 +41,8 @@ import (
 func Command() app.Command {
 	command := app.NewCommand(app.Wiring[deploy.Settings, deploy.Result]{
 		Verb: deploy.Verb, Declare: (*deploy.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run, Page: Page,
-		Comment: func(s *deploy.Settings) app.Comment {
-			return app.Comment{Wanted: s.Comment, Token: s.GitHubToken, Of: []string{s.Matrix, s.Environment.String(), s.Cluster, s.Namespace, s.Release}}
+		Comment: func(s *deploy.Settings, r deploy.Result) app.Comment {
+			return app.Comment{Wanted: s.Comment, Token: s.GitHubToken, Of: []string{cmp.Or(s.Matrix, s.Release)}, Part: []string{s.Environment.String(), s.Cluster, s.Namespace}, Commit: cmp.Or(s.Commit, r.Commit)}
 		},
 		Outputs: func(r deploy.Result) map[string]string {
 			return map[string]string{"url": r.URL, "revision": strconv.Itoa(r.Revision), "outcome": string(r.Outcome), "digest": r.Digest.String(),

@@ -34,8 +34,8 @@ func Command() app.Command {
 			return map[string]string{"digest": r.Proof.Built.String(), "commit": r.Proof.Commit.String(), "services": app.JSONOf(r.Services)}
 		},
 		Page: Page,
-		Comment: func(s *pipeline.Settings) app.Comment {
-			return app.Comment{Wanted: s.Comment, Token: s.GitHubToken, Of: []string{s.Matrix, s.Repository.String(), s.Release}}
+		Comment: func(s *pipeline.Settings, r pipeline.Result) app.Comment {
+			return app.Comment{Wanted: s.Comment, Token: s.GitHubToken, Of: []string{s.Matrix, s.Repository.String(), s.Release}, Commit: r.Proof.Commit}
 		},
 	})
 	command.Child = appdeploy.Command().Child

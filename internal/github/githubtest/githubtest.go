@@ -45,6 +45,7 @@ type Server struct {
 	denied      string // methods that the token may not use: "POST PATCH"
 	comments    []*Comment
 	deployments []*Deployment
+	merged      map[string]int
 }
 
 // Start starts a server for the test.
@@ -87,6 +88,16 @@ func (s *Server) Add(comments ...Comment) {
 	}
 }
 
+// Merge makes a commit the one as which a pull request was merged.
+func (s *Server) Merge(commit string, pull int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.merged == nil {
+		s.merged = map[string]int{}
+	}
+	s.merged[commit] = pull
+}
+
 // Comments returns the comments, oldest first.
 func (s *Server) Comments() (all []Comment) {
 	s.mu.Lock()
@@ -121,6 +132,8 @@ var routes = []route{
 	{http.MethodPost, pattern(`/repos/octo/shop/issues/(\d+)/comments`), (*Server).createComment},
 	// https://docs.github.com/en/rest/issues/comments#update-an-issue-comment
 	{http.MethodPatch, pattern(`/repos/octo/shop/issues/comments/(\d+)`), (*Server).updateComment},
+	// https://docs.github.com/en/rest/commits/commits#list-pull-requests-associated-with-a-commit
+	{http.MethodGet, pattern(`/repos/octo/shop/commits/[0-9a-f]{40}/pulls()`), (*Server).listPulls},
 	// https://docs.github.com/en/rest/users/users#get-the-authenticated-user
 	{http.MethodGet, pattern(`/user()`), (*Server).getUser},
 	// https://docs.github.com/en/rest/deployments/deployments#create-a-deployment
@@ -198,6 +211,15 @@ func (s *Server) listComments(w http.ResponseWriter, r *http.Request, pull int64
 	}
 	from := min((page-1)*size, len(all))
 	respond(w, http.StatusOK, all[from:min(from+size, len(all))])
+}
+
+func (s *Server) listPulls(w http.ResponseWriter, r *http.Request, _ int64) {
+	commit := strings.Split(r.URL.Path, "/")[5]
+	all := []map[string]any{}
+	if pull := s.merged[commit]; pull != 0 {
+		all = append(all, map[string]any{"number": pull + 1, "merge_commit_sha": nil}, map[string]any{"number": pull, "merge_commit_sha": commit})
+	}
+	respond(w, http.StatusOK, all)
 }
 
 // body reads the body of a comment, which may not be longer than 65536 characters.
