@@ -108,7 +108,8 @@ func recorded(t *testing.T, record string) (verbs []map[string]string) {
 
 // watched are the inputs by which the promise is kept or broken; the others may change without harm.
 var watched = []string{"repository", "context", "commit", "environment", "image", "chart", "values", "rehearsed", "release", "expect-commit", "from", "to", "heal", "cluster",
-	"rollback-failed-smoke", "builder", "proved-in", "sign-key", "verify-key", "dry-run", "plan", "plan-out", "plan-digest"}
+	"rollback-failed-smoke", "builder", "proved-in", "sign-key", "verify-key", "dry-run", "plan", "plan-out", "plan-digest",
+	"via", "application", "config-repository", "config-branch", "config-file", "config-key", "config-token", "smoke-checks", "comment", "github-deployment"}
 
 func inputsOf(verb string, environ []byte) map[string]string {
 	inputs := map[string]string{"verb": verb}
@@ -174,6 +175,67 @@ func TestDeploymentWorkflow(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, log, err := r.run(t, "push", "deployment.yaml", "--env", "FAIL="+test.fail, "--env", "SUPERSEDED="+test.superseded)
+			if (err != nil) != (test.fail != "") {
+				t.Errorf("the run ended with %v:\n%s", err, log)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("the verbs were run otherwise (-want +got):\n%s\n%s", diff, log)
+			}
+		})
+	}
+}
+
+// gitOpsWorkflow calls pipeline.yaml with all that concerns GitHub's pages and Argo CD.
+const gitOpsWorkflow = `name: gitops
+on: {push: {branches: [main]}}
+permissions: {contents: read, id-token: write, pull-requests: write, deployments: write}
+jobs:
+  pipeline:
+    uses: ./.github/workflows/pipeline.yaml
+    secrets:
+      config-token: ${{ secrets.CONFIG_TOKEN }}
+    with:
+      repository: registry.example.com/team/shop
+      context: app
+      builder: go
+      chart: charts/in-the-repository
+      comment: true
+      github-deployment: true
+      environments: |
+        [{"name": "staging", "values": "terraform/staging/values-staging.yaml"},
+         {"name": "production", "values": "shop/production.yaml", "via": "argo-cd", "application": "gitops/shop", "config-repository": "https://git.example.com/config.git",
+          "config-branch": "live", "config-file": "shop/digests.yaml", "config-key": "image.digest", "checks": "app/smoke.yaml"}]
+`
+
+// TestGitOpsWorkflow holds what pipeline.yaml hands to a deploy that Argo CD applies: chart and values as paths of the configuration repository, the token to that
+// environment alone, the checks to the deploy, and no step that only Helm has.
+func TestGitOpsWorkflow(t *testing.T) {
+	r := newRehearsal(t)
+	r.write(".github/workflows/gitops.yaml", gitOpsWorkflow)
+	commit := r.commit("call pipeline.yaml")
+	image := rehearsed + "@" + builtDigest
+	shown := map[string]string{"comment": "true", "github-deployment": "true", "chart": "charts/in-the-repository"}
+	staging := r.staging(commit)
+	maps.Copy(staging[1], shown)
+	for _, each := range staging {
+		delete(each, "release")
+		delete(each, "sign-key")
+	}
+	deploy := map[string]string{"verb": "deploy", "environment": "production", "image": image, "commit": commit, "proved-in": "staging", "values": "shop/production.yaml", "via": "argo-cd", "application": "gitops/shop",
+		"config-repository": "https://git.example.com/config.git", "config-branch": "live", "config-file": "shop/digests.yaml", "config-key": "image.digest", "config-token": "canary-token", "smoke-checks": "app/smoke.yaml"}
+	maps.Copy(deploy, shown)
+	promote := map[string]string{"verb": "promote", "image": image, "from": "staging", "to": "production"}
+	smoke := map[string]string{"verb": "smoke", "environment": "production", "image": image, "expect-commit": r.built}
+	for _, test := range []struct {
+		name, fail string
+		want       []map[string]string
+	}{
+		{"everything passes", "", append(staging[:3:3], promote, deploy, smoke)},
+		{"the deploy fails", "deploy-production", append(staging[:3:3], promote, deploy)},
+		{"smoke fails", "smoke-production", append(staging[:3:3], promote, deploy, smoke)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, log, err := r.run(t, "push", "gitops.yaml", "--secret", "CONFIG_TOKEN=canary-token", "--env", "FAIL="+test.fail)
 			if (err != nil) != (test.fail != "") {
 				t.Errorf("the run ended with %v:\n%s", err, log)
 			}

@@ -80,8 +80,8 @@ func TestWorkflowRules(t *testing.T) {
 			t.Parallel()
 			text, read := readWorkflow(t, path)
 			checkPins(t, text)
-			// A called workflow gets the caller's permissions, and its jobs take what they need of them; "changes" takes what there is, because a job that
-			// asks for more than the caller has keeps the whole run from starting.
+			// A called workflow gets the caller's permissions, and its jobs take what they need of them; those in hasCallersPermissions take what there is,
+			// because a job that asks for more than the caller has keeps the whole run from starting.
 			_, isCalled := read.On["workflow_call"]
 			if read.Permissions == nil && !isCalled {
 				t.Error("no permissions at the top: jobs without their own would get the repository's default")
@@ -99,8 +99,8 @@ func TestWorkflowRules(t *testing.T) {
 			for name, job := range read.Jobs {
 				checkSteps(t, name, job.Steps)
 				checkEvidence(t, name, job.Steps)
-				if isCalled && job.Permissions == nil && name != "changes" {
-					t.Errorf("job %q has no permissions of its own", name)
+				if isCalled && (job.Permissions == nil) != slices.Contains(hasCallersPermissions, name) {
+					t.Errorf("job %q has the permissions %v of its own", name, job.Permissions)
 				}
 				for output, value := range job.Outputs {
 					if !passes.MatchString(value) {
@@ -125,6 +125,10 @@ func TestWorkflowRules(t *testing.T) {
 
 // passes matches what GitHub does not drop as a secret: a digest, or one of a few words.
 var passes = regexp.MustCompile(`\.outputs\.(digest|plan-digest|outcome) }}$|^\$\{\{ steps\.changes\.outputs\.services }}$`)
+
+// hasCallersPermissions are the jobs of called workflows that have the permissions of the caller: "changes", and those that deploy, for which the caller may
+// grant pull-requests: write, deployments: write or neither.
+var hasCallersPermissions = []string{"changes", "service", "first", "second", "third", "plan", "deploy"}
 
 const (
 	releaseGroup = "-${{ fromJSON(inputs.service).release || fromJSON(inputs.settings).release || inputs.name || fromJSON(inputs.settings).repository }}"

@@ -81,7 +81,7 @@ func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) (code i
 	shown := run.complete(w.Page(settings, result, err), err, ctx.Err() != nil)
 	err = errors.Join(err, run.report(w.Verb, w.Outputs(result), shown, result, err))
 	if w.Comment != nil {
-		run.comment(ctx, w.Comment(settings, result), shown)
+		run.CommentOn(ctx, w.Comment(settings, result), shown)
 	}
 	if err != nil {
 		return run.fail(err)

@@ -21,24 +21,33 @@ type Comment struct {
 	Part []string
 	// Commit is the commit of the run, by which the pull request is found if the event has none; "": GITHUB_SHA.
 	Commit release.Commit
+	// Pull is the number of the pull request; 0: that of the run.
+	Pull int
+	// Existing says that a comment that is not there is not created.
+	Existing bool
 }
 
-// comment writes the page into the comment of the run's pull request. A comment that is not written is a warning: what the run is about is done.
-func (r *RunContext) comment(ctx context.Context, about Comment, shown page.Page) {
+// CommentOn writes a page into a comment of a pull request. A comment that is not written is a warning: what the run is about is done.
+func (r *RunContext) CommentOn(ctx context.Context, about Comment, shown page.Page) {
 	if !about.Wanted || r.runner == nil || ctx.Err() != nil {
 		return
 	}
 	r.Mask(about.Token)
-	pull := r.pull(ctx, about)
+	pull := about.Pull
+	if pull == 0 {
+		pull = r.pull(ctx, about)
+	}
 	if pull == 0 {
 		r.Reporter.Infof("this run is of no pull request: no comment is written")
 		return
 	}
 	join := func(words ...string) string { return strings.Join(strings.Fields(strings.Join(words, " ")), " ") }
-	created, err := r.API(about.Token).Comment(ctx, pull, join(about.Of...), join(append([]string{r.verb}, about.Part...)...), func(limit int) string {
-		return text.Truncate(r.Secrets.Redact(r.pageWriter().Markdown(shown, limit)), limit)
-	})
+	created, err := r.API(about.Token).Comment(ctx, github.Comment{Pull: pull, Key: join(about.Of...), Part: join(append([]string{r.verb}, about.Part...)...), Existing: about.Existing,
+		Write: func(limit int) string {
+			return text.Truncate(r.Secrets.Redact(r.pageWriter().Markdown(shown, limit)), limit)
+		}})
 	switch {
+	case errors.Is(err, github.ErrNoComment): // nothing to edit
 	case errors.As(err, new(*github.DeniedError)):
 		r.Reporter.Warnf("the comment of pull request #%d is not written: GitHub answered %v; the job needs permissions: {pull-requests: write}, which the pull request of a fork does not get", pull, err)
 	case err != nil:

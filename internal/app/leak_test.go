@@ -67,7 +67,7 @@ func talkative(fails error, panics bool) app.Command {
 				{Title: title, Folded: true, Lines: []page.Text{line}, Diagram: []page.Stage{{Name: r.Text, Lines: []string{r.Text}}}},
 			}}
 		},
-		func(*struct{}) app.Comment {
+		func(*struct{}, canaryResult) app.Comment {
 			return app.Comment{Wanted: true, Token: "canary-token-2", Of: []string{"canary-secret"}}
 		},
 	}))

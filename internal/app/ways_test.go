@@ -46,7 +46,7 @@ type wiring[S, R any] struct {
 	Run           func(ctx context.Context, settings *S, run *app.RunContext) (R, error)
 	Outputs       func(R) map[string]string
 	Page          func(settings *S, result R, failed error) page.Page
-	Comment       func(settings *S) app.Comment
+	Comment       func(settings *S, result R) app.Comment
 }
 
 // reporter has the methods of release.Reporter, all of which talkative calls.

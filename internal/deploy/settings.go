@@ -125,8 +125,7 @@ func (s *Settings) Declare() *setting.Set {
 	s.ChartSource.Declare(set)
 	setting.List(set, &s.Values, setting.Setting{Name: "values", Commas: true, Value: "FILE",
 		Help: "Values file, inside the work tree; a later file overrides an earlier one"}, setting.Text)
-	setting.Map(set, &s.Set, setting.Setting{Name: "set", Value: "PATH=VALUE", Secret: true,
-		Help: "Value to set, as a literal string without escapes or separators; overrides the values files and set-json (docs/cli.md)"}, assignment, assignedPath)
+	DeclareSet(set, &s.Set)
 	setting.Map(set, &s.SetJSON, setting.Setting{Name: "set-json", Value: "PATH=JSON", Secret: true,
 		Help: "Value to set, as JSON: a number, true, null, a list, a map; overrides the values files"}, assignment, assignedPath)
 	setting.Map(set, &s.SecretValues, setting.Setting{Name: "secret-values", Value: "PATH=STORE://NAME#KEY",
@@ -208,6 +207,12 @@ func (s *Settings) Declare() *setting.Set {
 	set.Check(s.checkJobTimeout)
 	set.Check(s.checkConflicts)
 	return set
+}
+
+// DeclareSet adds the setting of single values.
+func DeclareSet(set *setting.Set, target *[]string) {
+	setting.Map(set, target, setting.Setting{Name: "set", Value: "PATH=VALUE", Secret: true,
+		Help: "Value to set, as a literal string without escapes or separators; overrides the values files and set-json (docs/cli.md)"}, assignment, assignedPath)
 }
 
 // DeclarePodSecurity adds the setting of the Pod Security Standard that a created namespace enforces.

@@ -73,6 +73,12 @@ func (e *examination) workflow(context.Context) {
 	if len(services) > 0 || !known {
 		needed["actions"] = []string{"read", "write"}
 	}
+	for _, each := range [][2]string{{"pull-requests", "comment"}, {"deployments", "github-deployment"}} {
+		name, input := each[0], each[1]
+		if caller.With[input] == "true" && caller.Permissions[name] != "write" {
+			e.add(check, Limited, fmt.Sprintf("it has %s: true, and the calling job is not granted %s: write: nothing is written there", input, name), fmt.Sprintf("add `%s: write` to its permissions", name))
+		}
+	}
 	for _, name := range []string{"contents", "id-token", "actions"} {
 		if levels := needed[name]; levels != nil && !slices.Contains(levels, caller.Permissions[name]) {
 			e.add(check, Fails, fmt.Sprintf("the calling job is not granted %s: %s, and does not start", name, levels[0]), fmt.Sprintf("add `%s: %s` to its permissions", name, levels[0]))

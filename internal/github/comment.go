@@ -3,6 +3,7 @@ package github
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -64,23 +65,37 @@ type comment struct {
 	} `json:"user"`
 }
 
+// Comment is a part of a comment of a pull request.
+type Comment struct {
+	Pull      int
+	Key, Part string // which comment, and which part of it
+	// Write returns the part, with at most limit bytes.
+	Write    func(limit int) string
+	Existing bool // nothing is created
+}
+
+// ErrNoComment says that there is no comment to edit.
+var ErrNoComment = errors.New("there is no comment")
+
 // Comment writes a part of a comment of a pull request: the first part of a key creates the comment, and later ones edit it in place, a part of the same name
 // in its own place. It is found by a marker at its start, which GitHub does not show, and only if the token's own user wrote it: anybody may write a comment with
-// the marker. A token of a job or of a GitHub App does not tell whose it is: then any bot's comment is taken. Write returns the part, with at most so many
-// bytes. If the other parts leave it less than half of a comment, the longest of them are dropped. Of two parts that are written at the same moment, one may
+// the marker. A token of a job or of a GitHub App does not tell whose it is: then any bot's comment is taken. If the other parts leave it less than half of a comment, the longest of them are dropped. Of two parts that are written at the same moment, one may
 // be lost: GitHub has no condition for an edit. The error is a *DeniedError if the token may not, for which it needs the permission pull-requests: write.
 //
 // Sources: https://docs.github.com/en/rest/issues/comments#list-issue-comments, #create-an-issue-comment and #update-an-issue-comment.
-func (a API) Comment(ctx context.Context, pull int, key, part string, write func(limit int) string) (created bool, err error) {
+func (a API) Comment(ctx context.Context, c Comment) (created bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", maxAPITime))
 	defer cancel()
-	marker := markerOf(key)
-	found, err := a.findComment(ctx, pull, marker)
-	if err != nil {
+	marker := markerOf(c.Key)
+	found, err := a.findComment(ctx, c.Pull, marker)
+	switch {
+	case err != nil:
 		return false, err
+	case found.ID == 0 && c.Existing:
+		return false, ErrNoComment
 	}
-	body := marker + "\n" + joinParts(partsOf(found.Body), part, write)
-	method, elements := http.MethodPost, []string{"issues", strconv.Itoa(pull), "comments"}
+	body := marker + "\n" + joinParts(partsOf(found.Body), c.Part, c.Write)
+	method, elements := http.MethodPost, []string{"issues", strconv.Itoa(c.Pull), "comments"}
 	if found.ID != 0 {
 		method, elements = http.MethodPatch, []string{"issues", "comments", strconv.FormatInt(found.ID, 10)}
 	}

@@ -34,19 +34,22 @@ func TestCommentIsCreatedOnceAndThenEdited(t *testing.T) {
 		}
 		server.Add(append(others, githubtest.Comment{Pull: 7, Body: "<!-- onedigest: shop -->\nnot ours", By: "mallory"}, githubtest.Comment{Pull: 8, Body: "<!-- onedigest: shop -->\nanother pull request", By: "github-actions[bot]"})...)
 		api := apiOf(server)
+		if _, err := api.Comment(t.Context(), github.Comment{Pull: 7, Key: "shop", Part: "preview", Write: written("x"), Existing: true}); !errors.Is(err, github.ErrNoComment) {
+			t.Fatal(err)
+		}
 		for i, body := range []string{"one", "two", "three"} {
-			created, err := api.Comment(t.Context(), 7, "shop", "deploy staging", written(body))
+			created, err := api.Comment(t.Context(), github.Comment{Pull: 7, Key: "shop", Part: "deploy staging", Write: written(body)})
 			if err != nil || created != (i == 0) {
 				t.Fatalf("%s: created %t, %v", body, created, err)
 			}
 		}
-		if _, err := api.Comment(t.Context(), 7, "shop", "deploy production", written("<!-- onedigest part: deploy staging -->")); err != nil {
+		if _, err := api.Comment(t.Context(), github.Comment{Pull: 7, Key: "shop", Part: "deploy production", Write: written("<!-- onedigest part: deploy staging -->")}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := api.Comment(t.Context(), 7, "shop", "deploy staging", written("four\r\nfive")); err != nil {
+		if _, err := api.Comment(t.Context(), github.Comment{Pull: 7, Key: "shop", Part: "deploy staging", Write: written("four\r\nfive")}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := api.Comment(t.Context(), 7, "cart --> @all", "x --> @all", written("other")); err != nil {
+		if _, err := api.Comment(t.Context(), github.Comment{Pull: 7, Key: "cart --> @all", Part: "x --> @all", Write: written("other")}); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
@@ -67,12 +70,12 @@ func TestALongCommentLosesItsLongestParts(t *testing.T) {
 	t.Parallel()
 	server := githubtest.Start(t)
 	for i, name := range []string{"short", "first", "second", "third"} {
-		_, err := apiOf(server).Comment(t.Context(), 7, "shop", name, func(limit int) string {
+		_, err := apiOf(server).Comment(t.Context(), github.Comment{Pull: 7, Key: "shop", Part: name, Write: func(limit int) string {
 			if limit < github.MaxComment/2-100 {
 				t.Errorf("%s: the limit is %d", name, limit)
 			}
 			return strings.Repeat("x", min(limit, i*20_000+10))
-		})
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,13 +106,13 @@ func TestCommentIsDenied(t *testing.T) {
 	for _, methods := range [][]string{{http.MethodPost}, {http.MethodGet}} {
 		server := githubtest.Start(t)
 		server.Deny(methods...)
-		if _, err := apiOf(server).Comment(t.Context(), 7, "deploy", "x", written("x")); !errors.As(err, new(*github.DeniedError)) || strings.Contains(err.Error(), githubtest.Token) {
+		if _, err := apiOf(server).Comment(t.Context(), github.Comment{Pull: 7, Key: "deploy", Part: "x", Write: written("x")}); !errors.As(err, new(*github.DeniedError)) || strings.Contains(err.Error(), githubtest.Token) {
 			t.Errorf("%v: got %v", methods, err)
 		}
 	}
 	stopped, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := apiOf(githubtest.Start(t)).Comment(stopped, 7, "deploy", "x", written("x")); err == nil {
+	if _, err := apiOf(githubtest.Start(t)).Comment(stopped, github.Comment{Pull: 7, Key: "deploy", Part: "x", Write: written("x")}); err == nil {
 		t.Error("a stopped run has written a comment")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -19,6 +20,7 @@ const (
 	DeploymentSuccess    DeploymentState = "success"
 	DeploymentFailure    DeploymentState = "failure"
 	DeploymentError      DeploymentState = "error" // it was stopped, or its end is not known
+	DeploymentInactive   DeploymentState = "inactive"
 )
 
 // Deployment is what GitHub shows of a deploy.
@@ -27,6 +29,7 @@ type Deployment struct {
 	Environment string // GitHub's name
 	Digest      release.Digest
 	Production  bool
+	Transient   bool // the environment ends, such as a preview
 }
 
 // DeploymentStatus is how far a deploy has come.
@@ -53,14 +56,39 @@ func (a API) CreateDeployment(ctx context.Context, d Deployment) (int64, error) 
 	var created struct {
 		ID int64 `json:"id"`
 	}
-	err = a.call(ctx, http.MethodPost, address, map[string]any{
+	request := map[string]any{
 		"ref": d.Commit.String(), "environment": d.Environment, "auto_merge": false, "required_contexts": []string{}, "production_environment": d.Production,
 		"description": d.Digest.Short(), "payload": map[string]string{"digest": d.Digest.String()},
-	}, &created, maxComments)
+	}
+	if d.Transient {
+		request["transient_environment"] = true
+	}
+	err = a.call(ctx, http.MethodPost, address, request, &created, maxComments)
 	if err == nil && created.ID == 0 {
 		err = fmt.Errorf("the answer names no deployment")
 	}
 	return created.ID, err
+}
+
+// Deployments returns the IDs of the newest deployments to an environment, at most 100.
+// Source: https://docs.github.com/en/rest/deployments/deployments#list-deployments.
+func (a API) Deployments(ctx context.Context, environment string) (ids []int64, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", maxAPITime))
+	defer cancel()
+	address, err := a.address(url.Values{"per_page": {"100"}, "environment": {environment}}.Encode(), "deployments")
+	if err != nil {
+		return nil, err
+	}
+	var found []struct {
+		ID int64 `json:"id"`
+	}
+	if err := a.call(ctx, http.MethodGet, address, nil, &found, maxComments); err != nil {
+		return nil, err
+	}
+	for _, one := range found {
+		ids = append(ids, one.ID)
+	}
+	return ids, nil
 }
 
 // SetDeployment adds a status to a deployment. Success makes GitHub call earlier deployments to the environment inactive, except those to a

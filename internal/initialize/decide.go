@@ -24,6 +24,7 @@ type plan struct {
 	environments []environment
 	services     []service // one without a name, or several with names
 	policy       bool
+	comment      bool
 	terraform    *terraform // nil: not wanted
 }
 
@@ -51,7 +52,7 @@ type decider struct {
 // decide makes a plan of the settings and what was found. What is missing or has two answers is in the problems, each with the setting that decides it.
 func (d *decider) decide() (plan, error) {
 	made := plan{
-		workflow: ".github/workflows/delivery.yaml", pin: d.pin(), branch: d.branch(), policy: d.settings.Policy,
+		workflow: ".github/workflows/delivery.yaml", pin: d.pin(), branch: d.branch(), policy: d.settings.Policy, comment: d.settings.Comment,
 		repository: d.repository(), runner: d.settings.Runner, buildRunner: d.settings.BuildRunner,
 	}
 	if d.found.Caller != nil {

@@ -33,7 +33,7 @@ func (s *Settings) recall(caller *survey.Caller) {
 	}
 	put("pin", caller.Pin)
 	put("branch", caller.Branch)
-	for _, name := range []string{"repository", "role", "region", "runner", "build-runner"} {
+	for _, name := range []string{"repository", "role", "region", "runner", "build-runner", "comment"} {
 		put(name, caller.With[name])
 	}
 	environments, _ := caller.Environments()

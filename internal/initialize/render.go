@@ -52,12 +52,15 @@ const maxLines = 15
 
 // workflowContent returns the workflow that calls pipeline.yaml.
 func (p plan) workflowContent() string {
-	several := p.services[0].name != ""
-	lines := []string{"name: delivery # written by onedigest init", fmt.Sprintf("on: {push: {branches: [%s]}}", p.branch), "permissions: {contents: read, id-token: write}",
-		"jobs:", "  pipeline:", "    uses: onedigest/onedigest/.github/workflows/pipeline.yaml@" + p.pin, "    with:"}
+	several, granted := p.services[0].name != "", "contents: read, id-token: write"
 	if several { // the last successful run is asked for
-		lines[2] = "permissions: {contents: read, id-token: write, actions: read}"
+		granted += ", actions: read"
 	}
+	if p.comment {
+		granted += ", pull-requests: write"
+	}
+	lines := []string{"name: delivery # written by onedigest init", fmt.Sprintf("on: {push: {branches: [%s]}}", p.branch), "permissions: {" + granted + "}",
+		"jobs:", "  pipeline:", "    uses: onedigest/onedigest/.github/workflows/pipeline.yaml@" + p.pin, "    with:"}
 	input := func(name, value string) {
 		if value != "" {
 			lines = append(lines, "      "+name+": "+value)
@@ -68,6 +71,9 @@ func (p plan) workflowContent() string {
 	input("region", p.region)
 	input("build-runner", p.buildRunner)
 	input("runner", p.runner)
+	if p.comment {
+		input("comment", "true")
+	}
 	if !several {
 		s := p.services[0].json()
 		input("context", s.Context)

@@ -47,6 +47,7 @@ type Settings struct {
 	Ports        []Override
 	Probes       []Override
 	Policy       bool
+	Comment      bool
 	Terraform    string
 	Admins       []string
 	GitHub       string
@@ -101,6 +102,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Port that a service listens on"}, override(parsePort), overrideName)
 	setting.Map(set, &s.Probes, setting.Setting{Name: "probe", Value: "[SERVICE=]PATH",
 		Help: "Path that answers 200 once a service is ready, for its probes and the smoke check"}, override(parseProbe), overrideName)
+	setting.Bool(set, &s.Comment, setting.Setting{Name: "comment",
+		Help: "Let the workflow show each deploy in a comment of the pull request that the push merged, for which its jobs may write pull requests"})
 	setting.Bool(set, &s.Policy, setting.Setting{Name: "policy",
 		Help: "Also write .onedigest.yaml, the rules of promotion"})
 	setting.Var(set, &s.Terraform, setting.Setting{Name: "terraform", Value: "FILE",

@@ -3,6 +3,7 @@ package release
 import (
 	"fmt"
 	"regexp"
+	"time"
 	"slices"
 	"strings"
 )
@@ -71,3 +72,16 @@ func (o PromotionOrder) Before(e Environment) (Environment, bool) {
 	}
 	return "", false
 }
+
+// Preview is a namespace with a release that is there for one pull request, until the pull request is closed or time is up.
+type Preview struct {
+	Repository  string // OWNER/NAME on GitHub
+	PullRequest int
+	Release     string
+	Expires     time.Time // zero if unknown
+	UID         string    // of the namespace, which may be deleted and created again under its name
+	Deleting    bool      // the cluster is deleting it
+}
+
+// Namespace returns the only name that the namespace of the preview may have.
+func (p Preview) Namespace() string { return fmt.Sprintf("preview-%s-%d", p.Release, p.PullRequest) }

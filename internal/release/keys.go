@@ -23,6 +23,12 @@ const (
 	AnnotationRun    = "onedigest.dev/run"
 	AnnotationActor  = "onedigest.dev/actor"
 
+	// LabelPreview is the number of the pull request whose preview a namespace is. Only a namespace that was created with it is ever deleted.
+	LabelPreview = "onedigest.dev/preview"
+	// Annotations of such a namespace: the repository on GitHub, and when the preview expires (RFC 3339). Its release is in LabelRelease.
+	AnnotationPreviewOf = "onedigest.dev/preview-of"
+	AnnotationExpires   = "onedigest.dev/expires"
+
 	// Annotations of a custom resource, or of its CustomResourceDefinition for all of its kind, that say when it is ready and when it has
 	// failed. Each lists expectations in the syntax of `kubectl wait --for`, separated by commas or lines: condition=Ready,
 	// condition=Degraded=False, jsonpath={.status.phase}=Running. It is ready when all of the first hold, and has failed when one of the

@@ -403,6 +403,21 @@ func TestThePage(t *testing.T) {
 	r.check(15, map[string]want{"": {builder: "go", port: "8081", ready: "/readyz", alive: "/healthz"}})
 }
 
+// TestComment: a workflow that comments may write pull requests, and is found again.
+func TestComment(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t, map[string]string{"main.go": goService, "go.mod": goMod})
+	r.must(append(required, "--comment")...)
+	r.check(15, map[string]want{"": {builder: "go", port: "8081", ready: "/readyz", alive: "/healthz"}})
+	first := r.read(".github/workflows/delivery.yaml")
+	if !strings.Contains(first, "permissions: {contents: read, id-token: write, pull-requests: write}\n") || r.call().with["comment"] != "true" {
+		t.Errorf("got\n%s", first)
+	}
+	if states := r.must(); states[".github/workflows/delivery.yaml"] != "unchanged" {
+		t.Errorf("a second run: %v", states)
+	}
+}
+
 // TestPolicyAndTerraform: the rules and the variables are read by what reads them in use.
 func TestPolicyAndTerraform(t *testing.T) {
 	t.Parallel()

@@ -16,6 +16,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app/initialize"
 	"github.com/onedigest/onedigest/internal/app/keyless"
 	"github.com/onedigest/onedigest/internal/app/pipeline"
+	"github.com/onedigest/onedigest/internal/app/preview"
 	"github.com/onedigest/onedigest/internal/app/promote"
 	"github.com/onedigest/onedigest/internal/app/scan"
 	"github.com/onedigest/onedigest/internal/app/smoke"
@@ -30,7 +31,7 @@ const program = "onedigest"
 
 // Verbs returns the verbs, which are subcommands.
 func Verbs() []app.Command {
-	return []app.Command{build.Command(), deploy.Command(), smoke.Command(), promote.Command(), scan.Command(), pipeline.Command(), history.Command(), admission.Command(), initialize.Command(currentVersion().release()), doctor.Command(), status.Command(), uninstall.Command()}
+	return []app.Command{build.Command(), deploy.Command(), smoke.Command(), promote.Command(), scan.Command(), pipeline.Command(), history.Command(), admission.Command(), initialize.Command(currentVersion().release()), doctor.Command(), status.Command(), uninstall.Command(), preview.Command()}
 }
 
 // Command returns the program.

@@ -138,6 +138,8 @@ var routes = []route{
 	{http.MethodGet, pattern(`/user()`), (*Server).getUser},
 	// https://docs.github.com/en/rest/deployments/deployments#create-a-deployment
 	{http.MethodPost, pattern(`/repos/octo/shop/deployments()`), (*Server).createDeployment},
+	// https://docs.github.com/en/rest/deployments/deployments#list-deployments
+	{http.MethodGet, pattern(`/repos/octo/shop/deployments()`), (*Server).listDeployments},
 	// https://docs.github.com/en/rest/deployments/statuses#create-a-deployment-status
 	{http.MethodPost, pattern(`/repos/octo/shop/deployments/(\d+)/statuses`), (*Server).createStatus},
 }
@@ -280,6 +282,16 @@ func (s *Server) createDeployment(w http.ResponseWriter, r *http.Request, _ int6
 	created := &Deployment{ID: s.next, Request: body}
 	s.deployments = append(s.deployments, created)
 	respond(w, http.StatusCreated, map[string]any{"id": created.ID, "environment": body["environment"]})
+}
+
+func (s *Server) listDeployments(w http.ResponseWriter, r *http.Request, _ int64) {
+	all := []map[string]any{}
+	for _, one := range s.deployments {
+		if wanted := r.URL.Query().Get("environment"); wanted == "" || one.Request["environment"] == wanted {
+			all = append(all, map[string]any{"id": one.ID, "environment": one.Request["environment"]})
+		}
+	}
+	respond(w, http.StatusOK, all)
 }
 
 // states are those that a status may have.
