@@ -28,11 +28,11 @@ fail() {
   exit "$2"
 }
 
-[[ $# -eq 1 ]] || fail "usage: run.sh build|deploy|smoke|promote|scan" 2
+[[ $# -eq 1 ]] || fail "usage: run.sh build|deploy|smoke|promote|scan|preview" 2
 verb=$1
 case $verb in
-  build | deploy | smoke | promote | scan) ;;
-  *) fail "command $(printf '%q' "$verb") is not one of build, deploy, smoke, promote, scan" 2 ;;
+  build | deploy | smoke | promote | scan | preview) ;;
+  *) fail "command $(printf '%q' "$verb") is not one of build, deploy, smoke, promote, scan, preview" 2 ;;
 esac
 # INPUT_COMMAND and INPUT_RELEASES are the actions' own inputs; no verb knows them. The others load code into the programs that a verb starts.
 unset INPUT_COMMAND INPUT_RELEASES BASH_ENV ENV LD_AUDIT LD_LIBRARY_PATH LD_PRELOAD

@@ -171,9 +171,9 @@ func TestRunRefuses(t *testing.T) {
 		code int
 		want string
 	}{
-		{"no verb", nil, nil, 2, "usage: run.sh build|deploy|smoke|promote|scan"},
+		{"no verb", nil, nil, 2, "usage: run.sh build|deploy|smoke|promote|scan|preview"},
 		{"two verbs", []string{"build", "deploy"}, nil, 2, "usage: "},
-		{"an unknown verb", []string{"destroy"}, nil, 2, "command destroy is not one of build, deploy, smoke, promote, scan"},
+		{"an unknown verb", []string{"destroy"}, nil, 2, "command destroy is not one of build, deploy, smoke, promote, scan, preview"},
 		{"a path", []string{"../build"}, nil, 2, "command ../build is not one of"},
 		{"an empty verb", []string{""}, nil, 2, "command '' is not one of"},
 		{"a workflow command", []string{"x\n::set-output name=digest::y"}, nil, 2, `command $'x\n::set-output name=digest::y' is not one of`},
@@ -366,7 +366,7 @@ func TestRunAnnotatesErrors(t *testing.T) {
 	t.Parallel()
 	run := command(t, script(t), "x\n::set-output name=a::50%", "GITHUB_ACTIONS=true")
 	out, err := run.CombinedOutput()
-	want := "::error title=onedigest::command $'x\\n::set-output name=a::50%25' is not one of build, deploy, smoke, promote, scan\n"
+	want := "::error title=onedigest::command $'x\\n::set-output name=a::50%25' is not one of build, deploy, smoke, promote, scan, preview\n"
 	if got := exitCode(t, err); got != 2 || string(out) != want {
 		t.Errorf("exit code %d, %q; want 2, %q", got, out, want)
 	}

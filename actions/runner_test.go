@@ -20,7 +20,7 @@ import (
 )
 
 // actionDirs are the actions and the verbs that they run, "" for the one that is told.
-var actionDirs = map[string]string{"build": "build", "deploy": "deploy", "smoke": "smoke", "promote": "promote", "scan": "scan", "..": ""}
+var actionDirs = map[string]string{"build": "build", "deploy": "deploy", "smoke": "smoke", "promote": "promote", "scan": "scan", "preview": "preview", "..": ""}
 
 func actionDir(t *testing.T, name string) string {
 	t.Helper()
@@ -45,7 +45,7 @@ func testBinary(t *testing.T) string {
 		t.Fatal(err)
 	}
 	bin := t.TempDir()
-	for _, verb := range []string{"build", "deploy", "smoke", "promote", "scan"} {
+	for _, verb := range []string{"build", "deploy", "smoke", "promote", "scan", "preview"} {
 		if err := os.Symlink(self, filepath.Join(bin, verb)); err != nil {
 			t.Fatal(err)
 		}

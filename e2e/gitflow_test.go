@@ -68,7 +68,7 @@ func newRehearsal(t *testing.T) rehearsal {
 		r.edit(values, "  REHEARSED: promoted\n", "  REHEARSED: newest\n")
 		r.commit("another value")
 	}
-	for _, verb := range []string{"build", "deploy", "smoke", "promote"} {
+	for _, verb := range []string{"build", "deploy", "smoke", "promote", "preview"} {
 		if err := os.WriteFile(filepath.Join(r.bin, verb), []byte(standIns), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +109,7 @@ func recorded(t *testing.T, record string) (verbs []map[string]string) {
 // watched are the inputs by which the promise is kept or broken; the others may change without harm.
 var watched = []string{"repository", "context", "commit", "environment", "image", "chart", "values", "rehearsed", "release", "expect-commit", "from", "to", "heal", "cluster",
 	"rollback-failed-smoke", "builder", "proved-in", "sign-key", "verify-key", "dry-run", "plan", "plan-out", "plan-digest",
-	"via", "application", "config-repository", "config-branch", "config-file", "config-key", "config-token", "smoke-checks", "comment", "github-deployment"}
+	"via", "application", "config-repository", "config-branch", "config-file", "config-key", "config-token", "smoke-checks", "comment", "github-deployment", "mode", "pull-request", "set", "ttl"}
 
 func inputsOf(verb string, environ []byte) map[string]string {
 	inputs := map[string]string{"verb": verb}
@@ -238,6 +238,69 @@ func TestGitOpsWorkflow(t *testing.T) {
 			got, log, err := r.run(t, "push", "gitops.yaml", "--secret", "CONFIG_TOKEN=canary-token", "--env", "FAIL="+test.fail)
 			if (err != nil) != (test.fail != "") {
 				t.Errorf("the run ended with %v:\n%s", err, log)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("the verbs were run otherwise (-want +got):\n%s\n%s", diff, log)
+			}
+		})
+	}
+}
+
+// previewWorkflow calls preview.yaml as docs/previews.md shows it.
+const previewWorkflow = `name: preview
+on: {pull_request: {types: [opened, synchronize, reopened, closed]}, schedule: [{cron: '17 * * * *'}], workflow_dispatch: {}}
+permissions: {contents: read, id-token: write, pull-requests: write, deployments: write}
+jobs:
+  preview:
+    uses: ./.github/workflows/preview.yaml
+    with:
+      repository: registry.example.com/team/shop
+      context: app
+      builder: go
+      release: shop
+      values: terraform/staging/values-staging.yaml
+      set: ingress.host=pr-${{ github.event.number }}.example.com
+`
+
+// TestPreviewWorkflow: a pull request opens and closes its preview, one of a fork runs nothing, and a schedule sweeps.
+func TestPreviewWorkflow(t *testing.T) {
+	r := newRehearsal(t)
+	r.write(".github/workflows/previews.yaml", previewWorkflow)
+	commit := r.commit("call preview.yaml")
+	event := func(action, from string) string {
+		file := filepath.Join(t.TempDir(), "event.json")
+		payload := fmt.Sprintf(`{"action": %q, "number": 17, "repository": {"full_name": "octo/shop"}, "pull_request": {"number": 17, "head": {"sha": %q, "repo": {"full_name": %q}}}}`, action, commit, from)
+		if err := os.WriteFile(file, []byte(payload), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	opened := []map[string]string{
+		{"verb": "build", "repository": rehearsed, "context": "app", "builder": "go", "commit": commit},
+		{"verb": "preview", "mode": "open", "pull-request": "17", "release": "shop", "ttl": "72h", "image": rehearsed + "@" + builtDigest, "commit": commit, "values": "terraform/staging/values-staging.yaml",
+			"rehearsed": "newest", "set": "ingress.host=pr-17.example.com", "smoke-checks": "default", "comment": "true", "github-deployment": "true", "environment": "preview"},
+	}
+	closed := []map[string]string{{"verb": "preview", "mode": "close", "pull-request": "17", "release": "shop", "ttl": "72h", "comment": "true", "github-deployment": "true", "environment": "preview"}}
+	swept := []map[string]string{{"verb": "preview", "mode": "sweep", "ttl": "72h", "comment": "true", "github-deployment": "true", "environment": "preview"}}
+	for _, test := range []struct {
+		name, on, event string
+		want            []map[string]string
+	}{
+		{"opened", "pull_request", event("opened", "octo/shop"), opened},
+		{"a further commit", "pull_request", event("synchronize", "octo/shop"), opened},
+		{"closed", "pull_request", event("closed", "octo/shop"), closed},
+		{"of a fork", "pull_request", event("opened", "mallory/shop"), nil},
+		{"of a fork, closed", "pull_request", event("closed", "mallory/shop"), nil},
+		{"the schedule", "schedule", "", swept},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			args := []string{"--env", "GITHUB_REPOSITORY=octo/shop"}
+			if test.event != "" {
+				args = append(args, "--eventpath", test.event)
+			}
+			got, log, err := r.run(t, test.on, "previews.yaml", args...)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, log)
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("the verbs were run otherwise (-want +got):\n%s\n%s", diff, log)

@@ -27,6 +27,7 @@ import (
 	appbuild "github.com/onedigest/onedigest/internal/app/build"
 	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
 	apppipeline "github.com/onedigest/onedigest/internal/app/pipeline"
+	apppreview "github.com/onedigest/onedigest/internal/app/preview"
 	apppromote "github.com/onedigest/onedigest/internal/app/promote"
 	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
 	"github.com/onedigest/onedigest/internal/github/githubtest"
@@ -60,6 +61,7 @@ var (
 	otherSecrets  = swap(leakDeploy, `existingSecrets=[{"name":"live"}]`, `existingSecrets=[{"name":"live-delay"}]`)
 	leakSmoke     = []string{"--environment", "leaks", "--image", "IMAGE", "--timeout", "1m", "--patience", "1s", "--consecutive", "1"}
 	leakPipeline  = []string{"--context", "app", "--builder", "go", "--platform", "linux/" + runtime.GOARCH, "--timeout", "1m"}
+	leakPreview   = []string{"--github-repository", "octo/shop", "--pull-request", "9", "--release", "leaks", "--timeout", "1m"}
 	leakPromote   = []string{"--image", "IMAGE", "--from", "leaks", "--to", "leaks-production"}
 )
 
@@ -80,6 +82,8 @@ var leakRuns = []leakRun{
 	{verb: "smoke", ends: apptest.Failed, args: more(leakSmoke, "--checks", "failing.yaml"), want: []string{"exited with status 1", "***"}},
 	{verb: "promote", ends: apptest.Failed, args: leakPromote},
 	{verb: "smoke", ends: apptest.Cancelled, args: more(leakSmoke, "--checks", "passing.yaml"), cancelAt: "/pods"},
+	{verb: "preview", ends: apptest.Ended, args: more(leakPreview, "--mode", "open", "--image", "IMAGE", "--values", "terraform/staging/values-staging.yaml", "--set", "secret.PASSWORD=canary-set-password"), want: []string{"preview-leaks-9"}},
+	{verb: "preview", ends: apptest.Ended, args: more(leakPreview, "--mode", "close"), want: []string{"removed namespace"}},
 }
 
 // pipelineRuns deploy to the environments of every pipeline, so that they do not run beside other tests.
@@ -339,7 +343,7 @@ func clusterProxy(t *testing.T, asked *apptest.Servers) (kubeconfig string) {
 // run runs a verb in a job, and searches all that leaves it but the requests.
 func (l *leaks) run(run leakRun) {
 	l.t.Helper()
-	commands := map[string]app.Command{"build": appbuild.Command(), "deploy": appdeploy.Command(), "smoke": appsmoke.Command(), "promote": apppromote.Command(), "pipeline": apppipeline.Command()}
+	commands := map[string]app.Command{"build": appbuild.Command(), "deploy": appdeploy.Command(), "smoke": appsmoke.Command(), "promote": apppromote.Command(), "preview": apppreview.Command(), "pipeline": apppipeline.Command()}
 	output := map[bool]string{true: "json", false: "text"}[run.ends == apptest.Failed || run.ends == apptest.Planned || run.verb == "build"]
 	args := []string{"--output", output}
 	if run.verb == "pipeline" {

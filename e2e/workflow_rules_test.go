@@ -98,7 +98,9 @@ func TestWorkflowRules(t *testing.T) {
 			}
 			for name, job := range read.Jobs {
 				checkSteps(t, name, job.Steps)
-				checkEvidence(t, name, job.Steps)
+				if filepath.Base(path) != "preview.yaml" { // whose images prove nothing for others
+					checkEvidence(t, name, job.Steps)
+				}
 				if isCalled && (job.Permissions == nil) != slices.Contains(hasCallersPermissions, name) {
 					t.Errorf("job %q has the permissions %v of its own", name, job.Permissions)
 				}
@@ -128,7 +130,7 @@ var passes = regexp.MustCompile(`\.outputs\.(digest|plan-digest|outcome) }}$|^\$
 
 // hasCallersPermissions are the jobs of called workflows that have the permissions of the caller: "changes", and those that deploy, for which the caller may
 // grant pull-requests: write, deployments: write or neither.
-var hasCallersPermissions = []string{"changes", "service", "first", "second", "third", "plan", "deploy"}
+var hasCallersPermissions = []string{"changes", "service", "first", "second", "third", "plan", "deploy", "open", "close", "sweep"}
 
 const (
 	releaseGroup = "-${{ fromJSON(inputs.service).release || fromJSON(inputs.settings).release || inputs.name || fromJSON(inputs.settings).repository }}"

@@ -34,7 +34,7 @@ mkdir -p "$3"
 directory=$(cd "$3" && pwd -P)
 checksums=actions/checksums.txt
 # Reusable workflows, each before those that call it.
-workflows=(environment service pipeline)
+workflows=(environment service pipeline preview)
 # Another set of platforms is for tests.
 read -r -a platforms <<<"${ONEDIGEST_PLATFORMS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64}"
 # The bytes depend on the toolchain, so it is pinned; the go command downloads it where it is missing.

@@ -101,7 +101,7 @@ func TestRelease(t *testing.T) {
 	if got := s.run(s.dir, "git", "rev-parse", "HEAD") + s.run(s.dir, "git", "status", "--porcelain"); got != first {
 		t.Errorf("tagging changed the branch or the work tree: %s", got)
 	}
-	if got := s.run(s.dir, "git", "diff", "--name-only", first, tagged); got != ".github/workflows/environment.yaml\n.github/workflows/pipeline.yaml\n.github/workflows/service.yaml\nactions/checksums.txt" {
+	if got := s.run(s.dir, "git", "diff", "--name-only", first, tagged); got != ".github/workflows/environment.yaml\n.github/workflows/pipeline.yaml\n.github/workflows/preview.yaml\n.github/workflows/service.yaml\nactions/checksums.txt" {
 		t.Errorf("the tagged commit changes %q", got)
 	}
 

@@ -51,6 +51,7 @@ const (
 	needsTerraform = "needs Terraform and its providers; scripts/terraform.sh runs the same commands"
 	needsInstall   = "needs a cluster with the image; e2e installs the chart on the node"
 	needsArgoCD    = "needs a cluster with Argo CD; TestGitOps deploys so on a node"
+	needsPreview   = "needs a cluster; TestPreviews runs the three modes on a node"
 	needsRules     = "TestExamplesRunAsPrinted runs the same command in a work tree with rules"
 )
 
@@ -77,6 +78,7 @@ var commandBlocks = map[string]string{
 	`docs/secrets.md: deploy --environment production --image "$IMAGE" \`:                                                                                   needsStores,
 	"docs/demo.md: $ make demo": recordedDemo,
 	"docs/reference.md: $ deploy --environment staging --image 127.0.0.1:5510/shop@sha256:f2d48a3806d2… --values values-staging.yaml --values loud.yaml":                         recordedRun,
+	`docs/previews.md: onedigest preview --mode open --pull-request 17 --github-repository octo/shop --release shop --image "$IMAGE" --values deploy/preview.yaml`:               needsPreview,
 	`docs/gitops.md: onedigest deploy --via argo-cd --environment production --image "$IMAGE" --proved-in staging \`:                                                             needsArgoCD,
 	`docs/policy.md: onedigest promote --image "$IMAGE" --to production --dry-run`:                                                                                               policyAtWork,
 	`docs/evidence.md: $ onedigest history --repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --verify-key awskms:///alias/evidence-staging --board history.html`: needsAWS,

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/build"
 	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/preview"
 	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/scan"
 	"github.com/onedigest/onedigest/internal/setting"
@@ -34,6 +35,7 @@ func actions() []declared {
 		{smoke.Verb, new(smoke.Settings).Declare()},
 		{promote.Verb, new(promote.Settings).Declare()},
 		{scan.Verb, new(scan.Settings).Declare()},
+		{preview.Verb, new(preview.Settings).Declare()},
 	}
 	for _, d := range all {
 		declareRole(d.set, new(common))
@@ -163,7 +165,7 @@ func actionOfAll(all []declared) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%sname: onedigest\ndescription: %s\nbranding: {icon: check-circle, color: green}\ninputs:\n", generated,
 		quote("One commit to production on AWS EKS: a commit is built once, and the digest that production runs is the digest that staging proved"))
-	fmt.Fprintf(&text, "  command:\n    description: %s\n    required: true\n", quote("Verb to run: build, deploy, smoke, promote or scan"))
+	fmt.Fprintf(&text, "  command:\n    description: %s\n    required: true\n", quote("Verb to run: build, deploy, smoke, promote, scan or preview"))
 	var union []*setting.Setting
 	var outputs []setting.Output
 	for _, d := range all {

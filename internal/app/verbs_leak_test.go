@@ -52,7 +52,7 @@ const (
 )
 
 // elsewhere are the endings that need a cluster.
-var elsewhere = map[string][]apptest.RunEnd{"deploy": {ended, planned}, "pipeline": {ended}}
+var elsewhere = map[string][]apptest.RunEnd{"deploy": {ended, planned}, "pipeline": {ended}, "preview": {ended}}
 
 // canaryVerb is a run of a verb with canaries in its settings, credentials and files, against servers that give back what they get.
 type canaryVerb struct {
@@ -155,6 +155,9 @@ var canaryVerbs = map[string]canaryVerb{
 	"init, no names":                    {verb: "init", ends: refusedInput, local: true, args: append(slices.Clone(initArgs), "--repository", "https://u:canary-in-a-url@r.example.com/shop")},
 	"init, a directory's name":          {verb: "init", ends: refusedInput, local: true, args: initArgs, files: map[string]string{"b\n::set-output name=pwned::1\n##[add-mask]x/Dockerfile": "FROM scratch\n"}},
 	"init, cancelled":                   {verb: "init", ends: cancelled, local: true, args: initArgs},
+	"preview, credentials given back":   {verb: "preview", ends: failed, args: []string{"--mode", "open", "--github-repository", "octo/shop", "--pull-request", "7", "--release", "shop", "--image", "IMAGE", "--chart", "chart", "--kubeconfig", "../kubeconfig", "--set", "secret.PASSWORD=canary-password-1"}},
+	"preview, a malformed set":          {verb: "preview", ends: refusedInput, args: append(slices.Clone(previewArgs), "--set", "canary-not-an-assignment")},
+	"preview, cancelled":                {verb: "preview", ends: cancelled, args: previewArgs},
 	"promote":                           {verb: "promote", ends: ended, args: []string{"--image", "IMAGE", "--to", "production"}},
 	"promote, a login given back":       {verb: "promote", ends: failed, echoes: true, args: []string{"--image", "IMAGE", "--to", "production"}},
 	"promote, a login of docker":        {verb: "promote", ends: failed, echoes: true, alone: true, args: []string{"--image", "OTHER/shop@" + zeros, "--to", "production"}},
@@ -182,6 +185,7 @@ var (
 	statusArgs     = []string{"--release", "shop", "--kubeconfig", "../kubeconfig", "--timeout", "10s"}
 	uninstallArgs  = []string{"--environment", "staging", "--release", "shop", "--kubeconfig", "../kubeconfig", "--timeout", "10s"}
 	initArgs       = []string{"--repository", "r.example.com/shop", "--runner", "mine", "--build-runner", "mine", "--pin", "v1.0.0", "--branch", "main", "--port", "8080", "--probe", "/"}
+	previewArgs    = []string{"--mode", "close", "--github-repository", "octo/shop", "--pull-request", "7", "--release", "shop", "--kubeconfig", "../kubeconfig"}
 	smokeArgs      = []string{"--url", "SERVICE", "--checks", "checks.yaml", "--timeout", "5s", "--patience", "100ms", "--consecutive", "1"}
 	admissionArgs  = []string{"--format", "kyverno", "--environment", "production", "--repository", "registry.example.com/shop", "--manifest", "admission.yaml"}
 	admissionRules = map[string]string{".onedigest.yaml": "version: 1\nenvironments:\n- {name: staging, signers: ['awskms:///alias/staging']}\n- {name: production}\n"}

@@ -253,7 +253,7 @@ var floors = []floor{
 		why: "a verb declares the interfaces it needs beside itself, and calls deploy with its own settings and results"},
 	{packages: []string{"internal/kube/previews"}, allowed: []string{"internal/release", "internal/kube/apierror"}, banned: except(heavy, "k8s.io/"),
 		why: "the only package that deletes a namespace"},
-	{packages: []string{"internal/app/preview"}, allowed: wiring("internal/app/clusters", "internal/app/deploy", "internal/deploy", "internal/preview", "internal/git", "internal/github", "internal/helm", "internal/kube/lease", "internal/kube/previews"), banned: except(heavy, "k8s.io/"),
+	{packages: []string{"internal/app/preview"}, allowed: wiring("internal/app/clusters", "internal/app/deploy", "internal/deploy", "internal/preview", "internal/git", "internal/github", "internal/helm", "internal/kube/lease", "internal/kube/previews"), banned: heavy,
 		why: "a preview runs deploy, and removes what it deployed"},
 	{packages: []string{"internal/app/publishchart"}, allowed: wiring("internal/app/images", "internal/helm/pack"), banned: heavy,
 		why: "it publishes charts of this repository, and needs no cluster"},

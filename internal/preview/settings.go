@@ -18,7 +18,7 @@ var Verb = setting.Verb{
 	About: "open deploys the image to a namespace that it creates for the pull request, preview-RELEASE-NUMBER, with a Pod Security Standard, a quota and a time to live, and each further open deploys there and begins the time again. " +
 		"close uninstalls the release and deletes the namespace; sweep does that for every preview of the repository whose time is up. A namespace that this verb did not create is never touched (docs/previews.md).",
 	Examples: []setting.Example{
-		{Does: "open the preview of a pull request, or deploy a further commit to it", Line: `--mode open --pull-request 17 --github-repository octo/shop --release shop --image "$IMAGE" --values values-preview.yaml`},
+		{Does: "open the preview of a pull request, or deploy a further commit to it", Line: `--mode open --pull-request 17 --github-repository octo/shop --release shop --image "$IMAGE" --values terraform/staging/values-staging.yaml`},
 		{Does: "remove it", Line: `--mode close --pull-request 17 --github-repository octo/shop --release shop`},
 		{Does: "remove those whose time is up, by a schedule", Line: `--mode sweep --github-repository octo/shop`},
 	},

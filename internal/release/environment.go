@@ -3,9 +3,9 @@ package release
 import (
 	"fmt"
 	"regexp"
-	"time"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Environment names where a release runs, for example "staging". It is a DNS label.

@@ -35,7 +35,7 @@ const (
 // OnCluster lists how the runs of each verb end that e2e's TestSecretsLeaveByNoWay starts on a real cluster. TestTheRunsOnAClusterAreComplete fails
 // if one is missing there.
 var OnCluster = map[string][]RunEnd{
-	"build": {Ended}, "deploy": {Ended, Failed, Planned, RefusedInput, Cancelled}, "smoke": {Ended, Failed, Cancelled}, "promote": {Ended, Failed}, "pipeline": {Ended, Failed, Cancelled},
+	"build": {Ended}, "deploy": {Ended, Failed, Planned, RefusedInput, Cancelled}, "smoke": {Ended, Failed, Cancelled}, "promote": {Ended, Failed}, "preview": {Ended}, "pipeline": {Ended, Failed, Cancelled},
 }
 
 // Hostile is untrusted text with workflow commands for the runner and escape sequences for the terminal.

@@ -19,7 +19,6 @@ import (
 	"github.com/onedigest/onedigest/internal/kube/previews"
 	"github.com/onedigest/onedigest/internal/preview"
 	"github.com/onedigest/onedigest/internal/release"
-	"k8s.io/client-go/rest"
 )
 
 // Command is the preview verb as a program.
@@ -67,7 +66,13 @@ func Run(ctx context.Context, settings *preview.Settings, run *app.RunContext) (
 		return preview.Result{}, err
 	}
 	deps := preview.Deps{
-		Namespaces: namespaces, Leases: leases, Releases: releases{config, run},
+		Namespaces: namespaces, Leases: leases, Releases: releases(func(ctx context.Context, namespace, name string) error {
+			client, err := helm.New(config, namespace, run.Reporter.Raw)
+			if err != nil {
+				return err
+			}
+			return client.Collecting(run.Secrets).Uninstall(ctx, name)
+		}),
 		Deploy: func(ctx context.Context, s deploy.Settings) (deploy.Result, error) {
 			return appdeploy.Run(ctx, &s, run)
 		},
@@ -82,19 +87,12 @@ func Run(ctx context.Context, settings *preview.Settings, run *app.RunContext) (
 	return preview.Run(ctx, *settings, deps)
 }
 
-// releases uninstalls by Helm.
-type releases struct {
-	config *rest.Config
-	run    *app.RunContext
-}
+// releases uninstalls releases.
+type releases func(ctx context.Context, namespace, name string) error
 
 // Uninstall uninstalls a release.
 func (r releases) Uninstall(ctx context.Context, namespace, name string) error {
-	client, err := helm.New(r.config, namespace, r.run.Reporter.Raw)
-	if err != nil {
-		return err
-	}
-	return client.Collecting(r.run.Secrets).Uninstall(ctx, name)
+	return r(ctx, namespace, name)
 }
 
 // holder is this run, as its Lease names it.
