@@ -266,6 +266,14 @@ jobs:
 func TestPreviewWorkflow(t *testing.T) {
 	r := newRehearsal(t)
 	r.write(".github/workflows/previews.yaml", previewWorkflow)
+	_, read := readWorkflow(t, "../.github/workflows/preview.yaml")
+	const head = "${{ github.event.pull_request.head.sha }}"
+	for _, job := range []string{"build", "open"} {
+		if got := read.Jobs[job].Steps[0].With["ref"]; got != head {
+			t.Errorf("job %q checks %q out, want %s", job, got, head)
+		}
+	}
+	r.edit(".github/workflows/preview.yaml", "          ref: "+head+"\n", "") // act copies the work tree for a checkout without ref alone
 	commit := r.commit("call preview.yaml")
 	event := func(action, from string) string {
 		file := filepath.Join(t.TempDir(), "event.json")

@@ -494,6 +494,36 @@ func testCall(t *testing.T, file, uses string, with map[string]any) {
 	}
 }
 
+// TestDevcontainer: the container has the Go of go.mod, and the node's directory is on a volume, because containerd's overlays do not go on top of the container's.
+func TestDevcontainer(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile("../../.devcontainer/devcontainer.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var container struct {
+		Image        string
+		RemoteUser   string
+		Privileged   bool
+		ContainerEnv map[string]string
+		Mounts       []struct{ Target, Type string }
+	}
+	if err := json.Unmarshal(content, &container); err != nil {
+		t.Fatal(err)
+	}
+	module, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(module)
+	if version == nil || container.Image != "golang:"+string(version[1])+"-bookworm" || container.RemoteUser != "root" || !container.Privileged {
+		t.Errorf("go.mod needs Go %s, the container is %+v", version, container)
+	}
+	if dir := container.ContainerEnv["ONEDIGEST_SANDBOX_DIR"]; len(container.Mounts) != 1 || container.Mounts[0].Type != "volume" || !strings.HasPrefix(dir, container.Mounts[0].Target+"/") {
+		t.Errorf("%q is not below the volume %+v", dir, container.Mounts)
+	}
+}
+
 // TestWorkflowPage: docs/workflow.md has every input of pipeline.yaml, with its description.
 func TestWorkflowPage(t *testing.T) {
 	t.Parallel()

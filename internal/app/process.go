@@ -20,6 +20,7 @@ import (
 
 // Process is the operating system's view of a command, as values, so that a test can supply others.
 type Process struct {
+	Release string        // version of the release that the program is, such as "v1.2.3"; "" if it is none
 	Program string        // program and verb, such as "onedigest deploy"; "" for a program with the verb's name
 	Args    []string      // without the program's name
 	Environ []string      // "NAME=value" each

@@ -45,11 +45,13 @@ func resultOf(result any, failed error) any {
 // maxSummary bounds the page of a step, in bytes: less than GitHub's limit, so that other pages of the step have room.
 const maxSummary = 900 << 10
 
-// troubleshooting is where the codes of causes are explained.
-const troubleshooting = "https://github.com/onedigest/onedigest/blob/main/docs/troubleshooting.md"
+// troubleshooting is where the codes of causes are explained: in the release that runs, if it is one.
+func (p Process) troubleshooting() string {
+	return "https://github.com/onedigest/onedigest/blob/" + cmp.Or(p.Release, "main") + "/docs/troubleshooting.md"
+}
 
 func (r *RunContext) pageWriter() page.Writer {
-	return page.Writer{Redact: r.Secrets.Clean, Repository: r.runner.RepositoryURL(), Docs: troubleshooting}
+	return page.Writer{Redact: r.Secrets.Clean, Repository: r.runner.RepositoryURL(), Docs: r.Process.troubleshooting()}
 }
 
 // complete adds to a page what every run has: how it ended, why, how long it took, and the run.

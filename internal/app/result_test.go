@@ -38,6 +38,16 @@ func TestAnnotationsHaveTheLastLine(t *testing.T) {
 	}
 }
 
+// TestCodesLinkToTheirRelease: what a code means is read in the version that runs.
+func TestCodesLinkToTheirRelease(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string]string{"": "/blob/main/docs/troubleshooting.md", "v1.2.3": "/blob/v1.2.3/docs/troubleshooting.md"} {
+		if got := (Process{Release: version}).troubleshooting(); got != "https://github.com/onedigest/onedigest"+want {
+			t.Errorf("%q: %s", version, got)
+		}
+	}
+}
+
 func TestStatusOf(t *testing.T) {
 	t.Parallel()
 	refusal := &release.Refusal{Why: "no"}

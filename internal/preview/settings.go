@@ -69,7 +69,7 @@ func (s *Settings) Declare() *setting.Set {
 	set := new(setting.Set)
 	setting.Var(set, &s.Mode, setting.Setting{Name: "mode", Required: true, Value: "open|close|sweep",
 		Help: "What to do: open deploys, close removes, sweep removes all of the repository whose time is up"}, setting.OneOf(Open, Close, Sweep))
-	setting.Var(set, &s.Repository, setting.Setting{Name: "github-repository", Required: true, Fallback: "GITHUB_REPOSITORY", Value: "OWNER/NAME",
+	setting.Var(set, &s.Repository, setting.Setting{Name: "github-repository", Fallback: "GITHUB_REPOSITORY", Value: "OWNER/NAME",
 		Help: "Repository of the pull request; previews of others are not touched"}, parseRepository)
 	setting.Var(set, &s.PullRequest, setting.Setting{Name: "pull-request", Value: "NUMBER",
 		Help: "Number of the pull request (open, close)"}, parseNumber)
@@ -118,6 +118,7 @@ func (s *Settings) checkMode() error {
 			problems = append(problems, release.Problem{Setting: name, What: "is missing for --mode " + s.Mode, Do: do})
 		}
 	}
+	missing(s.Repository == "", "github-repository", "name the repository as OWNER/NAME")
 	if s.Mode != Sweep {
 		missing(s.PullRequest == 0, "pull-request", "give the number of the pull request")
 		missing(s.Release == "", "release", "name the release")

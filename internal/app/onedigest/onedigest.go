@@ -49,7 +49,7 @@ func run(ctx context.Context, process app.Process) int {
 	}
 	completing := len(process.Args) > 0 && strings.HasPrefix(process.Args[0], "__complete")
 	process = process.ThroughSink()
-	process.Program, process.Keyless = program, keyless.Sigstore{}
+	process.Program, process.Release, process.Keyless = program, currentVersion().release(), keyless.Sigstore{}
 	for _, verb := range Verbs() {
 		root.AddCommand(subcommand(verb, process, completing, &code))
 	}
