@@ -116,7 +116,7 @@ func inputsOf(verb string, environ []byte) map[string]string {
 	for pair := range bytes.SplitSeq(environ, []byte{0}) {
 		name, value, _ := strings.Cut(string(pair), "=")
 		name = strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, "INPUT_"), "_", "-"))
-		if value != "" && value != "false" && value != "charts/service" && slices.Contains(watched, name) { // the defaults
+		if value != "" && value != "false" && value != "charts/service" && value != "helm" && slices.Contains(watched, name) { // the defaults
 			inputs[name] = value
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
 	"github.com/onedigest/onedigest/internal/app/page"
 	apppipeline "github.com/onedigest/onedigest/internal/app/pipeline"
+	apppreview "github.com/onedigest/onedigest/internal/app/preview"
 	apppromote "github.com/onedigest/onedigest/internal/app/promote"
 	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
 	"github.com/onedigest/onedigest/internal/build"
@@ -26,6 +27,7 @@ import (
 	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/pipeline"
 	"github.com/onedigest/onedigest/internal/policy"
+	"github.com/onedigest/onedigest/internal/preview"
 	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
@@ -88,6 +90,10 @@ func result(change func(*deploy.Result)) deploy.Result {
 }
 
 // propose makes of a deploy one that waits for the merge of its pull request.
+func previewArgs(mode string, more ...string) []string {
+	return append([]string{"--mode", mode, "--github-repository", "octo/shop", "--pull-request", "17", "--release", "shop"}, more...)
+}
+
 func propose(r *deploy.Result) {
 	r.Outcome, r.Digest, r.Revision, r.URL, r.Seconds, r.Pods = release.Proposed, release.Digest{}, 0, "", 0, nil
 	r.Proposal = &release.Proposal{Branch: "onedigest/staging/shop", URL: "https://github.com/octo/config/pull/7"}
@@ -173,6 +179,19 @@ func TestPages(t *testing.T) {
 			r.Outcome, r.Plan, r.URL, r.Digest, r.Pods, r.Revision, r.Seconds, r.PlanDigest = release.Planned, &plan, "", release.Digest{}, nil, 0, 0, nextImage.Digest
 			r.Gates = []deploy.ImageGate{{Image: nextImage, Decision: decision}}
 		}), nil),
+		"preview-opened": func(ctx context.Context, t *testing.T, environ []string) {
+			opened := result(func(r *deploy.Result) {
+				r.Environment, r.Namespace, r.URL, r.Previous = "preview", "preview-shop-17", "https://pr-17.example.com", nil
+			})
+			run(ctx, t, environ, previewArgs("open", "--image", nextImage.String()), preview.Verb, (*preview.Settings).Declare, preview.Result{Mode: preview.Open, Outcome: release.Created, PullRequest: 17, Namespace: "preview-shop-17",
+				URL: opened.URL, Expires: time.Date(2026, 12, 3, 8, 0, 0, 0, time.UTC), Deploy: &opened}, nil, apppreview.Page)
+		},
+		"preview-closed": func(ctx context.Context, t *testing.T, environ []string) {
+			run(ctx, t, environ, previewArgs("close"), preview.Verb, (*preview.Settings).Declare, preview.Result{Mode: preview.Close, Outcome: preview.Removed, PullRequest: 17, Namespace: "preview-shop-17"}, nil, apppreview.Page)
+		},
+		"preview-swept": func(ctx context.Context, t *testing.T, environ []string) {
+			run(ctx, t, environ, previewArgs("sweep"), preview.Verb, (*preview.Settings).Declare, preview.Result{Mode: preview.Sweep, Outcome: preview.Removed, Removed: []string{"preview-shop-3", "preview-shop-9"}, Left: []string{"preview-shop-17"}}, nil, apppreview.Page)
+		},
 		"build-reused": func(ctx context.Context, t *testing.T, environ []string) {
 			run(ctx, t, environ, []string{"--repository", nextImage.Repository.String()}, build.Verb, (*build.Settings).Declare,
 				build.Result{Outcome: release.Reused, Reused: true, Image: nextImage, Digest: nextImage.Digest, Commit: next, Tag: release.Tag(next), From: live}, nil, appbuild.Page)
