@@ -24,6 +24,7 @@ import (
 
 // process has the fields of app.Process.
 type process struct {
+	Release string
 	Program string
 	Args    []string
 	Environ []string
@@ -105,6 +106,6 @@ func runInJob(ctx context.Context, t *testing.T, command app.Command, dir string
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	environ, files := apptest.InJob(t, environ)
-	code := command.Run(ctx, app.Process(process{"", args, environ, dir, &stdout, &stderr, nil, time.Now, nil, nil, nil}))
+	code := command.Run(ctx, app.Process(process{"", "", args, environ, dir, &stdout, &stderr, nil, time.Now, nil, nil, nil}))
 	return code, emitted{Stdout: stdout.String(), Stderr: stderr.String(), Outputs: apptest.Read(t, files[0]), Summary: apptest.Read(t, files[1]), Sent: asked.Requests()}
 }
