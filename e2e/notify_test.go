@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -44,7 +46,11 @@ esac
 		body, _ := io.ReadAll(r.Body)
 		mu.Lock()
 		defer mu.Unlock()
-		sent = append(sent, r.Method+" "+r.URL.Path+" "+r.Header.Get("Content-Type")+" "+string(body))
+		var message any // which escapes there are is the program's that writes JSON
+		if err := json.Unmarshal(body, &message); err != nil {
+			t.Errorf("%v: %s", err, body)
+		}
+		sent = append(sent, fmt.Sprintf("%s %s %s %v", r.Method, r.URL.Path, r.Header.Get("Content-Type"), message))
 	}))
 	t.Cleanup(server.Close)
 	for image, fails := range map[string]bool{"good": false, "bad": true} {
@@ -57,9 +63,9 @@ esac
 		}
 		text := `deployed: staging changed https://shop.example.com`
 		if fails {
-			text = `failed: staging OD-103: it said \"$(id)\"` + "`id`" + ` <!channel> é\nand \\ more `
+			text = `failed: staging OD-103: it said "$(id)"` + "`id` <!channel> é\nand \\ more "
 		}
-		want := []string{`POST /services/T/B/x application/json {"blocks": [{"type": "section", "text": {"type": "plain_text", "text": "` + text + `"}}]}`}
+		want := []string{"POST /services/T/B/x application/json map[blocks:[map[text:map[text:" + text + " type:plain_text] type:section]]]"}
 		mu.Lock()
 		if diff := cmp.Diff(want, sent); diff != "" {
 			t.Errorf("%s: (-want +got):\n%s\n%s", image, diff, log)
