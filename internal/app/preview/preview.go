@@ -25,7 +25,7 @@ import (
 func Command() app.Command {
 	command := app.NewCommand(app.Wiring[preview.Settings, preview.Result]{
 		Verb: preview.Verb, Declare: (*preview.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run, Page: Page,
-		Comment: func(s *preview.Settings, r preview.Result) app.Comment {
+		Comment: func(s *preview.Settings, _ preview.Result) app.Comment {
 			about := commentOn(s.GitHubToken, s.Release, s.PullRequest)
 			about.Wanted = s.Comment && s.Mode == preview.Open
 			return about
