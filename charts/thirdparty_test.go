@@ -26,6 +26,7 @@ var thirdParty = map[string]struct {
 		"loki": map[string]any{"useTestSchema": true, "storage": map[string]any{"type": "s3", "bucketNames": map[string]any{"chunks": "a", "ruler": "a", "admin": "a"}}}}},
 	"alloy":            {"alloy", "monitoring", "alloy.yaml", map[string]any{"fullnameOverride": "alloy"}},
 	"external-secrets": {"external-secrets", "external-secrets", "external-secrets.yaml", nil},
+	"argo-cd":          {"argo-cd", "argocd", "argo-cd.yaml", nil},
 }
 
 // argued are the permissions that could be misused to read Secrets or to become somebody else, and why each is needed: who has them in
@@ -35,6 +36,11 @@ var argued = map[string]string{
 	"external-secrets: external-secrets may create serviceaccounts/token in every namespace":  "it borrows the account secrets-reader of each environment instead of having a role of its own in AWS",
 	"external-secrets: external-secrets-cert-controller may read secrets in every namespace":  "it keeps the webhook's certificate in a Secret; the chart has no narrower rule",
 	"external-secrets: external-secrets-cert-controller may write secrets in every namespace": "the same, in two rules",
+	"argo-cd: argocd-application-controller may read secrets in argocd":                       "the credentials of its repositories; in an environment's namespace it has no rule for Secrets (terraform/modules/service/gitops.tf)",
+	"argo-cd: argocd-server may read, write secrets in argocd":                                "the key of its sessions and the same credentials; the chart has no narrower rule",
+	"argo-cd: argocd-applicationset-controller may read secrets in argocd":                    "no pod has the account: the values have no replica of it",
+	"argo-cd: argo-cd-argocd-redis-secret-init may read secrets in argocd":                    "a job of the installation makes Redis' password, and reads this Secret by name",
+	"argo-cd: argo-cd-argocd-redis-secret-init may write secrets in argocd":                   "the same",
 	"kube-prometheus-stack: monitoring-operator may read, write secrets in every namespace":   "the operator keeps the configuration of Prometheus and Alertmanager in Secrets; the chart has no narrower rule",
 	"kube-prometheus-stack: monitoring-admission may read, write secrets in monitoring":       "a job of the installation keeps the webhook's certificate in a Secret",
 }

@@ -6,7 +6,7 @@ locals {
       monitoring       = "privileged"
       external-secrets = "restricted"
     },
-    var.argo_cd ? { argocd = "baseline" } : {},
+    var.argo_cd == null ? {} : { argocd = "baseline" },
   )
 }
 

@@ -101,22 +101,37 @@ resource "kubernetes_network_policy_v1" "webhook" {
   }
 }
 
-# Argo CD's parts speak to one another; nobody else speaks to them.
+# Argo CD: each part from those that call it. Nobody but a forwarded port reaches the server.
 resource "kubernetes_network_policy_v1" "argo_cd" {
-  count = var.argo_cd ? 1 : 0
+  for_each = var.argo_cd == null ? {} : {
+    argocd-redis       = { from = ["argocd-application-controller", "argocd-repo-server", "argocd-server"], port = 6379 }
+    argocd-repo-server = { from = ["argocd-application-controller", "argocd-server"], port = 8081 }
+  }
 
   metadata {
-    name      = "within"
+    name      = each.key
     namespace = kubernetes_namespace_v1.this["argocd"].metadata[0].name
   }
 
   spec {
-    pod_selector {}
+    pod_selector {
+      match_labels = { "app.kubernetes.io/name" = each.key }
+    }
     policy_types = ["Ingress"]
 
     ingress {
-      from {
-        pod_selector {}
+      dynamic "from" {
+        for_each = each.value.from
+        content {
+          pod_selector {
+            match_labels = { "app.kubernetes.io/name" = from.value }
+          }
+        }
+      }
+
+      ports {
+        protocol = "TCP"
+        port     = tostring(each.value.port)
       }
     }
   }

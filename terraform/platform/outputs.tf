@@ -24,6 +24,17 @@ output "secret_stores" {
 }
 
 output "argo_cd" {
-  description = "How to open Argo CD, null where it is not installed (then https://127.0.0.1:8443, user admin, its initial password in Secret argocd-initial-admin-secret)."
-  value       = var.argo_cd ? "kubectl --namespace argocd port-forward service/argo-cd-argocd-server 8443:443" : null
+  description = "How to open Argo CD, null where it is not installed (then https://127.0.0.1:8443; there is no local administrator, people sign in by argo_cd.oidc)."
+  value       = var.argo_cd == null ? null : "kubectl --namespace argocd port-forward service/argo-cd-argocd-server 8443:443"
+}
+
+output "applications" {
+  description = "By Application: the settings of `deploy` that go with it."
+  value = {
+    for name, application in local.argo_cd_applications : name => join(" ", concat(
+      ["--via argo-cd --application argocd/${name} --environment ${application.environment} --namespace ${try(var.environments[application.environment].namespace, "")} --release ${application.release}"],
+      ["--config-repository ${application.repository} --config-branch ${application.branch}"],
+      length(application.values) == 0 ? ["--config-path ${application.path}"] : concat(["--chart ${application.path}"], [for file in application.values : "--values ${file}"]),
+    ))
+  }
 }

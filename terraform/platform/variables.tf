@@ -143,10 +143,106 @@ variable "cluster_autoscaler_image_tag" {
 }
 
 variable "argo_cd" {
-  description = "Whether Argo CD is installed. It has no repository and no application, so it synchronises nothing until you configure it."
-  type        = bool
-  default     = true
-  nullable    = false
+  description = <<-EOT
+    Argo CD; null, the default: it is not installed. `applications` are the releases that it applies, by the name of the Application: the environment, the
+    Helm release, the configuration repository and its branch, the chart's directory there with its values files in their order, or, without values files,
+    the directory of rendered manifests. `oidc` is how people sign in: `secret` names a Secret in namespace argocd with the key clientSecret and the label
+    app.kubernetes.io/part-of=argocd, empty for a public client (PKCE). `viewers` and `operators` are groups of that issuer: operators may also sync. Nobody
+    is an administrator. `kinds` are further kinds that the releases consist of, beside those of charts/service.
+  EOT
+  type = object({
+    address = optional(string, "https://127.0.0.1:8443")
+    oidc = optional(object({
+      name      = optional(string, "SSO")
+      issuer    = string
+      client_id = string
+      secret    = optional(string, "")
+      scopes    = optional(list(string), ["openid", "profile", "email", "groups"])
+    }))
+    viewers   = optional(set(string), [])
+    operators = optional(set(string), [])
+    kinds     = optional(list(object({ group = string, kind = string })), [])
+    applications = optional(map(object({
+      environment = string
+      release     = string
+      repository  = string
+      branch      = optional(string, "main")
+      path        = string
+      values      = optional(list(string), [])
+    })), {})
+  })
+  default = null
+
+  validation {
+    condition     = alltrue([for name in keys(try(var.argo_cd.applications, {})) : can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", name))])
+    error_message = "argo_cd.applications: a name is a DNS label."
+  }
+
+  validation {
+    condition     = alltrue([for application in values(try(var.argo_cd.applications, {})) : contains(keys(var.environments), application.environment)])
+    error_message = "argo_cd.applications: an Application's environment is one of environments."
+  }
+
+  validation {
+    condition = length(distinct([
+      for application in values(try(var.argo_cd.applications, {})) : "${application.environment}/${application.release}"
+    ])) == length(try(var.argo_cd.applications, {}))
+    error_message = "argo_cd.applications: two Applications apply the same release; one release has one owner."
+  }
+
+  validation {
+    condition     = alltrue([for application in values(try(var.argo_cd.applications, {})) : can(regex("^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$", application.release))])
+    error_message = "argo_cd.applications: release is a DNS label of at most 53 characters."
+  }
+
+  # A user in an https address could be a token, and this is no place for one.
+  validation {
+    condition = alltrue([
+      for application in values(try(var.argo_cd.applications, {})) : can(regex("^(https://[A-Za-z0-9.-]+(:[0-9]+)?/[^@\\s*]+|ssh://([A-Za-z0-9_.-]+@)?[A-Za-z0-9.-]+(:[0-9]+)?/[^@\\s*]+|[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:[^:@\\s*]+)$", application.repository))
+    ])
+    error_message = "argo_cd.applications: repository is https://…, ssh://… or git@host:path, without a password and without a pattern."
+  }
+
+  validation {
+    condition = alltrue(flatten([
+      for application in values(try(var.argo_cd.applications, {})) : [
+        for path in concat([application.path], application.values) : can(regex("^[A-Za-z0-9_][A-Za-z0-9_./-]*$", path)) && !strcontains(path, "..") && !strcontains(path, "//")
+      ]
+    ]))
+    error_message = "argo_cd.applications: path and values are paths from the repository's top, without a slash at the front and without \"..\"."
+  }
+
+  validation {
+    condition     = alltrue([for application in values(try(var.argo_cd.applications, {})) : can(regex("^[A-Za-z0-9_][A-Za-z0-9_./-]*$", application.branch)) && application.branch != "HEAD"])
+    error_message = "argo_cd.applications: branch names a branch."
+  }
+
+  validation {
+    condition = alltrue([
+      for each in try(var.argo_cd.kinds, []) : can(regex("^[A-Z][A-Za-z0-9]*$", each.kind)) && can(regex("^[a-z0-9.-]*$", each.group)) &&
+      !(each.group == "" && each.kind == "Secret") && each.group != "rbac.authorization.k8s.io" && each.group != "argoproj.io"
+    ])
+    error_message = "argo_cd.kinds: a group and a kind, without patterns; Secrets, Roles and Argo CD's own objects do not come from a configuration repository."
+  }
+
+  validation {
+    condition     = try(var.argo_cd.oidc, null) != null || length(setunion(try(var.argo_cd.viewers, []), try(var.argo_cd.operators, []))) == 0
+    error_message = "argo_cd: viewers and operators are groups of an issuer, so oidc has to be given too."
+  }
+
+  validation {
+    condition     = alltrue([for group in setunion(try(var.argo_cd.viewers, []), try(var.argo_cd.operators, [])) : can(regex("^[^\",*\\s][^\",*\n\r]*$", group))])
+    error_message = "argo_cd: a group is written without quotes, commas and patterns."
+  }
+
+  validation {
+    condition = (
+      can(regex("^https://[^\\s]+$", try(var.argo_cd.address, "https://none"))) && (try(var.argo_cd.oidc, null) == null ? true : (
+        can(regex("^https://[^\\s]+$", var.argo_cd.oidc.issuer)) && var.argo_cd.oidc.client_id != "" && can(regex("^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$", var.argo_cd.oidc.secret))
+      ))
+    )
+    error_message = "argo_cd: address and oidc.issuer are https addresses, oidc.client_id is not empty, oidc.secret is the name of a Secret."
+  }
 }
 
 # ── Metrics, alerts and logs ────────────────────────────────────────────────────────────────────────────────────────────

@@ -20,6 +20,7 @@ module "service" {
   release            = var.release
   namespace          = var.namespace
   deploy_with        = var.deploy_with
+  application        = var.application
   replace_digest     = var.replace_digest
   ignore_pin         = var.ignore_pin
   timeout_seconds    = var.timeout_seconds

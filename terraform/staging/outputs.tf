@@ -14,12 +14,12 @@ output "smoke" {
 }
 
 output "prove" {
-  description = "The command that checks the service and stores the verdict next to the image for promote; null if the actions deploy."
+  description = "The command that checks the service and stores the verdict next to the image for promote; null if Terraform does not deploy."
   value       = module.service.prove == null ? null : "${module.service.prove} --region ${var.region}"
 }
 
 output "digest" {
-  description = "Digest of image_tag; with deploy_with = actions, the live one."
+  description = "Digest of image_tag; if Terraform does not deploy, the live one."
   value       = module.service.digest
 }
 

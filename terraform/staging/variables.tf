@@ -102,7 +102,7 @@ variable "image_tag" {
 
   validation {
     condition     = (var.image_tag != null) == (var.deploy_with == "terraform")
-    error_message = "image_tag must be given when deploy_with is terraform, and must not when it is actions: then the actions choose the image."
+    error_message = "image_tag must be given when deploy_with is terraform, and must not otherwise: then the actions choose the image."
   }
 }
 
@@ -128,15 +128,22 @@ variable "namespace" {
 }
 
 variable "deploy_with" {
-  description = "Who owns the Helm release: `terraform`, or `actions`. Read docs/aws.md, \"One release, two paths\", before changing it."
+  description = "Who owns the release: `terraform`, `actions`, or `argo-cd` for `deploy --via argo-cd`. Nobody else has the permissions. Read docs/aws.md, \"One release, one owner\", before changing it."
   type        = string
   default     = "terraform"
   nullable    = false
 
   validation {
-    condition     = contains(["terraform", "actions"], var.deploy_with)
-    error_message = "deploy_with must be terraform or actions."
+    condition     = contains(["terraform", "actions", "argo-cd"], var.deploy_with)
+    error_message = "deploy_with must be terraform, actions or argo-cd."
   }
+}
+
+variable "application" {
+  description = "Argo CD's Application of the release, if argo-cd owns it. Empty: RELEASE-ENVIRONMENT."
+  type        = string
+  default     = ""
+  nullable    = false
 }
 
 variable "replace_digest" {

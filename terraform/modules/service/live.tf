@@ -24,6 +24,8 @@ locals {
   live_marks  = try(data.kubernetes_resources.deployment.objects[0].metadata.annotations, {})
   live_run    = try(local.live_marks["onedigest.dev/run"], local.live_marks["onedigest.dev/actor"], null)
 
+  argo_cd_owner = try(split(":", local.live_marks["argocd.argoproj.io/tracking-id"])[0], null)
+
   lease_holder = try(coalesce(data.kubernetes_resources.lease[0].objects[0].spec.holderIdentity, ""), "")
   # A minute for clocks that differ, as the actions allow. A Lease whose times cannot be read counts as held.
   lease_live = local.lease_holder != "" && try(timecmp(

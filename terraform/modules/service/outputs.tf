@@ -9,7 +9,7 @@ output "release" {
 }
 
 output "digest" {
-  description = "Digest of image_tag; with deploy_with = actions, the live one, null if nothing is live."
+  description = "Digest of image_tag; if Terraform does not deploy, the live one, null if nothing is live."
   value       = local.deploys ? local.digest : local.live_digest
 }
 
@@ -36,7 +36,7 @@ output "smoke" {
 }
 
 output "prove" {
-  description = "The command that checks the service and stores the verdict next to the image for promote; null if the actions deploy, because they store it themselves."
+  description = "The command that checks the service and stores the verdict next to the image for promote; null if the actions deploy or commit, because they store it themselves."
   value = local.deploys ? join(" ", [
     "go run ./cmd/smoke --cluster ${var.cluster_name} --release ${local.release} --namespace ${local.namespace} --environment ${var.environment}",
     "--image ${one(data.aws_ecr_repository.this[*].repository_url)}@${local.digest}${local.commit == null ? "" : " --expect-commit ${local.commit}"}",

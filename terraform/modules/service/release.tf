@@ -35,12 +35,18 @@ resource "helm_release" "this" {
   ]
 
   lifecycle {
-    # Turning deploy_with to actions would uninstall what serves. docs/aws.md says how to hand it over.
+    # Turning deploy_with to another owner would uninstall what serves. docs/aws.md says how to hand it over.
     prevent_destroy = true
 
     precondition {
       condition     = !local.lease_live
       error_message = "The actions are deploying release ${local.release} in ${local.namespace} right now (${local.lease_holder} holds Lease onedigest-${local.release}): plan again when that run has ended."
+    }
+
+    # Argo CD marks what it applies. Source: argo-cd.readthedocs.io, "Resource Tracking".
+    precondition {
+      condition     = local.argo_cd_owner == null
+      error_message = "Release ${local.release} in ${local.namespace} is applied by Argo CD's Application ${coalesce(local.argo_cd_owner, "null")}: set deploy_with = \"argo-cd\", or delete the Application first."
     }
 
     precondition {

@@ -1,13 +1,15 @@
 # Who may do what in the namespace, and nowhere else: a group bound here gets 403 in every other namespace.
 
 locals {
-  deployer_groups = coalesce(var.deployer_groups, ["${var.name}-${var.service == "" ? "" : "${var.service}-"}deploy-${var.environment}"])
-  planner_groups  = coalesce(var.planner_groups, var.require_promotion ? ["${var.name}-${var.service == "" ? "" : "${var.service}-"}plan-${var.environment}"] : [])
+  # Only the owner of a release has what a deploy needs: where Terraform owns it, no group does unless it is named.
+  deployer_groups = coalesce(var.deployer_groups, local.deploys ? [] : ["${var.name}-${var.service == "" ? "" : "${var.service}-"}deploy-${var.environment}"])
+  planner_groups  = coalesce(var.planner_groups, var.require_promotion && !local.deploys ? ["${var.name}-${var.service == "" ? "" : "${var.service}-"}plan-${var.environment}"] : [])
 
   # What a deploy needs, generated from the table that the verb checks before it changes anything (internal/kube/permissions.go): the first
-  # two Roles, for every chart and for the kinds of charts/service.
+  # two Roles, for every chart and for the kinds of charts/service; the first alone where Argo CD applies, which reads no Secret.
   deploying = flatten([
-    for document in slice(split("\n---\n", file("${path.module}/../../../docs/rbac/role.yaml")), 0, 2) : yamldecode(document).rules
+    for document in(local.gitops ? slice(split("\n---\n", file("${path.module}/../../../docs/rbac/role-gitops.yaml")), 0, 1) :
+    slice(split("\n---\n", file("${path.module}/../../../docs/rbac/role.yaml")), 0, 2)) : yamldecode(document).rules
   ])
 
   # No Secrets, and no way into a container: a reader sees what runs and what it says.
@@ -30,7 +32,7 @@ resource "kubernetes_role_v1" "deployer" {
   }
 
   dynamic "rule" {
-    for_each = concat(local.deploying, var.deployer_rules)
+    for_each = concat(local.deploying, local.gitops ? [] : var.deployer_rules)
     content {
       api_groups = rule.value.apiGroups
       resources  = rule.value.resources

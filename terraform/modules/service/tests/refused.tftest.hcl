@@ -248,6 +248,36 @@ run "what_the_actions_deployed_is_not_taken_back_silently" {
   expect_failures = [helm_release.this]
 }
 
+run "what_argo_cd_applies_is_not_terraforms" {
+  command = plan
+  override_data {
+    target = data.kubernetes_resources.deployment
+    values = {
+      objects = [{
+        metadata = { annotations = { "argocd.argoproj.io/tracking-id" = "shop-staging:apps/Deployment:staging/shop" } }
+        spec     = { template = { metadata = { annotations = {} } } }
+      }]
+    }
+  }
+  expect_failures = [helm_release.this]
+}
+
+run "a_tag_where_argo_cd_deploys" {
+  command = plan
+  variables {
+    deploy_with = "argo-cd"
+  }
+  expect_failures = [var.image_tag]
+}
+
+run "an_application_of_another_form" {
+  command = plan
+  variables {
+    application = "argocd/shop"
+  }
+  expect_failures = [var.application]
+}
+
 run "something_changed_since_you_looked" {
   command = plan
   variables {

@@ -22,6 +22,11 @@ run "the_namespace_is_restricted" {
 run "the_deploy_role_may_deploy_there" {
   command = plan
 
+  variables {
+    deploy_with = "actions"
+    image_tag   = null
+  }
+
   assert {
     condition = (
       kubernetes_role_binding_v1.deployer[0].metadata[0].namespace == "staging" && kubernetes_role_binding_v1.deployer[0].role_ref[0].kind == "Role" &&
@@ -47,6 +52,37 @@ run "the_deploy_role_may_deploy_there" {
       { apiGroups = tolist(sort(rule.apiGroups)), resources = tolist(sort(rule.resources)), verbs = tolist(sort(rule.verbs)) }
     ]
     error_message = "The deployer's rights are not those of docs/rbac/role.yaml."
+  }
+}
+
+# One release has one owner: where Terraform deploys, the actions lack the permissions.
+run "nobody_deploys_beside_terraform" {
+  command = plan
+
+  variables {
+    require_promotion = true
+    environment       = "production"
+    image_tag         = "production-0123456789abcdef0123456789abcdef01234567"
+  }
+
+  override_data {
+    target = data.aws_ecr_image.this
+    values = {
+      image_digest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+      image_tags   = ["0123456789abcdef0123456789abcdef01234567", "production-0123456789abcdef0123456789abcdef01234567"]
+    }
+  }
+
+  override_data {
+    target = data.aws_ecr_images.this
+    values = {
+      image_ids = [{ image_digest = "sha256:1111111111111111111111111111111111111111111111111111111111111111", image_tag = "production-0123456789abcdef0123456789abcdef01234567" }]
+    }
+  }
+
+  assert {
+    condition     = length(helm_release.this) == 1 && length(kubernetes_role_binding_v1.deployer) == 0 && length(kubernetes_role_binding_v1.planner) == 0
+    error_message = "Terraform owns the release, and another group may deploy it."
   }
 }
 
@@ -205,6 +241,8 @@ run "a_further_services_place_is_its_own" {
   command = plan
 
   variables {
+    deploy_with = "actions"
+    image_tag   = null
     service     = "cart"
     repository  = "cart"
     values_file = "tests/values/cart.yaml"
@@ -233,7 +271,8 @@ run "who_plans_changes_nothing" {
   variables {
     require_promotion = true
     environment       = "production"
-    image_tag         = "production-0123456789abcdef0123456789abcdef01234567"
+    deploy_with       = "actions"
+    image_tag         = null
   }
 
   assert {
