@@ -175,7 +175,7 @@ var floors = []floor{
 		why: "git itself does the work; it needs no client library"},
 	{packages: []string{"internal/git/configrepo"}, allowed: []string{"internal/git", "internal/release", "internal/text"}, banned: append([]string{"net"}, heavy...),
 		why: "the only package that pushes; what it writes is decided above"},
-	{packages: []string{"internal/gitops"}, allowed: []string{"internal/release", "internal/git/configrepo", "internal/kube/argocd"}, banned: append([]string{"net"}, heavy...),
+	{packages: []string{"internal/gitops"}, allowed: []string{"internal/release", "internal/text", "internal/git/configrepo", "internal/kube/argocd"}, banned: append([]string{"net"}, heavy...),
 		why: "a release as commits: the repository and the Application are below it, what renders is handed over"},
 	{packages: []string{"internal/evidence/strictjson"}, allowed: []string{"internal/text"}, banned: append([]string{"net", "os"}, heavy...),
 		why: "a rule about JSON, which every reader of evidence uses"},

@@ -3,6 +3,8 @@
 package gitops
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +49,8 @@ type Options struct {
 	Repository    *configrepo.Repository
 	DefaultBranch bool              // the branch is the repository's default one
 	Chart         release.ChartRef  // as the deploy names it
-	File          string            // the values file that gets the digest, absolute
+	File          string            // the values file that gets the digest, absolute; with Manifests, the lock file in the directory that gets the manifests
+	Manifests     bool              // the run renders the chart and commits the manifests, and the controller renders nothing
 	Keys          map[string]string // dotted paths in it by the names of images, "" for the main one
 	Application   Application
 	Renderer      Renderer
@@ -63,6 +66,7 @@ type Release struct {
 	file     string        // relative to the top of the repository
 	main     release.Image // as the deploy names it; zero before Check
 	deployed *release.Deployment
+	next     rendered       // with Manifests, since Render
 	commit   release.Commit // of this deploy; "" before it
 }
 
@@ -72,9 +76,12 @@ func New(options Options) (*Release, error) {
 	return &Release{Options: options, file: file}, err
 }
 
-// Check writes the digests into the clone's values file, so that the chart is checked and rendered as it will be applied, and checks the chart and its values.
+// Check checks the chart and its values. Before that, it writes the digests into the clone's values file, unless manifests are committed, so that the chart is checked and rendered as it will be applied.
 func (r *Release) Check(deployment release.Deployment) error {
 	r.main = deployment.Main().Image
+	if r.Manifests {
+		return r.Renderer.Check(deployment)
+	}
 	content, err := os.ReadFile(r.File)
 	if err == nil {
 		content, err = r.withDigests(content, deployment.Images)
@@ -124,6 +131,11 @@ func (r *Release) Render(ctx context.Context, deployment release.Deployment) (re
 	for _, limit := range limits {
 		r.Warn(limit)
 	}
+	if r.Manifests {
+		rendering, err := r.render(ctx, deployment)
+		rendering.Kinds = watched(rendering.Kinds)
+		return rendering, err
+	}
 	deployment.HideSecrets = true // Argo CD renders without a cluster to look anything up in
 	rendering, err := r.Renderer.Render(ctx, deployment)
 	if err != nil {
@@ -158,6 +170,14 @@ func watched(kinds []release.AppliedKind) (only []release.AppliedKind) {
 func (r *Release) expected(deployment release.Deployment) (argocd.Expected, error) {
 	expected := argocd.Expected{Repository: r.Repository.URL, Branch: r.Repository.Branch, DefaultBranch: r.DefaultBranch, Release: deployment.Name, Namespace: deployment.Namespace,
 		SameRepository: func(address string) bool { return configrepo.SameURL(address, r.Repository.URL) }}
+	expected.HasFile = func(name string) bool {
+		_, err := os.Lstat(filepath.Join(r.Repository.Dir(), filepath.FromSlash(cmp.Or(expected.Manifests, expected.Chart)), name))
+		return cmp.Or(expected.Manifests, expected.Chart) != "" && err == nil
+	}
+	if r.Manifests {
+		expected.Manifests = path.Dir(r.file)
+		return expected, nil
+	}
 	for _, file := range deployment.ValuesFiles {
 		relative, err := r.Repository.Relative(file)
 		if err != nil {
@@ -168,10 +188,6 @@ func (r *Release) expected(deployment release.Deployment) (argocd.Expected, erro
 	expected.Elsewhere = argocd.ChartAddress(r.Chart.Repository, r.Chart.Chart, r.Chart.Version)
 	if r.Chart.Repository == "" && !strings.Contains(r.Chart.Chart, "://") {
 		expected.Chart = path.Clean(filepath.ToSlash(r.Chart.Chart))
-	}
-	expected.HasFile = func(name string) bool {
-		_, err := os.Lstat(filepath.Join(r.Repository.Dir(), filepath.FromSlash(expected.Chart), name))
-		return expected.Chart != "" && err == nil
 	}
 	return expected, nil
 }
@@ -198,12 +214,18 @@ func (r *Release) Plan(ctx context.Context, deployment release.Deployment) (rele
 	if err != nil {
 		return release.Plan{}, err
 	}
+	plan := release.Plan{Outcome: release.Unchanged, Notes: []string{fmt.Sprintf("Application %q applies branch %q of %s", r.Application, r.Repository.Branch, r.Repository.URL)}}
+	plan.Basis.NotKeepable = "a configuration repository keeps what was approved itself"
+	if r.Manifests {
+		if plan.Changes, err = r.planFiles(ctx, head); len(plan.Changes) > 0 {
+			plan.Outcome = release.Changed
+		}
+		return plan, err
+	}
 	content, err := r.Repository.Read(ctx, head, r.file)
 	if err != nil {
 		return release.Plan{}, err
 	}
-	plan := release.Plan{Outcome: release.Unchanged, Notes: []string{fmt.Sprintf("Application %q applies branch %q of %s", r.Application, r.Repository.Branch, r.Repository.URL)}}
-	plan.Basis.NotKeepable = "a configuration repository keeps what was approved itself"
 	change := release.Change{Object: release.Object{Kind: "file", Name: r.file}, Action: release.ActionChange}
 	for _, image := range deployment.Images {
 		before, err := digestAt(content, r.Keys[image.Name])
@@ -231,10 +253,7 @@ func (r *Release) Deploy(ctx context.Context, deployment release.Deployment, wai
 	if len(before) == 0 {
 		deployed.Outcome = release.Created
 	}
-	commit, pushed, err := r.Repository.Commit(ctx, r.file, func(content []byte) ([]byte, string, error) {
-		next, err := r.withDigests(content, deployment.Images)
-		return next, r.message(deployment), err
-	})
+	commit, pushed, err := r.commitRelease(ctx, deployment)
 	if err != nil {
 		return release.Deployed{}, err
 	}
@@ -245,15 +264,40 @@ func (r *Release) Deploy(ctx context.Context, deployment release.Deployment, wai
 	return r.follow(ctx, deployed, commit, pushed, wait)
 }
 
+// commitRelease commits the digests, or the manifests.
+func (r *Release) commitRelease(ctx context.Context, deployment release.Deployment) (release.Commit, bool, error) {
+	if r.Manifests {
+		return r.Repository.CommitFiles(ctx, path.Dir(r.file), r.manifests(deployment))
+	}
+	return r.Repository.Commit(ctx, r.file, r.digests(deployment))
+}
+
+// digests changes a values file.
+func (r *Release) digests(deployment release.Deployment) func([]byte) ([]byte, string, error) {
+	return func(content []byte) ([]byte, string, error) {
+		next, err := r.withDigests(content, deployment.Images)
+		return next, r.message(deployment), err
+	}
+}
+
+// manifests changes a directory of manifests.
+func (r *Release) manifests(deployment release.Deployment) func(configrepo.Files) (configrepo.Files, string, error) {
+	return func(files configrepo.Files) (configrepo.Files, string, error) {
+		next, err := r.replaceFiles(files, r.next.files)
+		return next, r.message(deployment), err
+	}
+}
+
 // Propose pushes the commit that Deploy would push to a branch of its own, and opens a pull request with the lines as its text. proposed is false if the branch that the Application applies has the
 // digests already.
 func (r *Release) Propose(ctx context.Context, deployment release.Deployment, lines []string) (found release.Proposal, proposed bool, err error) {
 	found.Branch = fmt.Sprintf("onedigest/%s-%s", deployment.Name, r.Environment)
 	message := r.message(deployment)
-	found.Commit, proposed, err = r.Repository.Propose(ctx, r.file, found.Branch, func(content []byte) ([]byte, string, error) {
-		next, err := r.withDigests(content, deployment.Images)
-		return next, message, err
-	})
+	if r.Manifests {
+		found.Commit, proposed, err = r.Repository.ProposeFiles(ctx, path.Dir(r.file), found.Branch, r.manifests(deployment))
+	} else {
+		found.Commit, proposed, err = r.Repository.Propose(ctx, r.file, found.Branch, r.digests(deployment))
+	}
 	if err != nil || !proposed {
 		return release.Proposal{}, false, err
 	}
@@ -319,6 +363,9 @@ func (r *Release) checkReplaced(ctx context.Context, want []byte, later release.
 	content, err := r.Repository.Read(ctx, later, r.file)
 	if err != nil {
 		return err
+	}
+	if r.Manifests && !bytes.Equal(content, want) {
+		return &release.Failure{What: fmt.Sprintf("commit %s has replaced the manifests beside %q before this run saw them ready", later.Short(), r.file), Do: "look at who has committed it"}
 	}
 	for _, key := range r.Keys {
 		ours, err := digestAt(want, key)

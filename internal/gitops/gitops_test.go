@@ -81,10 +81,15 @@ func (p *place) git(args ...string) string {
 
 func (p *place) write(content string) {
 	p.t.Helper()
-	if err := os.MkdirAll(filepath.Join(p.dir, filepath.Dir(file)), 0o755); err != nil {
+	p.put(file, content)
+}
+
+func (p *place) put(name, content string) {
+	p.t.Helper()
+	if err := os.MkdirAll(filepath.Join(p.dir, filepath.Dir(name)), 0o755); err != nil {
 		p.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(p.dir, file), []byte(content), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(p.dir, name), []byte(content), 0o644); err != nil {
 		p.t.Fatal(err)
 	}
 }

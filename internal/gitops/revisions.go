@@ -1,8 +1,10 @@
 package gitops
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -122,12 +124,12 @@ func (r *Release) RollbackTarget(ctx context.Context, deployment release.Deploym
 
 // LiveRollbackTarget is RollbackTarget for the newest revision: one with its digest is no target.
 func (r *Release) LiveRollbackTarget(ctx context.Context, deployment release.Deployment) (release.RollbackTarget, error) {
-	var live release.Digest
+	var live *revision
 	return r.target(ctx, deployment, func(candidate revision) bool {
-		if live.IsZero() {
-			live = candidate.digest
+		if live == nil {
+			live = &candidate
 		}
-		return candidate.digest != live
+		return candidate.digest != live.digest || r.Manifests && !bytes.Equal(candidate.Content, live.Content)
 	})
 }
 
@@ -136,7 +138,7 @@ func (r *Release) target(ctx context.Context, deployment release.Deployment, may
 	if err != nil {
 		return release.RollbackTarget{}, err
 	}
-	revisions = slices.DeleteFunc(revisions, func(candidate revision) bool { return !may(candidate) || r.has(candidate.Content, deployment.Images) })
+	revisions = slices.DeleteFunc(revisions, func(candidate revision) bool { return !may(candidate) || r.deploysSame(candidate.Content, deployment) })
 	for _, mark := range []release.Mark{release.MarkProved, release.MarkReady} {
 		for _, candidate := range revisions {
 			if candidate.mark != mark {
@@ -150,6 +152,14 @@ func (r *Release) target(ctx context.Context, deployment release.Deployment, may
 		}
 	}
 	return release.RollbackTarget{Obstacles: []release.Obstacle{{What: fmt.Sprintf("no other digest in %q of branch %q has been verified yet", r.file, r.Repository.Branch)}}}, nil
+}
+
+// deploysSame reports whether a revision is what is deployed: the digests, and with Manifests every manifest.
+func (r *Release) deploysSame(content []byte, deployment release.Deployment) bool {
+	if r.Manifests {
+		return bytes.Equal(content, r.next.files[LockFile])
+	}
+	return r.has(content, deployment.Images)
 }
 
 // has reports whether a values file has the digests of all images, of which there is at least one.
@@ -172,6 +182,9 @@ func (r *Release) Rollback(ctx context.Context, _ string, to int, wait release.W
 	}
 	target := changes[at]
 	deployment := *r.deployed
+	if r.Manifests {
+		return r.rollbackFiles(ctx, target, deployment, wait)
+	}
 	commit, pushed, err := r.Repository.Commit(ctx, r.file, func(content []byte) ([]byte, string, error) {
 		for _, image := range deployment.Images {
 			found, err := digestAt(content, r.Keys[image.Name])
@@ -190,24 +203,66 @@ func (r *Release) Rollback(ctx context.Context, _ string, to int, wait release.W
 	return r.follow(ctx, release.Deployed{Outcome: release.RolledBack}, commit, pushed, wait)
 }
 
+// rollbackFiles is Rollback for manifests.
+func (r *Release) rollbackFiles(ctx context.Context, target configrepo.Change, deployment release.Deployment, wait release.Wait) (release.Deployed, error) {
+	directory := path.Dir(r.file)
+	files, err := r.Repository.Files(ctx, target.Commit, directory)
+	if err != nil {
+		return release.Deployed{}, err
+	}
+	earlier, err := own(files)
+	if err != nil {
+		return release.Deployed{}, &release.Failure{What: fmt.Sprintf("commit %s does not have all manifests in %q", target.Commit.Short(), directory), Err: err}
+	}
+	images, err := r.earlierImages(target, deployment)
+	if err != nil {
+		return release.Deployed{}, err
+	}
+	commit, pushed, err := r.Repository.CommitFiles(ctx, directory, func(files configrepo.Files) (configrepo.Files, string, error) {
+		if !bytes.Equal(files[LockFile], r.next.files[LockFile]) {
+			return nil, "", &release.Refusal{Why: fmt.Sprintf("somebody else has changed the manifests in %q since this deploy", directory), Do: "look at the branch's newest commits"}
+		}
+		next, err := r.replaceFiles(files, earlier)
+		return next, r.revertMessage(target, deployment, images), err
+	})
+	if err != nil {
+		return release.Deployed{}, err
+	}
+	if !pushed {
+		return release.Deployed{}, &release.Failure{What: fmt.Sprintf("change %d of %q has the manifests that failed", target.Number, r.file)}
+	}
+	return r.follow(ctx, release.Deployed{Outcome: release.RolledBack}, commit, pushed, wait)
+}
+
 // revert writes the digests of a target into a values file, with the message of the commit.
 func (r *Release) revert(content []byte, target configrepo.Change, deployment release.Deployment) ([]byte, string, error) {
+	images, err := r.earlierImages(target, deployment)
+	if err != nil {
+		return nil, "", err
+	}
+	next, err := r.withDigests(content, images)
+	return next, r.revertMessage(target, deployment, images), err
+}
+
+// earlierImages returns the deployment's images with the digests of an earlier change.
+func (r *Release) earlierImages(target configrepo.Change, deployment release.Deployment) ([]release.BuiltImage, error) {
 	images := slices.Clone(deployment.Images)
 	for i, image := range images {
 		digest, err := digestAt(target.Content, r.Keys[image.Name])
 		if err != nil || digest.IsZero() {
-			return nil, "", &release.Failure{What: fmt.Sprintf("commit %s has no digest at %q of %q", target.Commit.Short(), r.Keys[image.Name], r.file), Err: err}
+			return nil, &release.Failure{What: fmt.Sprintf("commit %s has no digest at %q of %q", target.Commit.Short(), r.Keys[image.Name], r.file), Err: err}
 		}
 		images[i].Image = image.Image.Repository.At(digest)
 	}
-	next, err := r.withDigests(content, images)
-	if err != nil {
-		return nil, "", err
-	}
+	return images, nil
+}
+
+// revertMessage is the message of a commit that goes back to an earlier change.
+func (r *Release) revertMessage(target configrepo.Change, deployment release.Deployment, images []release.BuiltImage) string {
 	commit, _ := release.ParseCommit(target.Trailers[trailerCommit])
 	subject, _, _ := strings.Cut(r.message(deployment), "\n")
 	message := fmt.Sprintf("Revert %q\n\nThis reverts commit %s, and goes back to the digest of %s.\n\n", subject, r.commit, target.Commit)
-	return next, message + r.trailers(deployment, images, commit), nil
+	return message + r.trailers(deployment, images, commit)
 }
 
 // Mark records what is known of a revision as a git note.

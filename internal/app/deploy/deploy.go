@@ -123,7 +123,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 			Announcer: newAnnouncer(run, reporter, settings, isMatrix),
 		}
 		if settings.GitOps.GitOps() {
-			return repositories.through(ctx, settings, deps, connection)
+			return repositories.through(ctx, settings, deps, connection, charts)
 		}
 		return deps, nil
 	}

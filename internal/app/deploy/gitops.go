@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"github.com/onedigest/onedigest/internal/github"
 	"github.com/onedigest/onedigest/internal/github/markdown"
 	"github.com/onedigest/onedigest/internal/gitops"
+	"github.com/onedigest/onedigest/internal/helm/source"
 	"github.com/onedigest/onedigest/internal/kube/argocd"
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -74,40 +76,35 @@ func (c *configRepositories) environ(settings via.Settings) []string {
 		fmt.Sprintf("GIT_CONFIG_VALUE_%d=Authorization: Basic %s", count, encoded), fmt.Sprintf("GIT_CONFIG_COUNT=%d", count+1))
 }
 
-// through replaces what a deploy by Helm works with: chart and values are those of the configuration repository, a commit there stands in for a release's revision, and
-// Argo CD applies it.
-func (c *configRepositories) through(ctx context.Context, settings deploy.Settings, deps deploy.Deps, connection connection) (deploy.Deps, error) {
+// through replaces what a deploy by Helm works with: a commit in the configuration repository stands in for a release's revision, and Argo CD applies it. Chart and values are those of that
+// repository, unless rendered manifests are committed.
+func (c *configRepositories) through(ctx context.Context, settings deploy.Settings, deps deploy.Deps, connection connection, charts *source.Finder) (deploy.Deps, error) {
 	repository, workspace, err := c.clone(ctx, settings.Timeout, settings.GitOps)
 	if err != nil {
 		return deps, err
 	}
-	charts, removeCharts, err := newCharts(c.run, &settings, c.registry, workspace)
+	file, keys, err := c.written(settings, repository, workspace)
 	if err != nil {
 		return deps, err
 	}
-	c.mu.Lock()
-	c.removes = append(c.removes, removeCharts)
-	c.mu.Unlock()
-	named := settings.GitOps.ConfigFile
-	if named == "" {
-		named = settings.Values[len(settings.Values)-1]
-	}
-	file, err := workspace.Inside(named)
-	if err != nil {
-		return deps, release.BadSetting("config-file", err.Error(), fmt.Sprintf("name a values file on branch %q of the configuration repository", repository.Branch))
-	}
-	keys := map[string]string{}
-	for _, image := range settings.Images {
-		keys[image.Name], _ = settings.GitOps.Key(image.Name)
+	if !settings.GitOps.Manifests() {
+		var removeCharts func()
+		if charts, removeCharts, err = newCharts(c.run, &settings, c.registry, workspace); err != nil {
+			return deps, err
+		}
+		c.mu.Lock()
+		c.removes = append(c.removes, removeCharts)
+		c.mu.Unlock()
+		deps.Workspace, deps.Charts, deps.Commits = workspace, charts, foreignCheckout{deps.Commits}
 	}
 	application := argocd.New(connection.cluster.Client, cmp.Or(settings.GitOps.Application.Namespace, via.DefaultNamespace), cmp.Or(settings.GitOps.Application.Name, settings.Release))
-	deps.Workspace, deps.Charts, deps.Commits, deps.Cluster = workspace, charts, foreignCheckout{deps.Commits}, appliedByOther{connection.cluster}
+	deps.Cluster = appliedByOther{connection.cluster}
 	pulls, err := c.pullRequests(settings.GitOps)
 	if err != nil {
 		return deps, err
 	}
 	found, err := gitops.New(gitops.Options{PullRequests: pulls, Repository: repository, DefaultBranch: settings.GitOps.ConfigBranch == "",
-		Chart: release.ChartRef{Chart: settings.Chart, Repository: settings.ChartRepo, Version: settings.ChartVersion}, File: file, Keys: keys, Application: application,
+		Chart: release.ChartRef{Chart: settings.Chart, Repository: settings.ChartRepo, Version: settings.ChartVersion}, File: file, Keys: keys, Manifests: settings.GitOps.Manifests(), Application: application,
 		Renderer: loadingSchemas(ctx, connection.helm.In(settings.Namespace).Unrecorded(), charts), Environment: settings.Environment,
 		Report: func(line string) { deps.Reporter.Infof("%s", line) }, Warn: func(line string) { deps.Reporter.Warnf("%s", line) }})
 	deps.Chart = found
@@ -115,6 +112,26 @@ func (c *configRepositories) through(ctx context.Context, settings deploy.Settin
 		deps.Proposals = found
 	}
 	return deps, err
+}
+
+// written returns the file whose changes are the release's revisions, absolute, and the paths of the images' digests in it.
+func (c *configRepositories) written(settings deploy.Settings, repository *configrepo.Repository, workspace app.Workspace) (file string, keys map[string]string, err error) {
+	if settings.GitOps.Manifests() {
+		keys, err = gitops.LockKeys(settings.Images)
+		return filepath.Join(workspace.Root(), filepath.FromSlash(settings.GitOps.ConfigPath), gitops.LockFile), keys, err
+	}
+	named := settings.GitOps.ConfigFile
+	if named == "" {
+		named = settings.Values[len(settings.Values)-1]
+	}
+	if file, err = workspace.Inside(named); err != nil {
+		return "", nil, release.BadSetting("config-file", err.Error(), fmt.Sprintf("name a values file on branch %q of the configuration repository", repository.Branch))
+	}
+	keys = map[string]string{}
+	for _, image := range settings.Images {
+		keys[image.Name], _ = settings.GitOps.Key(image.Name)
+	}
+	return file, keys, nil
 }
 
 // pullRequests returns what opens pull requests; nil if none is asked for, or if there is no token.

@@ -4,7 +4,9 @@ package via
 import (
 	"fmt"
 	"net/url"
+	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -25,6 +27,7 @@ type Settings struct {
 	ConfigBranch     string // "": the repository's default one
 	ConfigFile       string // "": the last values file
 	ConfigKeys       []setting.Named[string]
+	ConfigPath       string // not "": the directory that gets rendered manifests, instead of a digest in a values file
 	ConfigToken      string // "": the credentials of git's own configuration
 	PullRequest      bool
 }
@@ -43,6 +46,9 @@ const DefaultKey = "image.digest"
 // GitOps reports whether a controller applies the release.
 func (s *Settings) GitOps() bool { return s.Via == ArgoCD }
 
+// Manifests reports whether rendered manifests are committed, so that chart and values are those of the checkout as with Helm.
+func (s *Settings) Manifests() bool { return s.ConfigPath != "" }
+
 // Key returns the path of an image's digest in the values file; false if there is none.
 func (s *Settings) Key(image string) (path string, found bool) {
 	for _, key := range s.ConfigKeys {
@@ -54,19 +60,21 @@ func (s *Settings) Key(image string) (path string, found bool) {
 }
 
 // Declare binds the settings to their declarations.
-func (s *Settings) Declare(set *setting.Set, path func(string) (string, error)) {
+func (s *Settings) Declare(set *setting.Set, valuesPath func(string) (string, error)) {
 	setting.Var(set, &s.Via, setting.Setting{Name: "via", Default: Helm, Value: "helm|argo-cd",
 		Help: "What applies the release: Helm in this run, or Argo CD, for which the run commits the digest to a configuration repository (docs/gitops.md)"}, setting.OneOf(Helm, ArgoCD))
 	setting.Var(set, &s.Application, setting.Setting{Name: "application", Value: "[NAMESPACE/]NAME",
 		Help: "Argo CD's Application of the release; by default the release's name, in namespace argocd"}, parseApplication)
 	setting.Var(set, &s.ConfigRepository, setting.Setting{Name: "config-repository", Value: "URL",
-		Help: "Configuration repository that the Application applies: https://…, ssh://…, git@host:path or file:///path; chart and values are then paths in it"}, ParseRepository)
+		Help: "Configuration repository that the Application applies: https://…, ssh://…, git@host:path or file:///path; without config-path, chart and values are paths in it"}, ParseRepository)
 	setting.Var(set, &s.ConfigBranch, setting.Setting{Name: "config-branch", Value: "NAME",
 		Help: "Branch of the configuration repository; default: its default branch"}, ParseBranch)
 	setting.Var(set, &s.ConfigFile, setting.Setting{Name: "config-file", Value: "FILE",
 		Help: "Values file in the configuration repository that gets the digest; default: the last of values"}, setting.Text)
 	setting.List(set, &s.ConfigKeys, setting.Setting{Name: "config-key", Value: "[NAME=]PATH",
-		Help: "Dotted path of an image's digest, or of its whole reference, in config-file; default: image.digest for the main image"}, setting.ParseNamed(path))
+		Help: "Dotted path of an image's digest, or of its whole reference, in config-file; default: image.digest for the main image"}, setting.ParseNamed(valuesPath))
+	setting.Var(set, &s.ConfigPath, setting.Setting{Name: "config-path", Value: "DIR",
+		Help: "Directory in the configuration repository that gets the rendered manifests, one file for each object; chart and values are then those of the checkout, and the Application applies the directory as it is"}, ParseDirectory)
 	setting.Var(set, &s.ConfigToken, setting.Setting{Name: "config-token", Secret: true, Value: "TOKEN",
 		Help: "Token to read and push the configuration repository over https, and to open pull requests there; without it, git's own configuration has the credentials"}, setting.Text)
 	setting.Bool(set, &s.PullRequest, setting.Setting{Name: "config-pull-request",
@@ -99,7 +107,7 @@ func (s *Settings) Problems(hasChart bool, values []string, given []string, imag
 	}
 	if !s.GitOps() {
 		for name, given := range map[string]bool{"application": s.Application != Application{}, "config-repository": s.ConfigRepository != "", "config-branch": s.ConfigBranch != "",
-			"config-file": s.ConfigFile != "", "config-key": len(s.ConfigKeys) > 0, "config-token": s.ConfigToken != "", "config-pull-request": s.PullRequest} {
+			"config-file": s.ConfigFile != "", "config-key": len(s.ConfigKeys) > 0, "config-path": s.Manifests(), "config-token": s.ConfigToken != "", "config-pull-request": s.PullRequest} {
 			if given {
 				add(name, "is used with --via argo-cd only", "give --via argo-cd too")
 			}
@@ -111,6 +119,9 @@ func (s *Settings) Problems(hasChart bool, values []string, given []string, imag
 	}
 	if s.ConfigToken != "" && !strings.HasPrefix(s.ConfigRepository, "https://") {
 		add("config-token", "is sent over https only", "give an https:// address as config-repository")
+	}
+	if s.Manifests() {
+		return append(problems, s.manifestProblems(hasChart, given)...)
 	}
 	if !hasChart {
 		add("chart", "is missing", "name the chart that the Application applies: its directory in the configuration repository, or its address")
@@ -127,6 +138,41 @@ func (s *Settings) Problems(hasChart bool, values []string, given []string, imag
 		}
 	}
 	return problems
+}
+
+// manifestProblems lists what does not go with rendered manifests.
+func (s *Settings) manifestProblems(hasChart bool, given []string) (problems []release.Problem) {
+	add := func(name, what, do string) {
+		problems = append(problems, release.Problem{Setting: name, What: what, Do: do})
+	}
+	if !hasChart {
+		add("chart", "is missing", "name the chart to render: a directory of the checkout, or its address")
+	}
+	if s.ConfigFile != "" {
+		add("config-file", "is given together with config-path", "give one: a values file that gets the digest, or a directory that gets manifests")
+	}
+	if len(s.ConfigKeys) > 0 {
+		add("config-key", "is given together with config-path", "leave it out: every image in the manifests is pinned")
+	}
+	for _, name := range given {
+		if !pins[name] {
+			add(name, "is given with --via argo-cd, which commits what is reviewed", "write it to a values file instead")
+		}
+	}
+	return problems
+}
+
+// pins are the settings that say which references are pinned; the run itself pins rendered manifests.
+var pins = map[string]bool{"pin-text": true, "image-alias": true, "image-values": true}
+
+// ParseDirectory accepts a path relative to the top of a repository, with slashes; "." is the top itself.
+func ParseDirectory(name string) (string, error) {
+	clean := path.Clean(name)
+	if name == "" || path.IsAbs(name) || strings.ContainsAny(name, "\\\x00\n\r\t*?[]\"") || clean == ".." || strings.HasPrefix(clean, "../") || strings.HasPrefix(clean, "-") || strings.HasPrefix(clean, ":") ||
+		slices.Contains(strings.Split(strings.ToLower(clean), "/"), ".git") {
+		return "", fmt.Errorf("%q is not a directory inside the repository", name)
+	}
+	return clean, nil
 }
 
 // scp is the short form of an SSH address, such as git@github.com:team/config.git.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
 )
 
 func TestAddressesOfRepositories(t *testing.T) {
@@ -48,6 +49,30 @@ func TestProblemsAreListedTogether(t *testing.T) {
 	}
 	settings = Settings{ConfigRepository: "https://git.example.com/config", ConfigToken: "t"}
 	if got := settings.Problems(true, nil, []string{"set"}, nil); len(got) != 2 {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestDirectoriesOfManifests(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"live/production": "live/production", ".": ".", "./live/": "live", "a/../b": "b", "": "", "/live": "", "..": "", "../x": "", "a/../../x": "", "-x": "", ":x": "", "a*": "", ".git": "", "x/.GIT/y": "", "a\nb": "", `a\b`: ""} {
+		if got, err := ParseDirectory(name); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v", name, got, err)
+		}
+	}
+}
+
+func TestProblemsOfManifests(t *testing.T) {
+	t.Parallel()
+	settings := Settings{Via: ArgoCD, ConfigRepository: "https://git.example.com/config", ConfigPath: "live"}
+	if got := settings.Problems(true, nil, []string{"pin-text", "image-alias", "image-values"}, []release.BuiltImage{{}, {Name: "web"}}); len(got) != 0 {
+		t.Errorf("got %v", got)
+	}
+	settings.ConfigFile, settings.ConfigKeys = "values.yaml", []setting.Named[string]{{Value: "image.digest"}}
+	if got := settings.Problems(false, nil, []string{"set", "secret-values"}, nil); len(got) != 5 {
+		t.Errorf("got %v", got)
+	}
+	if got := (&Settings{ConfigPath: "live"}).Problems(true, nil, nil, nil); len(got) != 1 {
 		t.Errorf("got %v", got)
 	}
 }

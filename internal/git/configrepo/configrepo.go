@@ -5,6 +5,7 @@ package configrepo
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -184,9 +185,14 @@ func (r *Repository) Relative(file string) (string, error) {
 	return path.Clean(filepath.ToSlash(relative)), err
 }
 
-// git runs one command without the hooks of the user's configuration, as nothing but the digest may change, and without following redirects, as they would get the credentials.
+// git is run without an input.
 func (r *Repository) git(ctx context.Context, args ...string) (string, error) {
-	return r.directory.Run(ctx, nil, append([]string{"-c", "core.hooksPath=/dev/null", "-c", "core.autocrlf=false", "-c", "gc.auto=0", "-c", "http.followRedirects=false"}, args...)...)
+	return r.run(ctx, nil, args...)
+}
+
+// run runs one command without the hooks of the user's configuration, as nothing but the change may be committed, and without following redirects, as they would get the credentials.
+func (r *Repository) run(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
+	return r.directory.Run(ctx, stdin, append([]string{"-c", "core.hooksPath=/dev/null", "-c", "core.autocrlf=false", "-c", "gc.auto=0", "-c", "http.followRedirects=false"}, args...)...)
 }
 
 // fault makes a *release.Fault about the repository.

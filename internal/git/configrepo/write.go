@@ -28,11 +28,16 @@ const (
 func (r *Repository) Commit(ctx context.Context, file string, change func(content []byte) (changed []byte, message string, err error)) (commit release.Commit, pushed bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.push(ctx, func() (release.Commit, bool, error) { return r.commitFile(ctx, file, change) })
+}
+
+// push makes a commit on top of the newest one and pushes it; again if somebody else has pushed in between.
+func (r *Repository) push(ctx context.Context, next func() (commit release.Commit, changed bool, err error)) (commit release.Commit, pushed bool, err error) {
 	for attempt := 1; ; attempt++ {
 		if err := r.refresh(ctx); err != nil {
 			return "", false, err
 		}
-		commit, changed, err := r.commitFile(ctx, file, change)
+		commit, changed, err := next()
 		if err != nil || !changed {
 			return commit, false, err
 		}
@@ -52,10 +57,15 @@ func (r *Repository) Commit(ctx context.Context, file string, change func(conten
 func (r *Repository) Propose(ctx context.Context, file, branch string, change func(content []byte) (changed []byte, message string, err error)) (commit release.Commit, proposed bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.propose(ctx, branch, func() (release.Commit, bool, error) { return r.commitFile(ctx, file, change) })
+}
+
+// propose makes a commit on top of the newest one and pushes it to a branch of its own.
+func (r *Repository) propose(ctx context.Context, branch string, next func() (commit release.Commit, changed bool, err error)) (commit release.Commit, proposed bool, err error) {
 	if err := r.refresh(ctx); err != nil {
 		return "", false, err
 	}
-	commit, changed, err := r.commitFile(ctx, file, change)
+	commit, changed, err := next()
 	if err != nil || !changed {
 		return commit, false, err
 	}
@@ -121,15 +131,20 @@ func (r *Repository) commitFile(ctx context.Context, file string, change func([]
 	if err := r.write(file, next); err != nil {
 		return "", false, err
 	}
+	if _, err := r.git(ctx, "add", "--", file); err != nil {
+		return "", false, r.fault(err, "committing %q to", file)
+	}
+	return r.record(ctx, file, message)
+}
+
+// record commits what the index has.
+func (r *Repository) record(ctx context.Context, subject, message string) (commit release.Commit, changed bool, err error) {
 	identity, err := r.identity(ctx)
 	if err != nil {
 		return "", false, err
 	}
-	if _, err := r.git(ctx, "add", "--", file); err != nil {
-		return "", false, r.fault(err, "committing %q to", file)
-	}
 	if _, err := r.git(ctx, append(identity, "commit", "--quiet", "--no-verify", "--cleanup=verbatim", "--message", message)...); err != nil {
-		return "", false, r.fault(err, "committing %q to", file)
+		return "", false, r.fault(err, "committing %q to", subject)
 	}
 	commit, err = r.commit(ctx, "HEAD")
 	return commit, true, err

@@ -76,15 +76,19 @@ type source struct {
 	Ref            string         `json:"ref"`
 	Kustomize      map[string]any `json:"kustomize"`
 	Plugin         map[string]any `json:"plugin"`
-	Helm           struct {
-		ReleaseName    string         `json:"releaseName"`
-		Namespace      string         `json:"namespace"`
-		ValueFiles     []string       `json:"valueFiles"`
-		Values         string         `json:"values"`
-		ValuesObject   map[string]any `json:"valuesObject"`
-		Parameters     []any          `json:"parameters"`
-		FileParameters []any          `json:"fileParameters"`
-	} `json:"helm"`
+	Directory      map[string]any `json:"directory"`
+	Helm           *helm          `json:"helm"`
+}
+
+// helm is how a source's chart is rendered.
+type helm struct {
+	ReleaseName    string         `json:"releaseName"`
+	Namespace      string         `json:"namespace"`
+	ValueFiles     []string       `json:"valueFiles"`
+	Values         string         `json:"values"`
+	ValuesObject   map[string]any `json:"valuesObject"`
+	Parameters     []any          `json:"parameters"`
+	FileParameters []any          `json:"fileParameters"`
 }
 
 type health struct {

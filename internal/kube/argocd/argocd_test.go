@@ -77,6 +77,7 @@ func TestAnApplicationThatAppliesSomethingElseIsRefused(t *testing.T) {
 			e.Chart, e.DefaultBranch, e.Elsewhere = "", true, ChartAddress(repository, chart, version)
 		}
 	}
+	manifests := func(e *Expected) { e.Manifests, e.Chart, e.Values, e.Release = "live/production", "", nil, "other" }
 	for name, test := range map[string]struct {
 		change [2]string
 		expect func(*Expected)
@@ -102,9 +103,13 @@ func TestAnApplicationThatAppliesSomethingElseIsRefused(t *testing.T) {
 			e.HasFile = func(name string) bool { return strings.HasPrefix(name, ".argocd-source") }
 		},
 			wants: []string{"has kustomize, plugin or helm.namespace", "has .argocd-source.yaml", "has .argocd-source-shop.yaml"}},
-		"another repository": {change: [2]string{"git.example.com/config.git", "git.example.com/other.git"}, wants: []string{"does not apply the repository"}},
-		"another branch":     {change: [2]string{"targetRevision: main", "targetRevision: v1"}, wants: []string{`applies "v1" of the repository`}},
-		"another cluster":    {change: [2]string{"https://kubernetes.default.svc", "https://10.0.0.1"}, wants: []string{"applies to another cluster"}},
+		"manifests": {change: [2]string{whole, "source: {repoURL: https://git.example.com/config.git, targetRevision: main, path: live/production/, directory: {recurse: true}}\n  destination"}, expect: manifests},
+		"other manifests": {change: [2]string{whole, "source: {repoURL: https://git.example.com/config.git, targetRevision: main, path: live/staging, directory: {include: 'a*'}}\n  destination"}, expect: manifests,
+			wants: []string{`applies "live/staging", not the directory "live/production"`, "has helm, kustomize, plugin, or more than recurse"}},
+		"a chart and no manifests": {expect: manifests, wants: []string{`applies "charts/service", not the directory`, "has helm, kustomize"}},
+		"another repository":       {change: [2]string{"git.example.com/config.git", "git.example.com/other.git"}, wants: []string{"does not apply the repository"}},
+		"another branch":           {change: [2]string{"targetRevision: main", "targetRevision: v1"}, wants: []string{`applies "v1" of the repository`}},
+		"another cluster":          {change: [2]string{"https://kubernetes.default.svc", "https://10.0.0.1"}, wants: []string{"applies to another cluster"}},
 		"all that is different": {change: [2]string{"helm: {", "helm: {releaseName: other, parameters: [{name: image.digest, value: x}], "}, expect: func(e *Expected) { e.Namespace, e.Chart, e.Values = "staging", "charts/other", nil },
 			wants: []string{`applies to namespace "production", not to "staging"`, `names the release "other"`, `applies the chart "charts/service"`, `uses the values files ["shop/common.yaml" "shop/production.yaml"]`, "sets values of its own"}},
 	} {

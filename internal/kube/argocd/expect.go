@@ -19,6 +19,7 @@ type Expected struct {
 	Elsewhere      string                 // ChartAddress of that
 	HasFile        func(name string) bool // in the directory of the chart in the repository
 	Values         []string               // values files in the repository, in their order
+	Manifests      string                 // directory of rendered manifests in the repository, instead of a chart with values; HasFile is about it then
 	Release        string
 	Namespace      string
 }
@@ -53,6 +54,13 @@ func (e Expected) compare(a application, name string) (index int, problems []rel
 		return index, problems
 	}
 	chart := rendered[0]
+	if e.Manifests != "" {
+		e.compareManifests(a, chart, add)
+		return index, problems
+	}
+	if chart.Helm == nil {
+		chart.Helm = new(helm)
+	}
 	own := e.SameRepository(chart.RepoURL) && chart.TargetRevision == repository.TargetRevision
 	if releaseName := firstOf(chart.Helm.ReleaseName, a.Metadata.Name); releaseName != e.Release {
 		add(fmt.Sprintf("names the release %q, not %q", releaseName, e.Release), "give its name with release, or set spec.source.helm.releaseName")
@@ -65,7 +73,7 @@ func (e Expected) compare(a application, name string) (index int, problems []rel
 	if !slices.Equal(values, e.Values) {
 		add(fmt.Sprintf("uses the values files %q, not %q", values, e.Values), "give its values files with values, in its order")
 	}
-	if helm := chart.Helm; helm.Values != "" || len(helm.ValuesObject)+len(helm.Parameters)+len(helm.FileParameters) > 0 {
+	if set := chart.Helm; set.Values != "" || len(set.ValuesObject)+len(set.Parameters)+len(set.FileParameters) > 0 {
 		add("sets values of its own, which override those of the repository", "move them to a values file of the repository")
 	}
 	return index, problems
@@ -80,12 +88,29 @@ func (e Expected) compareChart(a application, s source, own bool, add func(what,
 	if found != want {
 		add(fmt.Sprintf("applies the chart %q, not %q", found, want), "give its chart with chart, and with chart-repo and chart-version if it is from elsewhere")
 	}
+	e.refuseOthers(a, "kustomize, plugin or helm.namespace", s.Kustomize != nil || s.Plugin != nil || s.Helm.Namespace != "", add)
+}
+
+// compareManifests lists what differs between the source and the directory of manifests.
+func (e Expected) compareManifests(a application, s source, add func(what, do string)) {
+	if found := path.Clean("./" + strings.Trim(s.Path, "/")); s.Chart != "" || !e.SameRepository(s.RepoURL) || found != e.Manifests {
+		add(fmt.Sprintf("applies %q, not the directory %q", found, e.Manifests), "give its directory with config-path, or let it render the chart and leave config-path out")
+	}
+	other := s.Kustomize != nil || s.Plugin != nil || s.Helm != nil
+	for name := range s.Directory {
+		other = other || name != "recurse"
+	}
+	e.refuseOthers(a, "helm, kustomize, plugin, or more than recurse under directory", other, add)
+}
+
+// refuseOthers refuses fields, if they are set, and files by which Argo CD renders something else.
+func (e Expected) refuseOthers(a application, fields string, set bool, add func(what, do string)) {
 	has := func(name string, set bool) {
 		if set {
 			add(fmt.Sprintf("has %s, by which Argo CD renders something else", name), "remove it")
 		}
 	}
-	has("kustomize, plugin or helm.namespace", s.Kustomize != nil || s.Plugin != nil || s.Helm.Namespace != "")
+	has(fields, set)
 	for _, file := range []string{".argocd-source.yaml", ".argocd-source-" + a.Metadata.Name + ".yaml"} { // Source: argo-cd.readthedocs.io, "Parameter Overrides"
 		has(file, e.HasFile(file))
 	}
