@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/dynamic"
@@ -218,15 +220,39 @@ func (c configuration) application(environment string) {
 		c.t.Fatal(err)
 	}
 	blocks := fencedYAML.FindAllSubmatch(page, -1)
-	if len(blocks) != 2 {
+	if len(blocks) < 2 {
 		c.t.Fatalf("the page has %d objects", len(blocks))
 	}
-	for _, block := range blocks {
+	for _, block := range blocks[:2] {
 		create(c.t, argoCD, []byte(strings.NewReplacer("https://git.example.com/team/config.git", c.url, "production", environment).Replace(string(block[1]))))
 	}
 	c.t.Cleanup(func() {
 		_ = dynamicClient(c.t).Resource(applications).Namespace(argoCD).Delete(context.Background(), "shop-"+environment, meta.DeleteOptions{})
 	})
+}
+
+// manifests makes an environment's Application apply the directory of rendered manifests of docs/gitops.md.
+func (c configuration) manifests(environment string) {
+	c.t.Helper()
+	page, err := os.ReadFile(filepath.Join(site.root, "docs", "gitops.md"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var patch struct {
+		Source map[string]any `json:"source"`
+	}
+	text := strings.NewReplacer("https://git.example.com/team/config.git", c.url, "production", environment).Replace(string(fencedYAML.FindAllSubmatch(page, -1)[2][1]))
+	if err := yaml.Unmarshal([]byte(text), &patch); err != nil {
+		c.t.Fatal(err)
+	}
+	patch.Source["helm"] = nil
+	body, err := json.Marshal(map[string]any{"spec": patch})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if _, err := dynamicClient(c.t).Resource(applications).Namespace(argoCD).Patch(c.t.Context(), "shop-"+environment, types.MergePatchType, body, meta.PatchOptions{}); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 // eventually waits until a condition holds.

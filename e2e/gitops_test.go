@@ -36,7 +36,10 @@ func (c checkout) gitops(config configuration, environment, image string, args .
 	if !slices.Contains(args, "--application") {
 		args = append(args, "--application", "shop-"+environment)
 	}
-	args = append([]string{"--via", "argo-cd", "--environment", environment, "--image", image, "--create-namespace", "--pod-security", "restricted", "--config-repository", config.url, "--config-branch", "main", "--chart", "charts/service", "--values", "shop/" + environment + ".yaml", "--timeout", "3m", "--output", "json"}, args...)
+	if !slices.Contains(args, "--values") {
+		args = append(args, "--values", "shop/"+environment+".yaml")
+	}
+	args = append([]string{"--via", "argo-cd", "--environment", environment, "--image", image, "--create-namespace", "--pod-security", "restricted", "--config-repository", config.url, "--config-branch", "main", "--chart", "charts/service", "--timeout", "3m", "--output", "json"}, args...)
 	got := c.verb(c.t.Context(), appdeploy.Command(), args...)
 	apptest.Emitted{Stdout: got.stdout, Stderr: got.stderr}.Search(c.t)
 	var result deploy.Result
@@ -66,6 +69,8 @@ func TestGitOps(t *testing.T) {
 	config := newConfiguration(t, values)
 	config.application("gitops-staging")
 	config.application("gitops-production")
+	const rendered = "gitops-rendered"
+	tree.write("rendered.yaml", strings.NewReplacer("REGISTRY", site.registry, "NAME", rendered).Replace(gitopsValues))
 	tree.keyPair("signer")
 	tree.git("add", "--all")
 	first := tree.commit("keys")
@@ -179,6 +184,38 @@ func TestGitOps(t *testing.T) {
 		if result.Outcome != release.Changed || result.Image.String() != next || servedCommit(t, urls[production]) == first {
 			t.Errorf("got %+v", result)
 		}
+	})
+	t.Run("rendered manifests are applied as they are", func(t *testing.T) {
+		config.application(rendered)
+		config.manifests(rendered)
+		config.show("shop/gitops-staging.yaml")
+		commit := tree.commit("of the manifests")
+		image := tree.build()
+		apply := func(args ...string) (deploy.Result, verbResult) {
+			return tree.gitops(config, rendered, image, append([]string{"--config-path", "live/" + rendered, "--values", "rendered.yaml"}, args...)...)
+		}
+		result, got := apply()
+		got.expect(t, 0, "committed", "is synced to commit", "is healthy", "2 pods run")
+		if result.Outcome != release.Created || servedCommit(t, result.URL) != commit {
+			t.Errorf("got %+v", result)
+		}
+		if got := config.show("live/" + rendered + "/deployment-shop.yaml"); !strings.Contains(got, "image: "+image) {
+			t.Errorf("the branch has\n%s", got)
+		}
+		result, got = apply()
+		got.expect(t, 0, "has the digest already")
+		if result.Outcome != release.Unchanged {
+			t.Errorf("got %+v", result)
+		}
+		tree.edit("app/main.go", "func main() {", "func main() {\n\tpanic(\"broken on purpose\")")
+		tree.commit("break the manifests")
+		image = tree.build()
+		result, got = apply()
+		got.expect(t, 1, "OD-103", "broken on purpose", "rolled back to revision 1", "is healthy")
+		if result.Outcome != release.RolledBack {
+			t.Errorf("got %+v", result)
+		}
+		tree.edit("app/main.go", "func main() {\n\tpanic(\"broken on purpose\")", "func main() {")
 	})
 	t.Run("a deliberate rollback pins", func(t *testing.T) {
 		_, got := tree.gitops(config, "gitops-staging", good, "--allow-rollback")

@@ -12,6 +12,11 @@ locals {
     slice(split("\n---\n", file("${path.module}/../../../docs/rbac/role.yaml")), 0, 2)) : yamldecode(document).rules
   ])
 
+  # Of further kinds, a deploy that Argo CD carries out watches the objects.
+  deploying_more = local.gitops ? [
+    for rule in var.deployer_rules : { apiGroups = rule.apiGroups, resources = rule.resources, verbs = ["get", "list", "watch"] } if !contains(rule.resources, "secrets")
+  ] : var.deployer_rules
+
   # No Secrets, and no way into a container: a reader sees what runs and what it says.
   reading = [
     { groups = [""], resources = ["configmaps", "endpoints", "events", "persistentvolumeclaims", "pods", "pods/log", "serviceaccounts", "services"] },
@@ -32,7 +37,7 @@ resource "kubernetes_role_v1" "deployer" {
   }
 
   dynamic "rule" {
-    for_each = concat(local.deploying, local.gitops ? [] : var.deployer_rules)
+    for_each = concat(local.deploying, local.deploying_more)
     content {
       api_groups = rule.value.apiGroups
       resources  = rule.value.resources

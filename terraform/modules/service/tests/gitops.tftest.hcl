@@ -101,8 +101,11 @@ run "another_charts_kinds_are_argo_cds" {
   }
 
   assert {
-    condition     = !anytrue([for rule in kubernetes_role_v1.deployer.rule : contains(rule.resources, "cronjobs")]) && kubernetes_role_v1.application[0].rule[0].resource_names == toset(["storefront"])
-    error_message = "A deploy that commits needs no further kind, and follows the Application that is named."
+    condition = (
+      [for rule in kubernetes_role_v1.deployer.rule : join(",", rule.verbs) if contains(rule.resources, "cronjobs")] == ["get,list,watch"] &&
+      !anytrue([for rule in kubernetes_role_v1.deployer.rule : contains(rule.resources, "secrets")]) && kubernetes_role_v1.application[0].rule[0].resource_names == toset(["storefront"])
+    )
+    error_message = "A deploy that commits watches a further kind, and follows the Application that is named."
   }
 }
 
