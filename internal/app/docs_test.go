@@ -80,6 +80,7 @@ var commandBlocks = map[string]string{
 	"docs/reference.md: $ deploy --environment staging --image 127.0.0.1:5510/shop@sha256:f2d48a3806d2… --values values-staging.yaml --values loud.yaml":                         recordedRun,
 	`docs/previews.md: onedigest preview --mode open --pull-request 17 --github-repository octo/shop --release shop --image "$IMAGE" --values deploy/preview.yaml`:               needsPreview,
 	`docs/gitops.md: onedigest deploy --via argo-cd --environment production --image "$IMAGE" --proved-in staging \`:                                                             needsArgoCD,
+	`docs/gitops.md: onedigest deploy --via argo-cd --environment production --image "$IMAGE" --proved-in staging \ (2)`:                                                         needsArgoCD,
 	`docs/policy.md: onedigest promote --image "$IMAGE" --to production --dry-run`:                                                                                               policyAtWork,
 	`docs/evidence.md: $ onedigest history --repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --verify-key awskms:///alias/evidence-staging --board history.html`: needsAWS,
 	`docs/evidence.md: cosign verify-attestation --key cosign.pub --insecure-ignore-tlog=true \`:                                                                                 needsCosign,
@@ -357,7 +358,8 @@ func testYAML(t *testing.T, b block) {
 		testMatrix(t, b)
 	case content["version"] != nil && content["environments"] != nil:
 		_, err = policyfile.Parse(b.file, []byte(b.text))
-	case content["kind"] == "Application", content["kind"] == "AppProject": // TestGitOps creates them on a node
+	case content["kind"] == "Application", content["kind"] == "AppProject", content["source"] != nil: // TestGitOps creates them on a node
+	case strings.Contains(fmt.Sprint(content["apiVersion"]), ".toolkit.fluxcd.io/"): // internal/gitops, flux_test.go
 	case content["jobs"] != nil:
 		testUses(t, b.file, []byte(b.text))
 	default:
