@@ -188,7 +188,6 @@ func TestGitOps(t *testing.T) {
 	t.Run("rendered manifests are applied as they are", func(t *testing.T) {
 		config.application(rendered)
 		config.manifests(rendered)
-		config.show("shop/gitops-staging.yaml")
 		commit := tree.commit("of the manifests")
 		image := tree.build()
 		apply := func(args ...string) (deploy.Result, verbResult) {
@@ -216,6 +215,7 @@ func TestGitOps(t *testing.T) {
 			t.Errorf("got %+v", result)
 		}
 		tree.edit("app/main.go", "func main() {\n\tpanic(\"broken on purpose\")", "func main() {")
+		tree.commit("mend the manifests")
 	})
 	t.Run("a deliberate rollback pins", func(t *testing.T) {
 		_, got := tree.gitops(config, "gitops-staging", good, "--allow-rollback")
