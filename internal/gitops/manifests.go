@@ -1,6 +1,7 @@
 package gitops
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -270,7 +271,7 @@ func (r *Release) planFiles(ctx context.Context, head release.Commit) (changes [
 		switch {
 		case !had:
 			change(name, release.ActionCreate)
-		case string(before) != string(after[name]):
+		case !bytes.Equal(before, after[name]):
 			change(name, release.ActionChange)
 		}
 	}
