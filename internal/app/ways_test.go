@@ -78,7 +78,7 @@ func TestEveryCommandOfTheRunnerIsKnown(t *testing.T) {
 }
 
 // TestEveryWayToGitHubAndGitIsKnown: what is sent to GitHub's API, and what is pushed to a configuration repository. Runs with canaries go each way that sends
-// text: comments and deployments in e2e's TestSecretsLeaveByNoWay, commits and notes in its TestGitOps, pull requests in TestAPullRequestHasNoSecret.
+// text: comments and deployments in e2e's TestSecretsLeaveByNoWay, commits and notes in its TestGitOps, pull requests in TestAPullRequestHasNoSecret. Manifests with a canary are refused (internal/gitops, TestManifestsThatAreRefused).
 func TestEveryWayToGitHubAndGitIsKnown(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -86,7 +86,7 @@ func TestEveryWayToGitHubAndGitIsKnown(t *testing.T) {
 		want []string
 	}{
 		{reflect.TypeFor[github.API](), []string{"Comment", "Compare", "CreateDeployment", "OpenPullRequest", "SetDeployment"}},
-		{reflect.TypeFor[*configrepo.Repository](), []string{"Changes", "Commit", "Dir", "Head", "Includes", "Note", "Propose", "Read", "Refresh", "Relative"}},
+		{reflect.TypeFor[*configrepo.Repository](), []string{"Changes", "Commit", "CommitFiles", "Dir", "Files", "Head", "Includes", "Note", "Propose", "ProposeFiles", "Read", "Refresh", "Relative"}},
 	} {
 		var got []string
 		for method := range test.of.Methods() {

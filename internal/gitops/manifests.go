@@ -74,9 +74,28 @@ func (r *Release) render(ctx context.Context, deployment release.Deployment) (re
 	if err != nil {
 		return rendering, err
 	}
+	if err := r.checkSecrets(found); err != nil {
+		return rendering, err
+	}
 	found.files[LockFile] = r.lockFor(found.files, deployment.Images)
 	r.next = found
 	return rendering, nil
+}
+
+// checkSecrets refuses manifests with a secret value in an object that is no Secret, such as a variable of a container.
+func (r *Release) checkSecrets(found rendered) error {
+	var objects []string
+	for name, content := range found.files {
+		if r.HasSecret != nil && r.HasSecret(string(content)) {
+			objects = append(objects, text.Line(found.kinds[name], 200))
+		}
+	}
+	if len(objects) == 0 {
+		return nil
+	}
+	slices.Sort(objects)
+	return &release.Refusal{Why: "the chart renders a secret value into " + strings.Join(objects, ", ") + ", and no secret belongs into a git repository",
+		Do: "refer to an existing Secret there, or let an ExternalSecret make it"}
 }
 
 // checkHooks refuses hooks: who applies plain manifests runs none, or runs them at another time than Helm.
