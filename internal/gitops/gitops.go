@@ -55,7 +55,7 @@ type Options struct {
 	Application   Application
 	Renderer      Renderer
 	Environment   release.Environment
-	HasSecret     func(text string) bool // with Manifests, whether a text has a value that the run keeps secret; nil: none has
+	HasSecret     func(text string) bool // with Manifests, whether a text has a secret of the run; nil: none has
 	PullRequests  PullRequests           // nil: only a branch is pushed
 	Report        func(line string)
 	Warn          func(line string)

@@ -104,7 +104,10 @@ func (c *configRepositories) through(ctx context.Context, settings deploy.Settin
 		return deps, err
 	}
 	found, err := gitops.New(gitops.Options{PullRequests: pulls, Repository: repository, DefaultBranch: settings.GitOps.ConfigBranch == "",
-		Chart: release.ChartRef{Chart: settings.Chart, Repository: settings.ChartRepo, Version: settings.ChartVersion}, File: file, Keys: keys, Manifests: settings.GitOps.Manifests(), HasSecret: func(text string) bool { return c.run.Secrets.Redact(text) != text }, Application: application,
+		Chart: release.ChartRef{Chart: settings.Chart, Repository: settings.ChartRepo, Version: settings.ChartVersion}, File: file, Keys: keys, Manifests: settings.GitOps.Manifests(), HasSecret: func(text string) bool {
+			token := settings.GitOps.ConfigToken // what Secrets knows besides includes every variable of a container
+			return token != "" && strings.Contains(text, token)
+		}, Application: application,
 		Renderer: loadingSchemas(ctx, connection.helm.In(settings.Namespace).Unrecorded(), charts), Environment: settings.Environment,
 		Report: func(line string) { deps.Reporter.Infof("%s", line) }, Warn: func(line string) { deps.Reporter.Warnf("%s", line) }})
 	deps.Chart = found
