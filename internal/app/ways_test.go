@@ -78,7 +78,7 @@ func TestEveryCommandOfTheRunnerIsKnown(t *testing.T) {
 }
 
 // TestEveryWayToGitHubAndGitIsKnown: what is sent to GitHub's API, and what is pushed to a configuration repository. Runs with canaries go each way that sends
-// text: comments and deployments in e2e's TestSecretsLeaveByNoWay, commits and notes in its TestGitOps, pull requests in TestAPullRequestHasNoSecret. Manifests with a canary are refused (internal/gitops, TestManifestsThatAreRefused).
+// text: comments and deployments in e2e's TestSecretsLeaveByNoWay, commits and notes in its TestGitOps, pull requests in TestAPullRequestHasNoSecret. Manifests come of values files, and one with the run's token is refused (internal/gitops, TestManifestsThatAreRefused).
 func TestEveryWayToGitHubAndGitIsKnown(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
