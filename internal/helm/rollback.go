@@ -107,10 +107,9 @@ func builtImages(objects []map[string]any, main release.Digest) (images []releas
 	}
 	add(main.String(), manifest.Images(objects...))
 	for _, object := range objects {
-		for _, template := range manifest.PodTemplates {
-			digest, _, _ := unstructured.NestedString(object, slices.Concat(template, []string{"metadata", "annotations", release.AnnotationDigest})...)
-			spec, _, _ := unstructured.NestedMap(object, slices.Concat(template, []string{"spec"})...)
-			add(digest, manifest.PodImages(spec))
+		for _, template := range release.PodTemplates(object) {
+			digest, _, _ := unstructured.NestedString(template, "metadata", "annotations", release.AnnotationDigest)
+			add(digest, manifest.PodImages(manifest.PodSpec(template)))
 		}
 	}
 	return images

@@ -225,9 +225,8 @@ func (c *Client) mayMakePods(ctx context.Context, namespace, name string, select
 	err = eachObject(revision.Manifest, "", func(object map[string]any) {
 		u := unstructured.Unstructured{Object: object}
 		may = may || !slices.Contains(BuiltInGroups, u.GroupVersionKind().Group) || u.GetKind() == "Pod" && selector.Matches(labels.Set(u.GetLabels()))
-		for _, path := range podSpecs {
-			template := append(slices.Clone(path[:len(path)-1]), "metadata", "labels")
-			if made, found, _ := unstructured.NestedStringMap(object, template...); found {
+		for _, template := range release.PodTemplates(object) {
+			if made, found, _ := unstructured.NestedStringMap(template, "metadata", "labels"); found {
 				may = may || selector.Matches(labels.Set(made))
 			}
 		}

@@ -109,7 +109,7 @@ func TestBackends(t *testing.T) {
 func TestServicesThatSelectNoPod(t *testing.T) {
 	t.Parallel()
 	const custom = "apiVersion: db.example.com/v1\nkind: Postgres\nmetadata: {name: db}"
-	const later = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\nspec: {replicas: 0, template: {metadata: {labels: {app: wbe}}}}"
+	const later = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\nspec: {replicas: 0, template: {metadata: {labels: {app: wbe}}, spec: {containers: []}}}"
 	for name, test := range map[string]struct {
 		besides string // in the manifest
 		there   bool   // a pod has the labels

@@ -226,9 +226,8 @@ func (c *Client) LiveImage(ctx context.Context, namespace, name string) (image r
 
 // stampedImage returns the image with the digest in the annotation of a workload or of its pod template.
 func stampedImage(object map[string]any) (release.Image, bool) {
-	for _, path := range podSpecs {
-		template := path[:len(path)-1]
-		annotations, _, _ := unstructured.NestedStringMap(object, append(slices.Clone(template), "metadata", "annotations")...)
+	for _, template := range release.PodTemplates(object) {
+		annotations, _, _ := unstructured.NestedStringMap(template, "metadata", "annotations")
 		text := annotations[release.AnnotationDigest]
 		if text == "" {
 			text = (&unstructured.Unstructured{Object: object}).GetAnnotations()[release.AnnotationDigest]
@@ -237,7 +236,7 @@ func stampedImage(object map[string]any) (release.Image, bool) {
 		if err != nil {
 			continue
 		}
-		containers, _, _ := unstructured.NestedSlice(object, append(slices.Clone(path), "containers")...)
+		containers, _, _ := unstructured.NestedSlice(template, "spec", "containers")
 		for _, reference := range fieldsOf(containers, "image") {
 			repository, isPinned := strings.CutSuffix(reference, "@"+digest.String())
 			if !isPinned {

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/httpx"
@@ -185,24 +184,19 @@ func eachObject(manifest, text string, call func(object map[string]any)) error {
 	}
 }
 
-// podSpecs are the paths of the pod specs in workloads: in Deployments, StatefulSets, DaemonSets, Jobs and the custom kinds that follow
-// them, and in CronJobs.
-var podSpecs = [][]string{{"spec", "template", "spec"}, {"spec", "jobTemplate", "spec", "template", "spec"}}
-
 // namesImage reports whether a workload's pod template names an image of the repository, and in which containers.
 func namesImage(object map[string]any, namespace string, image release.Image) (templated, bool) {
-	u := unstructured.Unstructured{Object: object}
-	result := templated{object: release.Object{APIVersion: u.GetAPIVersion(), Kind: u.GetKind(), Namespace: cmp.Or(u.GetNamespace(), namespace), Name: u.GetName()}}
-	paths := podSpecs
+	result := templated{object: objectID(object, namespace)}
+	templates := release.PodTemplates(object)
 	if result.object.Kind == "Pod" {
-		paths = [][]string{{"spec"}}
+		templates = []map[string]any{object}
 	}
-	for _, path := range paths {
-		own, _, _ := unstructured.NestedStringMap(object, append(slices.Clone(path[:len(path)-1]), "metadata", "labels")...)
+	for _, template := range templates {
+		own, _, _ := unstructured.NestedStringMap(template, "metadata", "labels")
 		result.labels = append(result.labels, own)
+		spec, _ := template["spec"].(map[string]any)
 		for _, list := range []string{"initContainers", "containers"} {
-			containers, _, _ := unstructured.NestedFieldNoCopy(object, append(slices.Clone(path), list)...)
-			items, _ := containers.([]any)
+			items, _ := spec[list].([]any)
 			for _, item := range items {
 				container, _ := item.(map[string]any)
 				name, _ := container["name"].(string)
@@ -217,6 +211,12 @@ func namesImage(object map[string]any, namespace string, image release.Image) (t
 		}
 	}
 	return result, len(result.containers)+len(result.others) > 0
+}
+
+// objectID returns an object's identity. An object without a namespace gets the given one.
+func objectID(object map[string]any, namespace string) release.Object {
+	u := unstructured.Unstructured{Object: object}
+	return release.Object{APIVersion: u.GetAPIVersion(), Kind: u.GetKind(), Namespace: cmp.Or(u.GetNamespace(), namespace), Name: u.GetName()}
 }
 
 // namesDigest reports whether an image reference names the digest, with any repository and any tag: the digest alone decides

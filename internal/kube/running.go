@@ -81,8 +81,28 @@ func (c *Client) workloads(ctx context.Context, namespace, name string, image re
 	if found.workloads, err = workloadsNaming(revision.Manifest, namespace, image); err != nil {
 		return naming{}, err
 	}
+	if err := found.addReferring(revision.Manifest, namespace); err != nil {
+		return naming{}, err
+	}
 	found.hooks, err = revision.hooksThatRan(namespace, image)
 	return found, err
+}
+
+// addReferring adds the custom resources that run the pod template of a workload of the release in place of it, as an Argo Rollout does.
+// Source: argo-rollouts.readthedocs.io, "Migrating", Reference Deployment From Rollout (spec.workloadRef).
+func (n *naming) addReferring(manifest, namespace string) error {
+	referred := n.workloads
+	return eachObject(manifest, "workloadRef", func(object map[string]any) {
+		kind, _, _ := unstructured.NestedString(object, "spec", "workloadRef", "kind")
+		name, _, _ := unstructured.NestedString(object, "spec", "workloadRef", "name")
+		own := objectID(object, namespace)
+		for _, workload := range referred {
+			if workload.object.Kind == kind && workload.object.Name == name && workload.object.Namespace == own.Namespace {
+				workload.object = own
+				n.workloads = append(n.workloads, workload)
+			}
+		}
+	})
 }
 
 // NodePlatform returns the platform of a node, as its kubelet reports it.
@@ -130,14 +150,18 @@ func (r *reader) workloadWithPods(ctx context.Context, workload templated, image
 	if live.GetKind() == "Job" {
 		result.Failed = whyFailed(live)
 	}
-	if pods, result.Terminating, err = r.ownedPods(ctx, live); err != nil {
+	if pods, result.Terminating, err = r.ownedPods(ctx, live, workload.containers); err != nil {
 		return result, nil, err
 	}
 	if result.ByPods = isJudgedByPods(live); result.ByPods && slices.ContainsFunc(pods, func(pod ownedPod) bool { return !isEnded(pod.Pod) }) {
 		result.WantsPods, result.Note = true, "" // whatever field says how many
 	}
 	for _, owned := range pods {
-		result.Pods = append(result.Pods, podImages(owned, workload.containers, image.Digest)...)
+		named := workload.containers
+		if isCustom(live) { // a pod has the containers of one of its templates
+			named = containersOf(owned.Pod, named)
+		}
+		result.Pods = append(result.Pods, podImages(owned, named, image.Digest)...)
 	}
 	slices.SortFunc(result.Pods, func(a, b release.PodImage) int {
 		return cmp.Or(cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Container, b.Container))
@@ -155,7 +179,22 @@ func isJudgedByPods(live *unstructured.Unstructured) bool {
 	case "Pod":
 		return phase != string(core.PodSucceeded)
 	}
+	return isCustom(live)
+}
+
+// isCustom reports whether an object is a custom resource.
+func isCustom(live *unstructured.Unstructured) bool {
 	return !slices.Contains(BuiltInGroups, live.GroupVersionKind().Group)
+}
+
+// containersOf returns those of the named containers that a pod has.
+func containersOf(pod *core.Pod, names []string) (found []string) {
+	for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if slices.Contains(names, container.Name) {
+			found = append(found, container.Name)
+		}
+	}
+	return found
 }
 
 // scheduledPods returns the pods of a CronJob's Jobs that name the image and are complete, including Jobs that were created from it manually. It
@@ -174,7 +213,7 @@ func (c *Client) scheduledPods(ctx context.Context, cronJob release.Object, imag
 		if by := metav1.GetControllerOf(job); by == nil || by.Kind != cronJob.Kind || by.Name != cronJob.Name || len(named.containers) == 0 || !isComplete(job) {
 			continue
 		}
-		owned, _, err := newReader(c).ownedPods(ctx, job)
+		owned, _, err := newReader(c).ownedPods(ctx, job, named.containers)
 		if err != nil {
 			return nil, err
 		}
@@ -248,8 +287,9 @@ type ownedPod struct {
 	outdated bool   // it is of an older revision, and will be replaced
 }
 
-// ownedPods returns the pods that a workload owns, directly or through other owners, and the names of those that are being deleted, sorted.
-func (r *reader) ownedPods(ctx context.Context, live *unstructured.Unstructured) (pods []ownedPod, leaving []string, err error) {
+// ownedPods returns the pods that a workload owns, directly or through other owners, and the names of those that are being deleted, sorted. Of a custom
+// resource, which may have several pod templates and need not select pods by label, only pods with one of the named containers are looked at.
+func (r *reader) ownedPods(ctx context.Context, live *unstructured.Unstructured, containers []string) (pods []ownedPod, leaving []string, err error) {
 	if live.GetKind() == "Pod" {
 		pod := new(core.Pod)
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(live.Object, pod); err != nil {
@@ -275,7 +315,7 @@ func (r *reader) ownedPods(ctx context.Context, live *unstructured.Unstructured)
 	}
 	for i := range list {
 		pod := &list[i]
-		if isEnded(pod) && (pod.DeletionTimestamp != nil || live.GetKind() != "Job") {
+		if isEnded(pod) && (pod.DeletionTimestamp != nil || live.GetKind() != "Job") || isCustom(live) && len(containersOf(pod, containers)) == 0 {
 			continue
 		}
 		owned, revision, err := owners.leadsToWorkload(ctx, pod)

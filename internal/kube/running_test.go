@@ -431,6 +431,64 @@ func FuzzWorkloadsNaming(f *testing.F) {
 	})
 }
 
+// TestRunningOfCustomTemplates: a template is found by its shape, wherever a custom kind has it, and each pod is compared by the containers of its own.
+func TestRunningOfCustomTemplates(t *testing.T) {
+	t.Parallel()
+	custom := func(kind, spec string) string {
+		return fmt.Sprintf("apiVersion: example.com/v1\nkind: %s\nmetadata: {name: web}\nspec: %s", kind, strings.ReplaceAll(spec, "IMAGE", `"localhost:5000/shop@`+digest+`"`))
+	}
+	ofJob := owned("run-x", "Job", "run", older)
+	ofJob.OwnerReferences[0].APIVersion = "batch/v1"
+	withContainer := func(pod *core.Pod, name string) *core.Pod {
+		pod.Spec.Containers[0].Name, pod.Status.ContainerStatuses[0].Name = name, name
+		return pod
+	}
+	for name, test := range map[string]struct {
+		manifest, besides string
+		pods              []*core.Pod
+		want              []string // pod, container and digest
+	}{
+		"KEDA's ScaledJob": {custom("ScaledJob", "{jobTargetRef: {template: {spec: {containers: [{name: app, image: IMAGE}]}}}}"),
+			"apiVersion: batch/v1\nkind: Job\nmetadata: {name: run, ownerReferences: [{apiVersion: example.com/v1, kind: ScaledJob, name: web, uid: uid-ScaledJob-web, controller: true}]}",
+			[]*core.Pod{ofJob, withContainer(owned("other-x", "Unreadable", "other", older), "redis")}, []string{"run-x app " + older}},
+		"a template for each group": {custom("Cluster", "{head: {template: {spec: {containers: [{name: head, image: IMAGE}]}}}, groups: [{template: {spec: {containers: [{name: worker, image: IMAGE}]}}}]}"), "",
+			[]*core.Pod{withContainer(owned("web-h", "Cluster", "web", digest), "head"), withContainer(owned("web-w", "Cluster", "web", older), "worker")},
+			[]string{"web-h head " + digest, "web-w worker " + older}},
+		"a reference to a Deployment": {strings.Replace(workload("apps/v1", "Deployment", "web", ""), "replicas: 2", "replicas: 0", 1) + "\n---\n" + custom("Rollout", "{replicas: 1, workloadRef: {apiVersion: apps/v1, kind: Deployment, name: web}}"),
+			"apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: run, ownerReferences: [{apiVersion: example.com/v1, kind: Rollout, name: web, uid: uid-Rollout-web, controller: true}]}",
+			[]*core.Pod{owned("web-x", "ReplicaSet", "run", digest)}, []string{"web-x app " + digest}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			for _, kind := range []string{"ScaledJob", "Cluster", "Rollout"} {
+				s.Serve(schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: kind}, strings.ToLower(kind)+"s", true)
+			}
+			s.Put(recordOf(t, 1, "deployed", test.manifest))
+			s.put(test.manifest)
+			if test.besides != "" {
+				s.put(test.besides)
+			}
+			for _, pod := range test.pods {
+				s.Put(pod.DeepCopy())
+			}
+			running, err := s.client().Running(t.Context(), space, "shop", builtImage(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, workload := range running.Workloads {
+				for _, pod := range workload.Pods {
+					got = append(got, fmt.Sprintf("%s %s %s", pod.Pod, pod.Container, pod.Digest))
+				}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
 // TestAnOwnerThatMayNotBeReadIsAFault: its pods could be the workload's, so that nothing is known of them.
 func TestAnOwnerThatMayNotBeReadIsAFault(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,8 @@ package release
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -114,6 +116,35 @@ func ListItems(object map[string]any) []map[string]any {
 		}
 	}
 	return objects
+}
+
+// PodTemplates returns the pod templates of a workload, to be read or changed in place: those of the built-in kinds and of custom kinds that follow
+// them, spec.template and spec.jobTemplate.spec.template, and any other field of spec whose name ends in "template" and whose spec has a list of
+// containers, at any depth. So a custom kind's templates are found without knowing the kind, as KEDA's spec.jobTargetRef.template.
+// Source: kubernetes.io, API reference, PodTemplateSpec.
+func PodTemplates(object map[string]any) (templates []map[string]any) {
+	spec, _ := object["spec"].(map[string]any)
+	var visit func(value any)
+	visit = func(value any) {
+		switch value := value.(type) {
+		case map[string]any:
+			for _, key := range slices.Sorted(maps.Keys(value)) {
+				inner, _ := value[key].(map[string]any)
+				pod, _ := inner["spec"].(map[string]any)
+				if _, hasContainers := pod["containers"].([]any); hasContainers && strings.HasSuffix(strings.ToLower(key), "template") {
+					templates = append(templates, inner)
+					continue
+				}
+				visit(value[key])
+			}
+		case []any:
+			for _, inner := range value {
+				visit(inner)
+			}
+		}
+	}
+	visit(spec)
+	return templates
 }
 
 // Deployed is the result of an install, an upgrade or a rollback.

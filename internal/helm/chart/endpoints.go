@@ -53,10 +53,9 @@ func (r PostRenderer) podsOf(object map[string]any) (pods []podLabels) {
 	if object["kind"] == "Pod" && r.imageIn(manifest.Images(object)) != nil {
 		return []podLabels{{namespace, labelsAt(object, "metadata", "labels")}}
 	}
-	for _, template := range manifest.PodTemplates {
-		spec, _, _ := unstructured.NestedMap(object, slices.Concat(template, []string{"spec"})...)
-		if r.imageIn(manifest.PodImages(spec)) != nil {
-			pods = append(pods, podLabels{namespace, labelsAt(object, slices.Concat(template, []string{"metadata", "labels"})...)})
+	for _, template := range release.PodTemplates(object) {
+		if r.imageIn(manifest.PodImages(manifest.PodSpec(template))) != nil {
+			pods = append(pods, podLabels{namespace, labelsAt(template, "metadata", "labels")})
 		}
 	}
 	return pods

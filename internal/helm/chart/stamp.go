@@ -106,15 +106,13 @@ func (r PostRenderer) stamp(object map[string]any) {
 	}
 	manifest.SetStrings(object, r.labels(r.Deployment.Commit), "metadata", "labels")
 	manifest.SetStrings(object, r.annotations(), "metadata", "annotations")
-	for _, template := range manifest.PodTemplates {
-		spec, _, _ := unstructured.NestedMap(object, slices.Concat(template, []string{"spec"})...)
-		image := r.imageIn(manifest.PodImages(spec))
-		if image == nil {
-			continue
-		}
-		if manifest.GroupKind(object) != "batch/Job" {
-			manifest.SetStrings(object, r.labels(image.Commit), slices.Concat(template, []string{"metadata", "labels"})...)
-			manifest.SetStrings(object, map[string]string{release.AnnotationDigest: image.Image.Digest.String()}, slices.Concat(template, []string{"metadata", "annotations"})...)
+	if manifest.GroupKind(object) == "batch/Job" {
+		return
+	}
+	for _, template := range release.PodTemplates(object) {
+		if image := r.imageIn(manifest.PodImages(manifest.PodSpec(template))); image != nil {
+			manifest.SetStrings(template, r.labels(image.Commit), "metadata", "labels")
+			manifest.SetStrings(template, map[string]string{release.AnnotationDigest: image.Image.Digest.String()}, "metadata", "annotations")
 		}
 	}
 }

@@ -57,6 +57,21 @@ apiVersion: argoproj.io/v1alpha1
 kind: Rollout
 metadata: {name: canary}
 spec: {template: {spec: {containers: [{name: app, image: IMAGE}]}}}
+---
+apiVersion: keda.sh/v1alpha1
+kind: ScaledJob
+metadata: {name: queue}
+spec: {jobTargetRef: {template: {spec: {containers: [{name: app, image: IMAGE}]}}}}
+---
+apiVersion: ray.io/v1
+kind: RayCluster
+metadata: {name: rays}
+spec: {workerGroupSpecs: [{groupName: a, template: {spec: {containers: [{name: ray-worker, image: IMAGE}]}}}]}
+---
+apiVersion: bitnami.com/v1alpha1
+kind: SealedSecret
+metadata: {name: sealed}
+spec: {template: {metadata: {name: sealed}, type: Opaque}}
 `
 
 // TestStampTouchesOnlyWhatRunsTheImage: what runs something else is the same at every commit, and so is a Job's template.
@@ -90,16 +105,16 @@ func TestStampTouchesOnlyWhatRunsTheImage(t *testing.T) {
 	for name, object := range first {
 		var m marks
 		_, m.Own, _ = unstructured.NestedString(object, "metadata", "labels", release.LabelCommit)
-		for _, template := range manifest.PodTemplates {
-			_, labelled, _ := unstructured.NestedString(object, append(append([]string{}, template...), "metadata", "labels", release.LabelCommit)...)
-			_, annotated, _ := unstructured.NestedString(object, append(append([]string{}, template...), "metadata", "annotations", release.AnnotationDigest)...)
+		for _, template := range release.PodTemplates(object) {
+			_, labelled, _ := unstructured.NestedString(template, "metadata", "labels", release.LabelCommit)
+			_, annotated, _ := unstructured.NestedString(template, "metadata", "annotations", release.AnnotationDigest)
 			m.Pods = m.Pods || labelled && annotated
 		}
 		got[name] = m
 	}
 	want := map[string]marks{
 		"ConfigMap/config": {}, "StatefulSet/db": {}, "Job/seed": {}, "CronJob/backup": {}, "Job/migrate": {Own: true},
-		"Deployment/web": {true, true}, "Deployment/first-init": {true, true}, "CronJob/nightly": {true, true}, "Rollout/canary": {true, true},
+		"Deployment/web": {true, true}, "Deployment/first-init": {true, true}, "CronJob/nightly": {true, true}, "Rollout/canary": {true, true}, "ScaledJob/queue": {true, true}, "RayCluster/rays": {true, true}, "SealedSecret/sealed": {},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -32,8 +32,13 @@ func stampOf(revision *helmrelease.Release) (labels, annotations map[string]stri
 
 // podStamp returns the labels and annotations of an object's pod template.
 func podStamp(object map[string]any) (labels, annotations map[string]string) {
-	labels, _, _ = unstructured.NestedStringMap(object, "spec", "template", "metadata", "labels")
-	annotations, _, _ = unstructured.NestedStringMap(object, "spec", "template", "metadata", "annotations")
+	for _, template := range release.PodTemplates(object) {
+		labels, _, _ = unstructured.NestedStringMap(template, "metadata", "labels")
+		annotations, _, _ = unstructured.NestedStringMap(template, "metadata", "annotations")
+		if labels[release.LabelCommit] != "" || annotations[release.AnnotationDigest] != "" {
+			break
+		}
+	}
 	return labels, annotations
 }
 

@@ -24,6 +24,7 @@ spec:
     metadata:
       labels: {onedigest.dev/commit: COMMIT}
       annotations: {onedigest.dev/digest: "sha256:1"}
+    spec: {containers: []}
 `
 	own := strings.Replace(pods, "kind: Service\nmetadata: {name: shop, labels: {", "kind: Service\nmetadata: {name: shop, labels: {onedigest.dev/commit: OWN, ", 1)
 	for name, test := range map[string]struct{ manifest, commit, digest string }{

@@ -1,36 +1,29 @@
 package manifest
 
 import (
-	"slices"
-
+	"github.com/onedigest/onedigest/internal/release"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 )
-
-// PodTemplates are the paths of the pod templates in workloads: in Deployments, StatefulSets, DaemonSets, Jobs and the custom
-// kinds that follow them, and in CronJobs.
-var PodTemplates = [][]string{
-	{"spec", "template"},
-	{"spec", "jobTemplate", "spec", "template"},
-}
 
 // ContainerLists are the lists of containers in a pod spec.
 var ContainerLists = []string{"initContainers", "containers", "ephemeralContainers"}
 
 // PodSpecs returns copies of the pod specs in an object: of a pod, and of each pod template.
 func PodSpecs(object map[string]any) (specs []map[string]any) {
-	var paths [][]string
-	if object["kind"] == "Pod" {
-		paths = append(paths, []string{"spec"})
+	if spec, isMap := object["spec"].(map[string]any); isMap && object["kind"] == "Pod" {
+		specs = append(specs, runtime.DeepCopyJSON(spec))
 	}
-	for _, template := range PodTemplates {
-		paths = append(paths, slices.Concat(template, []string{"spec"}))
-	}
-	for _, path := range paths {
-		if spec, found, _ := unstructured.NestedMap(object, path...); found {
-			specs = append(specs, spec)
-		}
+	for _, template := range release.PodTemplates(object) {
+		specs = append(specs, runtime.DeepCopyJSON(PodSpec(template)))
 	}
 	return specs
+}
+
+// PodSpec returns the pod spec of a pod template, not a copy; nil if it has none.
+func PodSpec(template map[string]any) map[string]any {
+	spec, _ := template["spec"].(map[string]any)
+	return spec
 }
 
 // Images returns the images of all containers in the pods of the objects, init and ephemeral containers included.

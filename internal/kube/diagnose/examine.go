@@ -18,6 +18,9 @@ type Pod struct {
 	// the pod has no node.
 	ExplainClaims func() *Finding
 	OfJob         bool // a Job created it; the Job limits the number of attempts
+	// Deadline is how long the pod may make no progress by its workload's own spec; 0 if that says nothing. What may pass with time counts as a
+	// failure no earlier.
+	Deadline time.Duration
 	// ProvingTime is how long a container without a readiness probe must run to count as ready.
 	ProvingTime time.Duration
 	Now         time.Time
@@ -79,6 +82,9 @@ func (e *examination) examine() *Finding {
 	if found.Object.Kind == "" {
 		found.Object, found.UID = PodObject(e.Pod.Pod), e.UID
 	}
+	if mayPass(found) {
+		found.Grace = max(found.Grace, e.Deadline)
+	}
 	if e.OfJob && e.DeletionTimestamp != nil {
 		e.setKilled(&found, statuses)
 	}
@@ -89,6 +95,15 @@ func (e *examination) examine() *Finding {
 		}
 	}
 	return &found
+}
+
+// mayPass reports whether time alone may end the problem: the container is still starting, or a node or a volume is still awaited.
+func mayPass(found Finding) bool {
+	switch found.Code {
+	case causes.NotReady, causes.Unschedulable, causes.VolumePending:
+		return found.Grace > GraceShort
+	}
+	return false
 }
 
 // firstProblem returns why a pod is not ready. It looks in the order that Examine documents.
@@ -109,7 +124,7 @@ func (e *examination) firstProblem(statuses []core.ContainerStatus) Finding {
 	if scheduled := podCondition(e.Pod.Pod, core.PodScheduled); scheduled != nil && scheduled.Status == core.ConditionFalse {
 		return e.unscheduled(scheduled)
 	}
-	if found := e.sandboxNotReady(); found != nil {
+	if found := e.sandboxNotReady(statuses); found != nil {
 		return *found
 	}
 	return e.notReady(statuses)

@@ -29,10 +29,13 @@ type Finding struct {
 	Dependent bool
 	// MayBeCreated is set if an object is missing that a Job or a custom resource of the release may still create.
 	MayBeCreated bool
-	Runs         int32     // runs of the container that have ended
-	Since        time.Time // when it began, if an earlier observation shows it; zero: when it was first seen
-	Started      bool      // the container has run at least once, so that it has a log
-	Killed       bool      // the pod is being deleted, and shows no failure of its own
+	// Report identifies the last report of an attempt that failed, where the kubelet doubles the pause before each attempt; "" otherwise. The
+	// finding says nothing about the time since.
+	Report  string
+	Runs    int32     // runs of the container that have ended
+	Since   time.Time // when it began, if an earlier observation shows it; zero: when it was first seen
+	Started bool      // the container has run at least once, so that it has a log
+	Killed  bool      // the pod is being deleted, and shows no failure of its own
 }
 
 // Key identifies what a finding is about: the object and the container.

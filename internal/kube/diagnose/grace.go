@@ -6,10 +6,11 @@ import "time"
 const (
 	// GraceNever means that time alone never makes the finding a failure.
 	GraceNever time.Duration = -1
-	// GraceShort is for what only another release can fix. It is not zero, because a Secret of this release may be created a
+	// GraceShort is for what only another release can fix. It is not zero, because another object of this release may be created a
 	// moment after the pod.
 	GraceShort = 2 * time.Second
-	// GraceTransient is for what often passes by itself: a failed API call of the kubelet, a webhook that cannot be reached.
+	// GraceTransient is for what often passes by itself: a failed API call of the kubelet, a webhook that cannot be reached, a Secret or ConfigMap that
+	// an operator creates after the pod, for an Ingress or for an object of another release.
 	GraceTransient = 20 * time.Second
 	// GraceBusyNode is for what is slow on a busy node.
 	GraceBusyNode = 90 * time.Second

@@ -46,9 +46,15 @@ func Claim(claim *core.PersistentVolumeClaim, events []*core.Event) *Finding {
 }
 
 // sandboxNotReady explains a pod with a node that waits for its volumes or its network. The kubelet reports these problems in
-// events only. They no longer count once the pod's sandbox exists or an image is being pulled.
-func (e *examination) sandboxNotReady() *Finding {
+// events only. They no longer count once the pod's sandbox exists, an image is being pulled or a container has started: kubelets before 1.28 do not report
+// the sandbox.
+func (e *examination) sandboxNotReady(statuses []core.ContainerStatus) *Finding {
 	if ready := podCondition(e.Pod.Pod, core.PodReadyToStartContainers); ready != nil && ready.Status == core.ConditionTrue || e.Spec.NodeName == "" {
+		return nil
+	}
+	if slices.ContainsFunc(statuses, func(s core.ContainerStatus) bool {
+		return s.State.Running != nil || s.State.Terminated != nil || s.RestartCount > 0
+	}) {
 		return nil
 	}
 	for _, event := range slices.Backward(e.Events) {
@@ -58,7 +64,8 @@ func (e *examination) sandboxNotReady() *Finding {
 			return nil
 		case "FailedMount":
 			if configurationAbsent.MatchString(event.Message) {
-				found.Code, found.Grace, found.MayBeCreated = causes.ConfigurationAbsent, GraceShort, true
+				found.Code, found.Grace, found.MayBeCreated = causes.ConfigurationAbsent, GraceTransient, true
+				found.Report = fmt.Sprintf("%s/%s", event.UID, event.ResourceVersion)
 			}
 			return &found
 		case "FailedAttachVolume", "FailedMapVolume":

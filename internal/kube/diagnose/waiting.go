@@ -90,7 +90,7 @@ func (c waitingCause) classify(found *Finding, history *ContainerHistory) {
 	found.Code, found.Grace = c.code, c.grace
 	switch {
 	case configurationAbsent.MatchString(found.Message):
-		found.Code, found.Grace, found.MayBeCreated = causes.ConfigurationAbsent, GraceShort, true
+		found.Code, found.Grace, found.MayBeCreated = causes.ConfigurationAbsent, GraceTransient, true
 	case c.final == nil || !c.final.MatchString(found.Message):
 		if c.code == causes.ContainerNotStarted && runtimeBusy.MatchString(found.Message) {
 			found.Grace = GraceBusyNode

@@ -48,8 +48,8 @@ var conclusions = map[string]struct {
 	"image-pull":           {verdict{Code: causes.ImageNotPulled, Kind: "Pod", Container: "app", Reason: "ErrImagePull"}, ""},  // the registry does not answer
 	"image-never-pulled":   {verdict{Code: causes.ImageNotPulled, Kind: "Pod", Container: "app", Reason: "ErrImageNeverPull", Failed: true}, ""},
 	"image-name":           {verdict{Code: causes.ImageNameInvalid, Kind: "Pod", Container: "app", Reason: "InvalidImageName", Failed: true}, ""},
-	"secret-absent":        {verdict{Code: causes.ConfigurationAbsent, Kind: "Pod", Container: "app", Reason: "CreateContainerConfigError", Recheck: 2 * time.Second}, "failed"},
-	"volume-secret-absent": {verdict{Code: causes.ConfigurationAbsent, Kind: "Pod", Reason: "FailedMount", Recheck: 2 * time.Second}, "failed"},
+	"secret-absent":        {verdict{Code: causes.ConfigurationAbsent, Kind: "Pod", Container: "app", Reason: "CreateContainerConfigError", Recheck: 20 * time.Second}, "failed"},
+	"volume-secret-absent": {verdict{Code: causes.ConfigurationAbsent, Kind: "Pod", Reason: "FailedMount", Recheck: 40 * time.Second}, "failed"},
 	"no-command":           {verdict{Code: causes.ContainerNotStarted, Kind: "Pod", Container: "app", Reason: "RunContainerError", Recheck: 2 * time.Second}, "failed"},
 	"not-ready":            {verdict{Code: causes.NotReady, Kind: "Pod", Container: "app", Reason: "Unhealthy", Recheck: 30 * time.Second}, "failed"},
 	"not-alive":            {verdict{Code: causes.NotAlive, Kind: "Pod", Container: "app", Reason: "Unhealthy", Failed: true}, ""},

@@ -125,7 +125,7 @@ func (a *assessor) observeStart(pod *core.Pod) {
 // the Secret may have been created or the image pushed, without the kubelet having tried again. The finding counts once it is
 // reported again.
 func (a *assessor) ignoreBaselineFinding(found *diagnose.Finding) {
-	if found.Grace < 0 || found.Grace > diagnose.GraceShort || !a.seenBefore(found.UID) || a.renewed(*found) {
+	if found.Grace < 0 || found.Grace > diagnose.GraceShort && found.Code != causes.ConfigurationAbsent || !a.seenBefore(found.UID) || a.renewed(*found) {
 		return
 	}
 	found.Grace = diagnose.GraceNever
@@ -174,6 +174,15 @@ func (a *assessor) ignoreBaselineDeadline(o observedObject, cond condition) cond
 // defaultProgressDeadline is the deadline of a Deployment that sets none, and of kinds without this field.
 // Source: k8s.io/api/apps/v1, DeploymentSpec, progressDeadlineSeconds.
 const defaultProgressDeadline = 600 * time.Second
+
+// statedDeadline returns how long a pod may make no progress by its Deployment's own spec; 0 if the spec does not say so. The apiserver sets the
+// default where a spec sets none, so that a deadline of ten minutes counts as not set.
+func statedDeadline(object *unstructured.Unstructured) time.Duration {
+	if deadline := progressDeadline(object); object.GetKind() == "Deployment" && deadline != defaultProgressDeadline {
+		return deadline
+	}
+	return 0
+}
 
 // progressDeadline returns how long a pod may make no progress by its workload's own settings.
 func progressDeadline(object *unstructured.Unstructured) time.Duration {

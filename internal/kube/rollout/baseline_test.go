@@ -114,7 +114,7 @@ func TestEarlierProblemsCountWhenTheyHappenAgain(t *testing.T) {
 			test.renew(&known, r.Namespace)
 			at := r.Taken.Add(time.Second)
 			known.memory = assess(known, policy{}, at).memory
-			again := assess(known, policy{}, at.Add(diagnose.GraceShort))
+			again := assess(known, policy{}, at.Add(2*diagnose.GraceTransient))
 			if again.failure != nil {
 				setGivenUpCode(again.failure)
 			}
@@ -141,7 +141,7 @@ func TestOtherWarningsRenewNothing(t *testing.T) {
 		}
 		at := r.Taken.Add(time.Second)
 		known.memory = assess(known, policy{}, at).memory
-		if got := assess(known, policy{}, at.Add(diagnose.GraceShort)); got.failure != nil {
+		if got := assess(known, policy{}, at.Add(diagnose.GraceTransient)); got.failure != nil {
 			t.Errorf("%s: failed: %+v", reason, got.failure)
 		}
 	}

@@ -42,7 +42,7 @@ func (a *assessor) explain(o observedObject, cond condition) diagnose.Finding {
 		return a.observed(*found)
 	}
 	current := a.currentPods(o)
-	worst := a.worstOf(current, o.object.Kind == "Job")
+	worst := a.worstOf(o, current)
 	if worst != nil && worst.Code != "" {
 		return a.recordCause(o, *worst, cond)
 	}
@@ -51,7 +51,7 @@ func (a *assessor) explain(o observedObject, cond condition) diagnose.Finding {
 		return a.observed(*found)
 	}
 	if worst == nil {
-		if worst = a.worstOf(diagnose.EarlierPods(o.content, current, a.namespaceOf(o).pods), false); worst != nil {
+		if worst = a.worstOf(o, diagnose.EarlierPods(o.content, current, a.namespaceOf(o).pods)); worst != nil {
 			worst.Grace = diagnose.GraceNever // it is not about this release
 		}
 	}
@@ -73,12 +73,14 @@ func (a *assessor) observed(found diagnose.Finding) diagnose.Finding {
 	return found
 }
 
-// worstOf returns the most important finding among pods, nil if all pods are ready. The order is: its grace has expired and it
+// worstOf returns the most important finding among pods of an object, nil if all pods are ready. The order is: its grace has expired and it
 // depends on no other object; its grace has expired; its cause is known; any other; a Job's pod that its controller has killed.
-func (a *assessor) worstOf(pods []*core.Pod, ofJob bool) (worst *diagnose.Finding) {
+func (a *assessor) worstOf(o observedObject, pods []*core.Pod) (worst *diagnose.Finding) {
 	best := 0
 	for _, pod := range pods {
-		found, history := a.pod(pod, ofJob).Examine()
+		examined := a.pod(pod, o.object.Kind == "Job")
+		examined.Deadline = statedDeadline(o.content)
+		found, history := examined.Examine()
 		a.memory.containers[pod.UID] = history
 		a.observeStart(pod)
 		if found == nil {

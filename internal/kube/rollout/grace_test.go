@@ -47,8 +47,8 @@ func TestGraces(t *testing.T) {
 		patience time.Duration
 		code     causes.Code
 	}{
-		"a Secret":                         {waiting("CreateContainerConfigError", `secret "shop" not found`), diagnose.GraceShort, causes.ConfigurationAbsent},
-		"a ConfigMap as a volume":          {mount("FailedMount", `MountVolume.SetUp failed for volume "c" : configmap "shop" not found`), diagnose.GraceShort, causes.ConfigurationAbsent},
+		"a Secret":                         {waiting("CreateContainerConfigError", `secret "shop" not found`), diagnose.GraceTransient, causes.ConfigurationAbsent},
+		"a ConfigMap as a volume":          {mount("FailedMount", `MountVolume.SetUp failed for volume "c" : configmap "shop" not found`), 2 * diagnose.GraceTransient, causes.ConfigurationAbsent},
 		"a kubelet out of step":            {waiting("CreateContainerConfigError", "failed to sync secret cache: timed out waiting for the condition"), diagnose.GraceBusyNode, causes.ContainerNotStarted},
 		"a user that cannot be":            {waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root"), diagnose.GraceShort, causes.ContainerNotStarted},
 		"a busy runtime":                   {waiting("CreateContainerError", `failed to reserve container name "app": name "app" is reserved for "1"`), diagnose.GraceBusyNode, causes.ContainerNotStarted},
@@ -148,6 +148,67 @@ func TestProvisionersAreWaitedFor(t *testing.T) {
 	})
 }
 
+// TestAMountThatWillBeTriedAgainIsWaitedFor: the kubelet doubles the pause before each attempt to mount a Secret, so that an attempt that failed early
+// says nothing about a Secret that was created since.
+func TestAMountThatWillBeTriedAgainIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	failed := eventAbout("e1", unreadyPod().ObjectMeta, "", "Warning", "FailedMount", `MountVolume.SetUp failed for volume "c" : secret "shop" not found`)
+	play(t, false, []release.Object{ofDeployment}, func(s *stage) {
+		s.Put(deployment(2, 2, 1, 1), replicaSet(2), amend(unreadyPod(), waitsFor("ContainerCreating", "")))
+		again := func(version string, after time.Duration, want causes.Code) {
+			time.Sleep(after)
+			event := failed.DeepCopy()
+			event.ResourceVersion = version
+			s.Put(event)
+			s.fails("attempt "+version, want)
+		}
+		again("10", 0, "")
+		again("11", 15*time.Second, "")
+		time.Sleep(16 * time.Second)
+		s.fails("before the next attempt", "")
+		again("12", time.Second, causes.ConfigurationAbsent)
+	})
+}
+
+// TestAMountThatFailedBeforeTheStartIsOver: a kubelet before 1.28 does not report the sandbox, and the last event about a volume stays.
+func TestAMountThatFailedBeforeTheStartIsOver(t *testing.T) {
+	t.Parallel()
+	play(t, false, []release.Object{ofDeployment}, func(s *stage) {
+		s.Put(deployment(2, 2, 1, 1), replicaSet(2), unreadyPod(),
+			eventAbout("e1", unreadyPod().ObjectMeta, "", "Warning", "FailedMount", `MountVolume.SetUp failed for volume "c" : secret "shop" not found`))
+		s.neverFails()
+	})
+}
+
+// TestADeploymentsOwnDeadlineIsPatience: what may pass with time counts as a failure no earlier than the deadline that the Deployment's spec states. The
+// apiserver's default is no statement.
+func TestADeploymentsOwnDeadlineIsPatience(t *testing.T) {
+	t.Parallel()
+	notReady := amend(unreadyPod(), probed("readiness", core.Probe{PeriodSeconds: 1}))
+	for name, test := range map[string]struct {
+		seconds int32
+		pod     *core.Pod
+		want    time.Duration
+		code    causes.Code
+	}{
+		"a longer one":         {900, notReady, 15 * time.Minute, causes.NotReady},
+		"a shorter one":        {20, notReady, diagnose.GraceStart, causes.NotReady},
+		"the default":          {600, notReady, diagnose.GraceStart, causes.NotReady},
+		"no node":              {900, amend(unreadyPod(), unscheduledFor("0/3 nodes are available: 3 Insufficient cpu.")), 15 * time.Minute, causes.Unschedulable},
+		"what will never pass": {900, amend(unreadyPod(), waitsFor("CreateContainerError", "no command specified")), diagnose.GraceShort, causes.ContainerNotStarted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, false, []release.Object{ofDeployment}, func(s *stage) {
+				stated := deployment(2, 2, 1, 1)
+				stated.Spec.ProgressDeadlineSeconds = &test.seconds
+				s.Put(stated, replicaSet(2), test.pod)
+				s.failsAfter(test.want, test.code)
+			})
+		})
+	}
+}
+
 // TestWhatAHookMakesIsWaitedFor: Helm deletes and creates a hook's custom resource at each upgrade, and its Secret goes and comes with it. Other hooks
 // change no grace, neither that of the rollout nor that of a later hook.
 func TestWhatAHookMakesIsWaitedFor(t *testing.T) {
@@ -157,8 +218,8 @@ func TestWhatAHookMakesIsWaitedFor(t *testing.T) {
 		want time.Duration
 	}{
 		"a custom resource": {release.Object{APIVersion: "external-secrets.io/v1", Kind: "ExternalSecret", Namespace: space, Name: "shop"}, diagnose.GraceProvisioning},
-		"a Job that ended":  {ofJobs, diagnose.GraceShort},
-		"a ConfigMap":       {release.Object{APIVersion: "v1", Kind: "ConfigMap", Namespace: space, Name: "shop"}, diagnose.GraceShort},
+		"a Job that ended":  {ofJobs, diagnose.GraceTransient},
+		"a ConfigMap":       {release.Object{APIVersion: "v1", Kind: "ConfigMap", Namespace: space, Name: "shop"}, diagnose.GraceTransient},
 	} {
 		since := release.Baseline{Hooks: []release.Object{test.hook}}
 		t.Run("the rollout after "+name, func(t *testing.T) {
@@ -171,7 +232,7 @@ func TestWhatAHookMakesIsWaitedFor(t *testing.T) {
 		t.Run("a hook after "+name, func(t *testing.T) {
 			t.Parallel()
 			playSince(t, since, true, []release.Object{ofSeed}, func(s *stage) {
-				if got := s.r.policy.hasCreators; got != (test.want > diagnose.GraceShort) {
+				if got := s.r.policy.hasCreators; got != (test.want > diagnose.GraceTransient) {
 					t.Errorf("something of the release may create the Secret: %t", got)
 				}
 			})

@@ -34,6 +34,8 @@ type observation struct {
 	code       causes.Code
 	firstSeen  time.Time
 	assessment int // the last assessment that made it
+	report     string
+	reported   time.Time // when the report was first seen
 }
 
 // clone returns a deep enough copy: changing it does not change the original.
@@ -59,7 +61,9 @@ func (m *memory) observe(found diagnose.Finding, now time.Time) {
 	if !known || last.code != found.Code || last.assessment < m.assessments-1 {
 		last = observation{code: found.Code, firstSeen: now}
 	}
-	last.assessment = m.assessments
+	if last.assessment = m.assessments; last.report != found.Report || last.reported.IsZero() {
+		last.report, last.reported = found.Report, now
+	}
 	m.findings[found.Key()] = last
 }
 
@@ -76,6 +80,12 @@ func (m *memory) age(found diagnose.Finding, now time.Time) time.Duration {
 		since = m.resumed
 	}
 	return now.Sub(since)
+}
+
+// lastAttempt returns how long after a finding was first made the last attempt failed that it is about.
+func (m *memory) lastAttempt(found diagnose.Finding) time.Duration {
+	known := m.findings[found.Key()]
+	return known.reported.Sub(known.firstSeen)
 }
 
 // containerOf returns the history of the finding's container.

@@ -123,7 +123,11 @@ func (a *assessor) graceExpired(found diagnose.Finding) (expired bool, left time
 	if found.MayBeCreated && a.policy.hasCreators {
 		limit = diagnose.GraceProvisioning
 	}
-	left = a.policy.grace(limit) - a.memory.age(found, a.now)
+	limit = a.policy.grace(limit)
+	if found.Report != "" && a.memory.lastAttempt(found) < limit {
+		limit *= 2 // the next attempt, which may succeed, comes after a pause as long as all before it
+	}
+	left = limit - a.memory.age(found, a.now)
 	return left <= 0, max(0, left)
 }
 

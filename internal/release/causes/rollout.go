@@ -96,8 +96,9 @@ var rolloutCauses = []Cause{
 	{
 		Code: ConfigurationAbsent, Name: "a Secret, a ConfigMap or a key of one is missing",
 		Meaning: "The pod references a Secret, a ConfigMap or a key that the namespace does not have, as a variable or as a volume, so its " +
-			"container is not created. Kubernetes would wait for it forever. This fails after two seconds, and after one minute if the " +
-			"release contains Jobs or custom resources, or its hooks custom resources, which may create it.",
+			"container is not created. Kubernetes would wait for it forever. This fails after twenty seconds, in which an operator " +
+			"may create it, and after one minute if the release contains Jobs or custom resources, or its hooks custom resources. A volume has failed only " +
+			"once the kubelet has tried again after that time.",
 		Advice: "create the Secret, the ConfigMap or the key that the message names, or mark the reference as optional",
 		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-105 Pod/shop-6d4cf56db6-x7k2p container "app": ` +
 			`CreateContainerConfigError: secret "shop-database" not found; create the Secret, the ConfigMap or the key that the message names, ` +
@@ -113,8 +114,8 @@ var rolloutCauses = []Cause{
 	{
 		Code: NotReady, Name: "the readiness probe does not pass",
 		Meaning: "The container runs, and its readiness probe has failed for longer than the pod's own settings allow: three times what the probe " +
-			"takes to report it unready, at least the start time that its startup and liveness probes allow, and at least thirty seconds " +
-			"without a startup probe. While another object of the release is still progressing, at least two minutes.",
+			"takes to report it unready, at least the start time that its startup and liveness probes allow, at least thirty seconds " +
+			"without a startup probe, and at least the `progressDeadlineSeconds` that its Deployment sets, unless that is the default of 600. While another object of the release is still progressing, at least two minutes.",
 		Advice: "see the probe's answer and the container's log; a slow start needs a startupProbe that allows for it",
 		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-106 Pod/shop-6d4cf56db6-x7k2p container "app": Unhealthy: ` +
 			`Readiness probe failed: HTTP probe failed with statuscode: 500; see the probe's answer and the container's log; a slow start ` +
