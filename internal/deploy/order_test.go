@@ -79,6 +79,40 @@ func TestALaterCommitOfTheSameImage(t *testing.T) {
 	}
 }
 
+// TestTheCheckoutOfALaterCommitOfTheSameImage: without a commit, or with the image's own as build returns it, the release's commit is the one that chart and
+// values are of, if the image has its tag. Two commits that only change the chart are in order then.
+func TestTheCheckoutOfALaterCommitOfTheSameImage(t *testing.T) {
+	t.Parallel()
+	digest := image(t, "a").Digest
+	for name, test := range map[string]struct {
+		flags []string
+		tags  map[release.Tag]release.Digest
+		want  release.Commit
+	}{
+		"no commit":                {nil, map[release.Tag]release.Digest{release.Tag(another): digest}, another},
+		"build's commit":           {[]string{"--commit", commit.String()}, map[release.Tag]release.Digest{release.Tag(another): digest}, another},
+		"another image's checkout": {nil, map[release.Tag]release.Digest{release.Tag(another): image(t, "b").Digest}, commit},
+		"a checkout without image": {nil, nil, commit},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fakes := &fakes{tags: test.tags, checkedOut: release.CheckedOut{Commit: another}, history: live(commit), revision: commit.String()}
+			flags := append([]string{"--values", "values.yaml"}, test.flags...)
+			if result, log, err := fakes.run(t, flags...); err != nil || result.Commit != test.want || fakes.got.Main().Commit != commit {
+				t.Errorf("got %+v, %v, want commit %s:\n%s", result, err, test.want, log)
+			}
+			if test.want == commit {
+				return
+			}
+			// The live revision is of a third commit with the same image, whose chart is newer.
+			fakes.history, fakes.relation, fakes.done = live(release.Commit(strings.Repeat("3", 40))), release.RelationBehind, nil
+			if result, _, err := fakes.run(t, flags...); err != nil || result.Outcome != release.Superseded {
+				t.Errorf("an earlier chart: got %+v, %v", result, err)
+			}
+		})
+	}
+}
+
 func TestAllowRollbackPinsUntilUnpin(t *testing.T) {
 	t.Parallel()
 	fakes := &fakes{history: live(another), relation: release.RelationBehind}

@@ -65,7 +65,10 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 	if r.deployment.Images, err = r.checkImages(ctx); err != nil {
 		return r, err
 	}
-	commit := cmp.Or(settings.Commit, r.deployment.Main().Commit)
+	commit, err := r.releaseCommit(ctx)
+	if err != nil {
+		return r, err
+	}
 	r.deployment.Commit, r.Holder.Commit = commit, commit
 	if r.gates, err = r.checkRules(ctx); err != nil {
 		return r, err
@@ -81,6 +84,29 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 		return r, err
 	}
 	return r, r.checkPlannedSubject()
+}
+
+// releaseCommit returns the commit of the release: the given one, or else the image's. If chart and values are those of another commit whose tag the image
+// has too, it is that one: only the order of these commits tells which chart and values are newer. A given commit that is only the image's label, as build
+// returns it, says no more than no commit.
+func (r request) releaseCommit(ctx context.Context) (release.Commit, error) {
+	labelled := r.deployment.Main().Commit
+	commit := cmp.Or(r.settings.Commit, labelled)
+	paths, _ := r.treePaths()
+	if commit == "" || commit != labelled || len(paths) == 0 {
+		return commit, nil
+	}
+	found, err := r.Commits.CheckedOut(ctx, paths, commit)
+	if err != nil || found.Commit == "" || found.Commit == commit {
+		return commit, nil // warnOtherCheckout says why the commit is unknown
+	}
+	tagged, exists, err := r.Registry.Find(ctx, r.settings.Image.Repository, release.Tag(found.Commit))
+	if err != nil || !exists || tagged.Digest != r.settings.Image.Digest {
+		return commit, err
+	}
+	r.Reporter.Infof("the image is labelled with commit %s, and has the tag of commit %s too, of which chart and values are: this is the commit that is deployed",
+		commit.Short(), found.Commit.Short())
+	return found.Commit, nil
 }
 
 // readSecrets reads the values that are kept in stores of secrets.

@@ -137,7 +137,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Namespace, setting.Setting{Name: "namespace", Value: "NAME",
 		Help: "Namespace; by default the environment's name"}, release.ParseLabel)
 	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Value: "SHA", Commit: true,
-		Help: "Commit to deploy, full or short: the image's, or a later one whose tag the image has; by default read from the image"}, release.ParseCommit)
+		Help: "Commit to deploy, full or short: the image's, or a later one whose tag the image has; default: the one that chart and values are of if the image has its tag, otherwise the image's"}, release.ParseCommit)
 	s.ClusterRef.Declare(set)
 	s.GitOps.Declare(set, ParseValuesPath)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "10m", Value: "DURATION",
