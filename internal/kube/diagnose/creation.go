@@ -3,6 +3,7 @@ package diagnose
 import (
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release/causes"
 	core "k8s.io/api/core/v1"
@@ -20,9 +21,9 @@ var transientRefusal = regexp.MustCompile(`(?i)failed calling webhook|timeout|ti
 // quotaExceeded matches a quota's refusal (k8s.io/apiserver/pkg/admission/plugin/resourcequota, CheckRequest).
 var quotaExceeded = regexp.MustCompile(`exceeded quota: [^,]*, requested: (.*), used: .*, limited: ([^;]*)`)
 
-// classifyRefusal sets the code and the grace of a finding about pods that may not be created. terminating: pods of the namespace
-// are being deleted, which frees quota.
-func (f *Finding) classifyRefusal(message string, terminating bool) {
+// classifyRefusal sets the code and the grace of a finding about pods that may not be created. leaving is how long
+// pods of the namespace that are being deleted may take, which frees quota.
+func (f *Finding) classifyRefusal(message string, leaving time.Duration) {
 	f.Code, f.Grace = causes.AdmissionRefused, GraceShort
 	switch {
 	case strings.Contains(message, "failed quota:"):
@@ -32,9 +33,7 @@ func (f *Finding) classifyRefusal(message string, terminating bool) {
 	case strings.Contains(message, "exceeded quota:"):
 		f.Code = causes.QuotaExceeded
 		if !exceedsWholeQuota(message) {
-			if f.Grace, f.Dependent = GraceTransient, true; terminating { // pods of this release may free it
-				f.Grace = GraceBusyNode
-			}
+			f.Grace, f.Dependent, f.Leaving = GraceTransient, true, leaving // pods of this release may free it
 		}
 	case transientRefusal.MatchString(message):
 		f.Grace, f.Dependent = GraceTransient, true // the webhook may be one of this release
@@ -68,11 +67,17 @@ func parseAmounts(list string) map[string]resource.Quantity {
 	return read
 }
 
-func anyTerminating(pods []*core.Pod) bool {
+// LeavingTime returns how long the pods that are being deleted may take to end, by the longest of their grace periods and a margin; 0 if none is being deleted.
+// Source: kubernetes.io, "Pod Lifecycle", Termination of Pods.
+func LeavingTime(pods []*core.Pod) (leaving time.Duration) {
 	for _, pod := range pods {
 		if pod.DeletionTimestamp != nil {
-			return true
+			own := GraceBusyNode
+			if seconds := pod.DeletionGracePeriodSeconds; seconds != nil {
+				own = max(own, time.Duration(*seconds)*time.Second+GraceEarlier)
+			}
+			leaving = max(leaving, own)
 		}
 	}
-	return false
+	return leaving
 }

@@ -23,6 +23,7 @@ type Pod struct {
 	Deadline time.Duration
 	// ProvingTime is how long a container without a readiness probe must run to count as ready.
 	ProvingTime time.Duration
+	Leaving     time.Duration // LeavingTime of the namespace's pods
 	Now         time.Time
 }
 
@@ -157,7 +158,16 @@ func (e *examination) waitingContainer(status core.ContainerStatus) *Finding {
 	history := e.historyOf(status.Name)
 	history.recordPull(&found)
 	cause.classify(&found, history)
+	if isPullFailure(waiting.Reason) && history.FailedPulls < pullAttempts && e.lacksPullSecret() {
+		found.Grace = GraceNever
+	}
 	return &found
+}
+
+// lacksPullSecret reports whether the kubelet has tried to pull without a Secret that the pod names for that: the registry's refusal is about that Secret,
+// which an operator may be about to create. Source: k8s.io/kubernetes, pkg/kubelet/events/event.go.
+func (e *examination) lacksPullSecret() bool {
+	return slices.ContainsFunc(e.Events, func(event *core.Event) bool { return event.Reason == "FailedToRetrieveImagePullSecret" })
 }
 
 // notReady explains a pod that has its node and volumes: by the first container with a known cause, or by the first that is not

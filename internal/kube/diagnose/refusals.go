@@ -24,35 +24,35 @@ type Workload struct {
 // Refused explains why the workload's pods or its ReplicaSet may not be created; nil if no refusal is known. It reads a condition
 // where the kind has one, or else events.
 func (w Workload) Refused() *Finding {
-	terminating := anyTerminating(w.Pods)
+	leaving := LeavingTime(w.Pods)
 	switch w.GetKind() {
 	case "Deployment":
-		if found := replicaSetRefused(w.Unstructured, terminating); found != nil {
+		if found := replicaSetRefused(w.Unstructured, leaving); found != nil {
 			return found
 		}
 		if set := CurrentReplicaSet(w.Unstructured, w.ReplicaSets); set != nil {
-			return podsOfReplicaSetRefused(set, terminating)
+			return podsOfReplicaSetRefused(set, leaving)
 		}
-		return podsOfDeploymentRefused(w.Unstructured, terminating)
+		return podsOfDeploymentRefused(w.Unstructured, leaving)
 	case "ReplicaSet":
 		set := &apps.ReplicaSet{}
 		if runtime.DefaultUnstructuredConverter.FromUnstructured(w.Object, set) != nil {
 			return nil
 		}
-		return podsOfReplicaSetRefused(set, terminating)
+		return podsOfReplicaSetRefused(set, leaving)
 	case "StatefulSet", "DaemonSet", "Job":
-		return w.refusedByEvent(terminating)
+		return w.refusedByEvent(leaving)
 	}
 	return nil
 }
 
 // podsOfReplicaSetRefused returns the finding about a ReplicaSet that may not create its pods; nil if it may.
-func podsOfReplicaSetRefused(set *apps.ReplicaSet, terminating bool) *Finding {
+func podsOfReplicaSetRefused(set *apps.ReplicaSet, leaving time.Duration) *Finding {
 	for _, condition := range set.Status.Conditions {
 		if condition.Type == apps.ReplicaSetReplicaFailure && condition.Status == core.ConditionTrue {
 			found := &Finding{Object: release.Object{APIVersion: "apps/v1", Kind: "ReplicaSet", Namespace: set.Namespace, Name: set.Name},
 				UID: set.UID, Reason: condition.Reason, Message: Message(condition.Message)}
-			found.classifyRefusal(condition.Message, terminating)
+			found.classifyRefusal(condition.Message, leaving)
 			return found
 		}
 	}
@@ -61,25 +61,25 @@ func podsOfReplicaSetRefused(set *apps.ReplicaSet, terminating bool) *Finding {
 
 // replicaSetRefused returns the finding about a Deployment that may not create its ReplicaSet; nil if it may. The controller
 // reports the refusal without updating observedGeneration (pkg/controller/deployment, getNewReplicaSet: FailedRSCreateReason).
-func replicaSetRefused(deployment *unstructured.Unstructured, terminating bool) *Finding {
+func replicaSetRefused(deployment *unstructured.Unstructured, leaving time.Duration) *Finding {
 	progress := Conditions(deployment)["Progressing"]
 	if progress.Reason != "ReplicaSetCreateError" {
 		return nil
 	}
 	found := findingAbout(deployment, progress.Reason, progress.Message)
-	found.classifyRefusal(progress.Message, terminating)
+	found.classifyRefusal(progress.Message, leaving)
 	return &found
 }
 
 // podsOfDeploymentRefused returns the finding about a Deployment whose pods may not be created; nil if they may. It is for users
 // who may not read ReplicaSets: the Deployment repeats the ReplicaSet's condition.
-func podsOfDeploymentRefused(deployment *unstructured.Unstructured, terminating bool) *Finding {
+func podsOfDeploymentRefused(deployment *unstructured.Unstructured, leaving time.Duration) *Finding {
 	failure := Conditions(deployment)["ReplicaFailure"]
 	if NotObserved(deployment) || failure.Status != "True" {
 		return nil
 	}
 	found := findingAbout(deployment, failure.Reason, failure.Message)
-	found.classifyRefusal(failure.Message, terminating)
+	found.classifyRefusal(failure.Message, leaving)
 	return &found
 }
 
@@ -90,7 +90,7 @@ func findingAbout(object *unstructured.Unstructured, reason, message string) Fin
 
 // refusedByEvent returns the finding about a workload whose controller reports a refusal by events only. An event counts while
 // pods are missing and no pod was created after it.
-func (w Workload) refusedByEvent(terminating bool) *Finding {
+func (w Workload) refusedByEvent(leaving time.Duration) *Finding {
 	var last *core.Event
 	for _, event := range w.Events {
 		if event.Reason == ReasonFailedCreate {
@@ -113,6 +113,6 @@ func (w Workload) refusedByEvent(terminating bool) *Finding {
 		return nil
 	}
 	found := findingAbout(w.Unstructured, last.Reason, last.Message)
-	found.classifyRefusal(last.Message, terminating)
+	found.classifyRefusal(last.Message, leaving)
 	return &found
 }

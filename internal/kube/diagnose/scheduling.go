@@ -39,6 +39,9 @@ func (e *examination) unscheduled(condition *core.PodCondition) Finding {
 		return found
 	}
 	found.Code, found.Grace = causes.Unschedulable, e.nodeGrace(condition.Message)
+	if !needsOtherNode(condition.Message) {
+		found.Leaving = e.Leaving
+	}
 	switch {
 	case claimAbsent.MatchString(condition.Message):
 		found.Code, found.Grace, found.MayBeCreated = causes.VolumePending, GraceShort, true
@@ -63,9 +66,15 @@ func (e *examination) nodeGrace(message string) time.Duration {
 	if e.Status.NominatedNodeName != "" { // other pods are being evicted in its favour
 		return GraceNewNode
 	}
-	// If preemption helps on no node and all nodes are in use, only another node can help; one that starts or is drained may come into use.
-	if nodes := noPreemption.FindStringSubmatch(message); nodes != nil && nodes[1] == nodes[2] && !notInUse.MatchString(message) {
+	if needsOtherNode(message) {
 		return GraceNoNode
 	}
 	return GraceNode
+}
+
+// needsOtherNode reports whether no pod that ends makes room: preemption helps on no node, and all nodes are in use. A node that starts or is drained may
+// come into use.
+func needsOtherNode(message string) bool {
+	nodes := noPreemption.FindStringSubmatch(message)
+	return nodes != nil && nodes[1] == nodes[2] && !notInUse.MatchString(message)
 }

@@ -69,6 +69,7 @@ func (e *examination) sandboxNotReady(statuses []core.ContainerStatus) *Finding 
 			}
 			return &found
 		case "FailedAttachVolume", "FailedMapVolume":
+			found.Leaving = e.Leaving // the volume may be attached to the node of a pod that is being deleted
 			return &found
 		case "FailedCreatePodSandBox":
 			found.Code, found.Grace = causes.ContainerNotStarted, GraceBusyNode

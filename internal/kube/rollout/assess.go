@@ -203,7 +203,7 @@ func (a *assessor) pod(pod *core.Pod, ofJob bool) diagnose.Pod {
 	return diagnose.Pod{
 		Pod: pod, OfJob: ofJob, Events: a.known.events[pod.UID], History: a.memory.containers[pod.UID],
 		ExplainClaims: func() *diagnose.Finding { return a.explainClaims(pod) },
-		ProvingTime:   a.policy.grace(diagnose.ProvingTime), Now: a.now,
+		ProvingTime:   a.policy.grace(diagnose.ProvingTime), Leaving: a.known.namespaces[pod.Namespace].leaving, Now: a.now,
 	}
 }
 

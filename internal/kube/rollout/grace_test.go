@@ -71,7 +71,6 @@ func TestGraces(t *testing.T) {
 		"a node that is being cleared":   {[]runtime.Object{nominated}, diagnose.GraceNewNode, causes.Unschedulable},
 		"a quota in use":                 {[]runtime.Object{refusedSet("exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3")}, diagnose.GraceTransient, causes.QuotaExceeded},
 		"a quota that is new":            {[]runtime.Object{refusedSet(`pods "shop-" is forbidden: status unknown for quota: q, resources: pods`)}, diagnose.GraceTransient, causes.QuotaExceeded},
-		"a quota while pods go":          {[]runtime.Object{leaving, refusedSet("exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3")}, diagnose.GraceBusyNode, causes.QuotaExceeded},
 		"a quota that is too small":      {[]runtime.Object{leaving, refusedSet("exceeded quota: q, requested: cpu=1,memory=2Gi, used: cpu=0,memory=0, limited: cpu=2,memory=1500Mi")}, diagnose.GraceShort, causes.QuotaExceeded},
 		"a policy":                       {[]runtime.Object{refusedSet(`admission webhook "policy" denied the request: no`)}, diagnose.GraceShort, causes.AdmissionRefused},
 		"a webhook out of reach":         {[]runtime.Object{refusedSet(`Internal error occurred: failed calling webhook "policy": connection refused`)}, diagnose.GraceTransient, causes.AdmissionRefused},
@@ -178,6 +177,75 @@ func TestAMountThatFailedBeforeTheStartIsOver(t *testing.T) {
 			eventAbout("e1", unreadyPod().ObjectMeta, "", "Warning", "FailedMount", `MountVolume.SetUp failed for volume "c" : secret "shop" not found`))
 		s.neverFails()
 	})
+}
+
+// TestPodsThatAreEndingMakeRoom: a pod that ends slowly, by its own grace period, holds its node, its quota and its volumes until then.
+func TestPodsThatAreEndingMakeRoom(t *testing.T) {
+	t.Parallel()
+	attach := []runtime.Object{amend(unreadyPod(), waitsFor("ContainerCreating", "")), eventAbout("e1", unreadyPod().ObjectMeta, "", "Warning", "FailedAttachVolume", "Multi-Attach error")}
+	const helpless = `0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.`
+	for name, test := range map[string]struct {
+		there []runtime.Object
+		grace time.Duration
+		code  causes.Code
+		helps bool
+	}{
+		"a node":           {[]runtime.Object{amend(unreadyPod(), unscheduledFor("0/3 nodes are available: 3 node(s) didn't have free ports for the requested pod ports."))}, diagnose.GraceNode, causes.Unschedulable, true},
+		"a quota":          {[]runtime.Object{refusedSet("exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3")}, diagnose.GraceTransient, causes.QuotaExceeded, true},
+		"a volume":         {attach, diagnose.GraceAttach, causes.VolumePending, true},
+		"a node elsewhere": {[]runtime.Object{amend(unreadyPod(), unscheduledFor(helpless))}, diagnose.GraceNoNode, causes.Unschedulable, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, false, []release.Object{ofDeployment}, func(s *stage) {
+				leaving := pod("old", 1)
+				leaving.DeletionTimestamp, leaving.DeletionGracePeriodSeconds, leaving.Finalizers = ptr(meta.Now()), ptr(int64(300)), []string{"test/keep"}
+				s.Put(deployment(2, 2, 1, 1), replicaSet(2), leaving)
+				s.Put(test.there...)
+				if !test.helps {
+					s.failsAfter(test.grace, test.code)
+					return
+				}
+				for range 10 {
+					s.fails("while a pod is ending", "")
+					time.Sleep(30 * time.Second)
+				}
+				s.fails("while a pod is ending", "")
+				if err := s.r.stores.pods[space].Delete(leaving); err != nil {
+					t.Fatal(err)
+				}
+				s.fails("when it has ended", "")
+				time.Sleep(test.grace)
+				s.fails("soon after", "")
+				time.Sleep(10 * time.Minute)
+				s.fails("long after", test.code)
+			})
+		})
+	}
+}
+
+// TestAPullWithoutItsSecretIsTriedAgain: an operator may create the Secret after the pod, and the kubelet pulls again.
+func TestAPullWithoutItsSecretIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	refused := `failed to pull image: failed to authorize: 401 Unauthorized`
+	for _, lacks := range []bool{true, false} {
+		play(t, false, []release.Object{ofDeployment}, func(s *stage) {
+			s.Put(deployment(2, 2, 1, 1), replicaSet(2))
+			if lacks {
+				s.Put(eventAbout("e1", unreadyPod().ObjectMeta, "", "Warning", "FailedToRetrieveImagePullSecret", "Unable to retrieve some image pull secrets (registry); attempting to pull the image may not succeed."))
+			}
+			for attempt := range 3 {
+				want := causes.ImageNotPulled
+				if lacks && attempt < 2 {
+					want = ""
+				}
+				s.Put(amend(unreadyPod(), waitsFor("ErrImagePull", refused)))
+				s.fails("a pull", want)
+				s.Put(amend(unreadyPod(), waitsFor("ImagePullBackOff", "Back-off pulling image")))
+				s.fails("a pause", want)
+			}
+		})
+	}
 }
 
 // TestADeploymentsOwnDeadlineIsPatience: what may pass with time counts as a failure no earlier than the deadline that the Deployment's spec states. The

@@ -36,6 +36,7 @@ type observation struct {
 	assessment int // the last assessment that made it
 	report     string
 	reported   time.Time // when the report was first seen
+	left       time.Time // when pods that may make room were last seen to end; zero: never
 }
 
 // clone returns a deep enough copy: changing it does not change the original.
@@ -64,7 +65,16 @@ func (m *memory) observe(found diagnose.Finding, now time.Time) {
 	if last.assessment = m.assessments; last.report != found.Report || last.reported.IsZero() {
 		last.report, last.reported = found.Report, now
 	}
+	if found.Leaving > 0 && now.Sub(last.firstSeen) <= found.Leaving {
+		last.left = now
+	}
 	m.findings[found.Key()] = last
+}
+
+// waited returns for how long after a finding was first made pods that may make room were ending.
+func (m *memory) waited(found diagnose.Finding) time.Duration {
+	known := m.findings[found.Key()]
+	return max(0, known.left.Sub(known.firstSeen))
 }
 
 // age returns how long a finding has lasted while the cluster was followed. Time before the last interruption does not count.

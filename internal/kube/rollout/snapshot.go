@@ -36,6 +36,7 @@ type namespaceSnapshot struct {
 	pods        []*core.Pod
 	replicaSets []*apps.ReplicaSet
 	claims      map[string]*unstructured.Unstructured // by name
+	leaving     time.Duration                         // how long pods that are being deleted may take to end; 0: there are none
 
 	// How well each store follows the cluster; nil: there is no such store.
 	podSync, replicaSetSync, eventSync, claimSync *storeSync
@@ -88,6 +89,7 @@ func (s *stores) namespaceSnapshot(namespace string) namespaceSnapshot {
 		pods: store.All[*core.Pod](s.pods[namespace]), replicaSets: store.All[*apps.ReplicaSet](s.replicaSets[namespace]),
 		claims: map[string]*unstructured.Unstructured{},
 	}
+	known.leaving = diagnose.LeavingTime(known.pods)
 	for _, claim := range store.All[*unstructured.Unstructured](claims) {
 		known.claims[claim.GetName()] = claim
 	}

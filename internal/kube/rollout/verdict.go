@@ -127,6 +127,7 @@ func (a *assessor) graceExpired(found diagnose.Finding) (expired bool, left time
 	if found.Report != "" && a.memory.lastAttempt(found) < limit {
 		limit *= 2 // the next attempt, which may succeed, comes after a pause as long as all before it
 	}
+	limit += 2 * a.memory.waited(found) // a controller that was refused pauses as long as it has waited
 	left = limit - a.memory.age(found, a.now)
 	return left <= 0, max(0, left)
 }
