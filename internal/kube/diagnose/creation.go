@@ -18,6 +18,10 @@ const ReasonFailedCreate = "FailedCreate"
 // transientRefusal matches a refusal that may pass: a webhook or the apiserver cannot be reached.
 var transientRefusal = regexp.MustCompile(`(?i)failed calling webhook|timeout|timed out|deadline exceeded|connection refused|etcdserver|try again|unable to handle the request`)
 
+// accountAbsent matches a refusal because the service account does not exist yet: its own controller creates "default" after the namespace
+// (k8s.io/kubernetes, plugin/pkg/admission/serviceaccount).
+var accountAbsent = regexp.MustCompile(`(?i)serviceaccount "[^"]*" not found`)
+
 // quotaExceeded matches a quota's refusal (k8s.io/apiserver/pkg/admission/plugin/resourcequota, CheckRequest).
 var quotaExceeded = regexp.MustCompile(`exceeded quota: [^,]*, requested: (.*), used: .*, limited: ([^;]*)`)
 
@@ -37,6 +41,11 @@ func (f *Finding) classifyRefusal(message string, leaving time.Duration) {
 		}
 	case transientRefusal.MatchString(message):
 		f.Grace, f.Dependent = GraceTransient, true // the webhook may be one of this release
+	case accountAbsent.MatchString(message):
+		f.Grace, f.MayBeCreated = GraceTransient, true
+	}
+	if f.Grace == GraceTransient {
+		f.Report = message // the controller doubles the pause before each attempt (client-go, util/workqueue, DefaultControllerRateLimiter)
 	}
 }
 

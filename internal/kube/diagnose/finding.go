@@ -32,7 +32,7 @@ type Finding struct {
 	// Leaving is how long pods that are being deleted, and that may make room, may take to end; 0 if there are none, or if none can help. The finding's
 	// grace counts from their end.
 	Leaving time.Duration
-	// Report identifies the last report of an attempt that failed, where the kubelet doubles the pause before each attempt; "" otherwise. The
+	// Report identifies the last report of an attempt that failed, where the kubelet or a controller doubles the pause before each attempt; "" otherwise. The
 	// finding says nothing about the time since.
 	Report  string
 	Runs    int32     // runs of the container that have ended

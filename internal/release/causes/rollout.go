@@ -150,7 +150,7 @@ var rolloutCauses = []Cause{
 	{
 		Code: QuotaExceeded, Name: "the namespace's quota does not allow the pods",
 		Meaning: "A ResourceQuota refuses the pods. This fails at once if the pod can never fit (it requests more than the whole quota, or does not " +
-			"set what the quota requires), after twenty seconds if other pods use up the quota, counted from the end of pods that are terminating.",
+			"set what the quota requires), after forty seconds if other pods use up the quota, counted from the end of pods that are terminating.",
 		Advice: "request less, or have the namespace's ResourceQuota raised; a rollout needs room for new pods beside the old ones",
 		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-108 ReplicaSet/shop-2: FailedCreate: pods ` +
 			`"shop-6d4cf56db6-x7k2p" is forbidden: exceeded quota: team, requested: pods=1, used: pods=10, limited: pods=10; request less, or ` +
@@ -166,7 +166,7 @@ var rolloutCauses = []Cause{
 	{
 		Code: AdmissionRefused, Name: "the cluster refuses the pods",
 		Meaning: "An admission rule refuses the pods: the namespace's Pod Security level, a policy, a webhook, a LimitRange, or a ServiceAccount " +
-			"that is missing. This fails after two seconds, and after twenty if a webhook does not answer.",
+			"that is missing. This fails after two seconds, and after forty if a webhook does not answer or the ServiceAccount is missing.",
 		Advice: "change what the rule in the message objects to, or have the rule changed",
 		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-109 ReplicaSet/shop-2: FailedCreate: pods ` +
 			`"shop-6d4cf56db6-x7k2p" is forbidden: violates PodSecurity "restricted:latest": privileged (container "app" must not set ` +
