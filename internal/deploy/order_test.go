@@ -91,6 +91,7 @@ func TestTheCheckoutOfALaterCommitOfTheSameImage(t *testing.T) {
 	}{
 		"no commit":                {nil, map[release.Tag]release.Digest{release.Tag(another): digest}, another},
 		"build's commit":           {[]string{"--commit", commit.String()}, map[release.Tag]release.Digest{release.Tag(another): digest}, another},
+		"a rollback to it":         {[]string{"--commit", commit.String(), "--allow-rollback"}, map[release.Tag]release.Digest{release.Tag(another): digest}, commit},
 		"another image's checkout": {nil, map[release.Tag]release.Digest{release.Tag(another): image(t, "b").Digest}, commit},
 		"a checkout without image": {nil, nil, commit},
 	} {

@@ -88,12 +88,12 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 
 // releaseCommit returns the commit of the release: the given one, or else the image's. If chart and values are those of another commit whose tag the image
 // has too, it is that one: only the order of these commits tells which chart and values are newer. A given commit that is only the image's label, as build
-// returns it, says no more than no commit.
+// returns it, says no more than no commit, unless it is gone back to.
 func (r request) releaseCommit(ctx context.Context) (release.Commit, error) {
 	labelled := r.deployment.Main().Commit
 	commit := cmp.Or(r.settings.Commit, labelled)
 	paths, _ := r.treePaths()
-	if commit == "" || commit != labelled || len(paths) == 0 {
+	if commit == "" || commit != labelled || len(paths) == 0 || r.settings.AllowRollback && r.settings.Commit != "" {
 		return commit, nil
 	}
 	found, err := r.Commits.CheckedOut(ctx, paths, commit)

@@ -48,12 +48,12 @@ type collector struct {
 	list []release.Reference
 }
 
-// add adds a reference unless it is optional or known already.
+// add adds a reference unless it is optional or known already. A pattern, as the template in a policy's rule may have one, is no name.
 func (c *collector) add(kind string, name, key, optional any) {
 	one := release.Reference{Kind: kind, By: c.by, Optional: optional == true}
 	one.Name, _ = name.(string)
 	one.Key, _ = key.(string)
-	if one.Name != "" && !c.seen[one] {
+	if one.Name != "" && !strings.ContainsAny(one.Name, "*?{") && !c.seen[one] {
 		c.seen[one] = true
 		c.list = append(c.list, one)
 	}

@@ -71,6 +71,28 @@ func TestAnOperatorMayMakeASecret(t *testing.T) {
 	}
 }
 
+// TestReferencesOfCustomTemplates: a template of a custom resource is found by its shape. What a policy's rule compares names with is no reference.
+func TestReferencesOfCustomTemplates(t *testing.T) {
+	t.Parallel()
+	template := "{template: {spec: {serviceAccountName: ACCOUNT, containers: [{name: a}]}}}"
+	for name, test := range map[string]struct{ spec, account, want string }{
+		"KEDA's ScaledJob": {"{jobTargetRef: " + template + "}", "worker", "worker"},
+		"Kyverno's policy": {"{rules: [{validate: {pattern: {spec: " + template + "}}}]}", `"?*"`, ""},
+	} {
+		object, err := manifest.ParseObject([]byte("apiVersion: example.com/v1\nkind: Custom\nspec: " + strings.Replace(test.spec, "ACCOUNT", test.account, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := ""
+		for _, reference := range podReferences(object, release.Object{}) {
+			found += reference.Name
+		}
+		if found != test.want {
+			t.Errorf("%s: got %q, want %q", name, found, test.want)
+		}
+	}
+}
+
 // TestAControllerMayFillAnObject: the chart's own object is no problem if the cluster's has the key, and worth a note if the chart leaves it empty.
 func TestAControllerMayFillAnObject(t *testing.T) {
 	t.Parallel()
