@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // releaseAnnotation is on every object that Helm applies (helm.sh/helm/v3/pkg/action, validate.go).
@@ -51,6 +52,9 @@ func (c *Client) Backends(ctx context.Context, namespace, name string, image rel
 		running, pods, err := reader.workloadWithPods(ctx, workload, image)
 		if err != nil {
 			return backends, c.Fault(ctx, err, "reading the pods of %s in namespace %q", object, object.Namespace)
+		}
+		if !slices.Contains(BuiltInGroups, schema.FromAPIVersionAndKind(object.APIVersion, object.Kind).Group) && runToEnd(pods) {
+			continue
 		}
 		backends.Workloads = append(backends.Workloads, running)
 		for _, pod := range pods {

@@ -153,7 +153,7 @@ func (r *reader) workloadWithPods(ctx context.Context, workload templated, image
 	if pods, result.Terminating, err = r.ownedPods(ctx, live, workload.containers); err != nil {
 		return result, nil, err
 	}
-	if result.ByPods = isJudgedByPods(live); result.ByPods && slices.ContainsFunc(pods, func(pod ownedPod) bool { return !isEnded(pod.Pod) }) {
+	if result.ByPods = isJudgedByPods(live) && !(isCustom(live) && runToEnd(pods)); result.ByPods && slices.ContainsFunc(pods, func(pod ownedPod) bool { return !isEnded(pod.Pod) }) {
 		result.WantsPods, result.Note = true, "" // whatever field says how many
 	}
 	for _, owned := range pods {
@@ -180,6 +180,15 @@ func isJudgedByPods(live *unstructured.Unstructured) bool {
 		return phase != string(core.PodSucceeded)
 	}
 	return isCustom(live)
+}
+
+// runToEnd reports whether there are pods and all of them run to their end, as those of the Jobs that KEDA's ScaledJob makes. They serve nothing, and there
+// may be none at any time.
+func runToEnd(pods []ownedPod) bool {
+	stays := func(pod ownedPod) bool {
+		return pod.Spec.RestartPolicy != core.RestartPolicyOnFailure && pod.Spec.RestartPolicy != core.RestartPolicyNever
+	}
+	return len(pods) > 0 && !slices.ContainsFunc(pods, stays)
 }
 
 // isCustom reports whether an object is a custom resource.

@@ -438,7 +438,8 @@ func TestRunningOfCustomTemplates(t *testing.T) {
 		return fmt.Sprintf("apiVersion: example.com/v1\nkind: %s\nmetadata: {name: web}\nspec: %s", kind, strings.ReplaceAll(spec, "IMAGE", `"localhost:5000/shop@`+digest+`"`))
 	}
 	ofJob := owned("run-x", "Job", "run", older)
-	ofJob.OwnerReferences[0].APIVersion = "batch/v1"
+	ofJob.OwnerReferences[0].APIVersion, ofJob.Spec.RestartPolicy = "batch/v1", core.RestartPolicyNever
+	ofJob.Status.Conditions = []core.PodCondition{{Type: core.PodReady, Status: core.ConditionTrue}}
 	withContainer := func(pod *core.Pod, name string) *core.Pod {
 		pod.Spec.Containers[0].Name, pod.Status.ContainerStatuses[0].Name = name, name
 		return pod
@@ -478,12 +479,19 @@ func TestRunningOfCustomTemplates(t *testing.T) {
 			}
 			var got []string
 			for _, workload := range running.Workloads {
+				if workload.Object.Kind == "ScaledJob" && (workload.ByPods || workload.WantsPods) {
+					t.Errorf("got %+v", workload)
+				}
 				for _, pod := range workload.Pods {
 					got = append(got, fmt.Sprintf("%s %s %s", pod.Pod, pod.Container, pod.Digest))
 				}
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
+			}
+			backends, err := s.client().Backends(t.Context(), space, "shop", builtImage(t))
+			if err != nil || strings.Contains(test.manifest, "ScaledJob") && len(backends.Pods)+len(backends.Workloads) > 0 {
+				t.Errorf("pods that run to their end serve nothing: %+v, %v", backends, err)
 			}
 		})
 	}
