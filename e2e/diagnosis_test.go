@@ -69,18 +69,18 @@ pod: {initContainers: [{name: first, image: "IMAGE", env: [{name: DOES, value: e
 			sign: regexp.MustCompile(`Progressing False: ProgressDeadlineExceeded`), code: causes.CrashLoop, kind: "Pod", container: "first", logs: []string{"cannot go on: no DATABASE_URL"}},
 		"out of memory": {values: `container: {env: [{name: DOES, value: eat}], resources: {limits: {memory: 24Mi}}}`, sign: regexp.MustCompile(`app waits: CrashLoopBackOff`),
 			code: causes.OutOfMemory, kind: "Pod", container: "app", reason: "OOMKilled", message: "its memory limit is 24Mi"},
-		"secret absent": {values: `container: {envFrom: [{secretRef: {name: absent}}]}`, sign: regexp.MustCompile(`app waits: CreateContainerConfigError`),
+		"secret absent": {values: `container: {envFrom: [{secretRef: {name: absent}}]}`, sign: regexp.MustCompile(`app waits: CreateContainerConfigError`), grace: 20 * time.Second,
 			code: causes.ConfigurationAbsent, kind: "Pod", container: "app", reason: "CreateContainerConfigError", message: `secret "absent" not found`},
-		"config map absent": {values: `container: {envFrom: [{configMapRef: {name: absent}}]}`, sign: regexp.MustCompile(`app waits: CreateContainerConfigError`),
+		"config map absent": {values: `container: {envFrom: [{configMapRef: {name: absent}}]}`, sign: regexp.MustCompile(`app waits: CreateContainerConfigError`), grace: 20 * time.Second,
 			code: causes.ConfigurationAbsent, kind: "Pod", container: "app", message: `configmap "absent" not found`},
 		"key absent": {values: `objects: [{apiVersion: v1, kind: ConfigMap, metadata: {name: some}, data: {a: b}}]
-container: {env: [{name: A, valueFrom: {configMapKeyRef: {name: some, key: absent}}}]}`, sign: regexp.MustCompile(`app waits: CreateContainerConfigError`),
+container: {env: [{name: A, valueFrom: {configMapKeyRef: {name: some, key: absent}}}]}`, sign: regexp.MustCompile(`app waits: CreateContainerConfigError`), grace: 20 * time.Second,
 			code: causes.ConfigurationAbsent, kind: "Pod", container: "app", message: `couldn't find key absent in ConfigMap`},
 		"secret absent as a volume": {values: `pod: {volumes: [{name: v, secret: {secretName: absent}}]}
-container: {volumeMounts: [{name: v, mountPath: /v}]}`, sign: regexp.MustCompile(`event FailedMount`), code: causes.ConfigurationAbsent, kind: "Pod", reason: "FailedMount", message: `secret "absent" not found`},
+container: {volumeMounts: [{name: v, mountPath: /v}]}`, sign: regexp.MustCompile(`event FailedMount`), grace: 40 * time.Second, code: causes.ConfigurationAbsent, kind: "Pod", reason: "FailedMount", message: `secret "absent" not found`},
 		"key absent in a volume": {values: `objects: [{apiVersion: v1, kind: ConfigMap, metadata: {name: some}, data: {a: b}}]
 pod: {volumes: [{name: v, configMap: {name: some, items: [{key: absent, path: x}]}}]}
-container: {volumeMounts: [{name: v, mountPath: /v}]}`, sign: regexp.MustCompile(`event FailedMount`), code: causes.ConfigurationAbsent, kind: "Pod", reason: "FailedMount", message: "references non-existent config key"},
+container: {volumeMounts: [{name: v, mountPath: /v}]}`, sign: regexp.MustCompile(`event FailedMount`), grace: 40 * time.Second, code: causes.ConfigurationAbsent, kind: "Pod", reason: "FailedMount", message: "references non-existent config key"},
 		"not ready": {values: `container: {env: [{name: READY, value: "500"}], startupProbe: {` + probe + `/started}}, readinessProbe: {` + probe + `/ready}}}`,
 			sign: regexp.MustCompile(`event Unhealthy: Readiness`), grace: 10 * time.Second,
 			code: causes.NotReady, kind: "Pod", container: "app", reason: "Unhealthy", message: "Readiness probe failed: HTTP probe failed with statuscode: 500", logs: []string{"listening on 8080"}},

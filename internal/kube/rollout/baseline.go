@@ -175,10 +175,10 @@ func (a *assessor) ignoreBaselineDeadline(o observedObject, cond condition) cond
 // Source: k8s.io/api/apps/v1, DeploymentSpec, progressDeadlineSeconds.
 const defaultProgressDeadline = 600 * time.Second
 
-// statedDeadline returns how long a pod may make no progress by its Deployment's own spec; 0 if the spec does not say so. The apiserver sets the
-// default where a spec sets none, so that a deadline of ten minutes counts as not set.
+// statedDeadline returns how long a pod may make no progress by its Deployment's own spec if that is longer than the default: its author says that a start
+// may take that long. It returns 0 otherwise: a shorter deadline is there to fail sooner.
 func statedDeadline(object *unstructured.Unstructured) time.Duration {
-	if deadline := progressDeadline(object); object.GetKind() == "Deployment" && deadline != defaultProgressDeadline {
+	if deadline := progressDeadline(object); object.GetKind() == "Deployment" && deadline > defaultProgressDeadline {
 		return deadline
 	}
 	return 0

@@ -249,8 +249,8 @@ func TestAPullWithoutItsSecretIsTriedAgain(t *testing.T) {
 	}
 }
 
-// TestADeploymentsOwnDeadlineIsPatience: what may pass with time counts as a failure no earlier than the deadline that the Deployment's spec states. The
-// apiserver's default is no statement.
+// TestADeploymentsOwnDeadlineIsPatience: what may pass with time counts as a failure no earlier than the deadline of the Deployment's spec, if that is
+// longer than the default.
 func TestADeploymentsOwnDeadlineIsPatience(t *testing.T) {
 	t.Parallel()
 	notReady := amend(unreadyPod(), probed("readiness", core.Probe{PeriodSeconds: 1}))
@@ -261,7 +261,7 @@ func TestADeploymentsOwnDeadlineIsPatience(t *testing.T) {
 		code    causes.Code
 	}{
 		"a longer one":         {900, notReady, 15 * time.Minute, causes.NotReady},
-		"a shorter one":        {20, notReady, diagnose.GraceStart, causes.NotReady},
+		"a shorter one":        {300, notReady, diagnose.GraceStart, causes.NotReady},
 		"the default":          {600, notReady, diagnose.GraceStart, causes.NotReady},
 		"no node":              {900, amend(unreadyPod(), unscheduledFor("0/3 nodes are available: 3 Insufficient cpu.")), 15 * time.Minute, causes.Unschedulable},
 		"what will never pass": {900, amend(unreadyPod(), waitsFor("CreateContainerError", "no command specified")), diagnose.GraceShort, causes.ContainerNotStarted},

@@ -115,7 +115,7 @@ var rolloutCauses = []Cause{
 		Code: NotReady, Name: "the readiness probe does not pass",
 		Meaning: "The container runs, and its readiness probe has failed for longer than the pod's own settings allow: three times what the probe " +
 			"takes to report it unready, at least the start time that its startup and liveness probes allow, at least thirty seconds " +
-			"without a startup probe, and at least the `progressDeadlineSeconds` that its Deployment sets, unless that is the default of 600. While another object of the release is still progressing, at least two minutes.",
+			"without a startup probe, and at least the `progressDeadlineSeconds` of its Deployment if these are more than the default of 600. While another object of the release is still progressing, at least two minutes.",
 		Advice: "see the probe's answer and the container's log; a slow start needs a startupProbe that allows for it",
 		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-106 Pod/shop-6d4cf56db6-x7k2p container "app": Unhealthy: ` +
 			`Readiness probe failed: HTTP probe failed with statuscode: 500; see the probe's answer and the container's log; a slow start ` +
