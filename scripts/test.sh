@@ -14,7 +14,7 @@ onedigest tests
   builds    the test tools into bin/tools, Kubernetes itself once (about 9 minutes on 2 cores, then cached by Go), Argo CD once (about 5 minutes), kube-router once (about 2)
   unpacks   Debian's prometheus and docker-registry into bin/, without installing them
   installs  if absent, these Debian packages: containerd runc containernetworking-plugins nftables shellcheck gcc libc6-dev
-            chromium-headless-shell fonts-dejavu-core npm redis-server iptables ipset
+            chromium-headless-shell fonts-dejavu-core npm redis-server iptables ipset iproute2
   uses      Debian's postgresql if it is installed; without it, the tests of the sample's database are listed at the end as not run
 TXT
 
@@ -122,6 +122,7 @@ policies() {
   local missing=()
   command -v iptables >/dev/null || missing+=(iptables)
   command -v ipset >/dev/null || missing+=(ipset)
+  command -v ip >/dev/null || missing+=(iproute2)
   if ((${#missing[@]})); then
     echo "installing ${missing[*]}"
     apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
