@@ -100,31 +100,31 @@ func (r reader) check(ctx context.Context, cluster Cluster, namespace string, ro
 }
 
 // describe fills in what the revisions say, which are newest first.
-func (row *Row) describe(revisions []release.Revision) {
+func (r *Row) describe(revisions []release.Revision) {
 	if len(revisions) == 0 {
-		row.State = StateNotInstalled
+		r.State = StateNotInstalled
 		return
 	}
 	newest := revisions[0]
-	at := slices.IndexFunc(revisions, func(r release.Revision) bool { return r.Status == "deployed" })
+	at := slices.IndexFunc(revisions, func(revision release.Revision) bool { return revision.Status == "deployed" })
 	if at != 0 {
-		row.Attempt = &Attempt{Revision: newest.Number, Status: newest.Status, Commit: newest.Commit, At: newest.At}
+		r.Attempt = &Attempt{Revision: newest.Number, Status: newest.Status, Commit: newest.Commit, At: newest.At}
 	}
 	if at < 0 {
-		row.State = StateNotDeployed
+		r.State = StateNotDeployed
 		return
 	}
 	live := revisions[at]
-	row.State, row.Revision, row.Commit, row.Digest, row.Since, row.By, row.Run, row.Mark = StateLive, live.Number, live.Commit, live.Digest, live.At.UTC(), live.Actor, live.RunURL, live.Mark
-	row.Repository, row.References = live.Image.Repository, live.References
+	r.State, r.Revision, r.Commit, r.Digest, r.Since, r.By, r.Run, r.Mark = StateLive, live.Number, live.Commit, live.Digest, live.At.UTC(), live.Actor, live.RunURL, live.Mark
+	r.Repository, r.References = live.Image.Repository, live.References
 }
 
 // image returns the image that the release runs by its record; zero if another tool deployed it, or nothing is deployed.
-func (row Row) image() release.Image {
-	if row.Repository == "" || row.Digest.IsZero() {
+func (r Row) image() release.Image {
+	if r.Repository == "" || r.Digest.IsZero() {
 		return release.Image{}
 	}
-	return row.Repository.At(row.Digest)
+	return r.Repository.At(r.Digest)
 }
 
 // contents reads what images consist of.

@@ -28,7 +28,10 @@ type Cluster struct {
 
 // NewCluster returns a cluster without objects.
 func NewCluster() *Cluster {
-	return &Cluster{objects: map[string]map[string]any{}, Decode: func(body []byte) (fields map[string]any, err error) { return fields, json.Unmarshal(body, &fields) }}
+	return &Cluster{objects: map[string]map[string]any{}, Decode: func(body []byte) (fields map[string]any, err error) {
+		err = json.Unmarshal(body, &fields)
+		return fields, err
+	}}
 }
 
 // Put adds an object, as JSON, at its path.
@@ -108,7 +111,7 @@ func (c *Cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.URL.Query().Get("watch") != "" {
-		w.(http.Flusher).Flush()
+		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 		return
 	}
