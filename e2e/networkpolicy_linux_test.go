@@ -434,7 +434,15 @@ func (n *network) startController(t *testing.T, program string) {
 	enter := []string{"--target", strconv.Itoa(n.node), "--mount", "--net", "--pid", "--"}
 	t.Cleanup(func() {
 		for _, command := range [][]string{{"iptables", "-F"}, {"iptables", "-X"}, {"ipset", "destroy"}} {
-			if text, err := exec.Command("nsenter", append(enter, command...)...).CombinedOutput(); err != nil {
+			var text []byte
+			var err error
+			for range 50 { // the kernel frees the rules, which name the sets, some time after they are gone
+				if text, err = exec.Command("nsenter", append(enter, command...)...).CombinedOutput(); err == nil {
+					break
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			if err != nil {
 				t.Errorf("%v on the node: %v: %s", command, err, text)
 			}
 		}

@@ -7,6 +7,7 @@ package lease
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -70,7 +71,7 @@ func (l *Leases) AcquireLease(ctx context.Context, request release.LeaseRequest,
 	for {
 		began := time.Now()
 		lease, err := a.listAndWatch(ctx)
-		if err == nil && lease != nil {
+		if err == nil && lease != nil && ctx.Err() == nil {
 			return a.startHeartbeat(ctx, lease), nil
 		}
 		if ctx.Err() != nil {
@@ -78,6 +79,7 @@ func (l *Leases) AcquireLease(ctx context.Context, request release.LeaseRequest,
 			return nil, a.timeoutError(ctx, err)
 		}
 		if fatal := a.fatalError(ctx, err); fatal != nil {
+			a.withdraw(ctx)
 			return nil, fatal
 		}
 		if a.lastErr = err; err != nil {
@@ -101,10 +103,9 @@ type acquirer struct {
 	name    string
 	report  func(string)
 
-	observed *observedHolder // the holder whose heartbeats are timed; nil if there is none, or if the Lease must be read again
-	triedAt  meta.MicroTime  // acquire time of this run's last attempt; identifies its own write if the response was lost
-	unknown  bool            // whether the last attempt was stored is not known
-	previous *release.Holder // holder of an expired Lease that this run tried to take over
+	observed *observedHolder  // the holder whose heartbeats are timed; nil if there is none, or if the Lease must be read again
+	written  []meta.MicroTime // acquire times of this run's writes that were stored, or were not answered; they identify its own writes
+	previous *release.Holder  // holder of an expired Lease that this run tried to take over
 
 	blockedBy    *release.Holder // holder that was reported last
 	blockedSince time.Time       // when that holder acquired the Lease; zero if unknown
@@ -158,7 +159,7 @@ func (a *acquirer) evaluate(ctx context.Context, lease *coordination.Lease) (*co
 		return nil, err
 	}
 	switch {
-	case isHeldBy(lease, a.request.Holder.Run, a.triedAt):
+	case a.isHolder(lease):
 		return lease, nil
 	case !isHeld(lease):
 		return a.tryAcquire(ctx, lease, false)
@@ -213,14 +214,17 @@ func (a *acquirer) onHeartbeatOverdue(ctx context.Context) (*coordination.Lease,
 // tryAcquire writes this run into the Lease as its holder. If another writer was faster, it returns neither a Lease nor an error,
 // and the Lease must be read again.
 func (a *acquirer) tryAcquire(ctx context.Context, lease *coordination.Lease, expired bool) (*coordination.Lease, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	a.observed, a.previous = nil, nil
 	if expired {
 		holder := holderOf(lease)
 		a.previous = &holder
 	}
-	a.triedAt = nowMicro()
+	at := nowMicro()
 	wanted := lease.DeepCopy()
-	setHolder(wanted, a.request, a.triedAt)
+	setHolder(wanted, a.request, at)
 	verb, request := "update", func(ctx context.Context) (err error) {
 		lease, err = a.leases.Update(ctx, wanted, meta.UpdateOptions{})
 		return err
@@ -234,7 +238,9 @@ func (a *acquirer) tryAcquire(ctx context.Context, lease *coordination.Lease, ex
 	writing, stop := outlive(ctx, writeGrace)
 	defer stop()
 	err := a.send(writing, verb, request)
-	a.unknown = err != nil && !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err)
+	if !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
+		a.written = append(a.written, at)
+	}
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || verb == "update" && apierrors.IsNotFound(err) {
 		return nil, nil
 	}
@@ -244,17 +250,22 @@ func (a *acquirer) tryAcquire(ctx context.Context, lease *coordination.Lease, ex
 	return lease, nil
 }
 
-// withdraw clears this run from the Lease if its last write was not answered. That write may still be under way, so the Lease is read until it names this run
+// isHolder reports whether a write of this run made it the Lease's holder.
+func (a *acquirer) isHolder(lease *coordination.Lease) bool {
+	return slices.ContainsFunc(a.written, func(at meta.MicroTime) bool { return isHeldBy(lease, a.request.Holder.Run, at) })
+}
+
+// withdraw clears this run from the Lease. A write that was not answered may still be under way, so the Lease is read until it names this run
 // or the time is up. If the cluster does not answer, the Lease expires by itself.
 func (a *acquirer) withdraw(ctx context.Context) {
-	if !a.unknown {
+	if len(a.written) == 0 {
 		return
 	}
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), withdrawTime)
 	defer stop()
 	for {
 		lease, err := a.leases.Get(ctx, a.name, meta.GetOptions{})
-		if err == nil && isHeldBy(lease, a.request.Holder.Run, a.triedAt) {
+		if err == nil && a.isHolder(lease) {
 			clearHolder(lease)
 			if _, err = a.leases.Update(ctx, lease, meta.UpdateOptions{}); err == nil {
 				return
