@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -131,7 +132,7 @@ func (r request) checkRules(ctx context.Context) (gates []ImageGate, refused err
 	}
 	request := policy.Request{Policy: r.Policy.Source, Rung: rung, Reason: r.settings.OverrideReason, Actor: r.Holder.Actor, Now: time.Now()}
 	if rung.Requires.ChartOfCommit {
-		request.Commit, request.Labelled = r.deployment.Commit, r.deployment.Main().Commit
+		request.Commit, request.Labelled = r.stated, r.deployment.Main().Commit
 		found, err := r.compareCheckout(ctx)
 		if request.Chart = &found; err != nil {
 			request.Chart, request.ChartErr = nil, err
@@ -165,7 +166,7 @@ func (quiet) Warnf(string, ...any) {}
 // recordOverrides attaches to the images the signed statements that the rules are overridden.
 func (r request) recordOverrides(ctx context.Context) error {
 	for i := range r.gates {
-		if err := r.gates[i].Record(ctx, r.gates[i].Image, r.deployment.Commit, r.Gate); err != nil {
+		if err := r.gates[i].Record(ctx, r.gates[i].Image, cmp.Or(r.deployment.Images[i].Commit, r.stated), r.Gate); err != nil {
 			return err
 		}
 	}

@@ -94,10 +94,14 @@ func TestTheCheckoutOfALaterCommitOfTheSameImage(t *testing.T) {
 		"a rollback to it":         {[]string{"--commit", commit.String(), "--allow-rollback"}, map[release.Tag]release.Digest{release.Tag(another): digest}, commit},
 		"another image's checkout": {nil, map[release.Tag]release.Digest{release.Tag(another): image(t, "b").Digest}, commit},
 		"a checkout without image": {nil, nil, commit},
+		"a changed work tree":      {[]string{"--values", "changed.yaml"}, map[release.Tag]release.Digest{release.Tag(another): digest}, commit},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			fakes := &fakes{tags: test.tags, checkedOut: release.CheckedOut{Commit: another}, history: live(commit), revision: commit.String()}
+			if slices.Contains(test.flags, "changed.yaml") {
+				fakes.checkedOut.Uncommitted = []string{"changed.yaml"}
+			}
 			flags := append([]string{"--values", "values.yaml"}, test.flags...)
 			if result, log, err := fakes.run(t, flags...); err != nil || result.Commit != test.want || fakes.got.Main().Commit != commit {
 				t.Errorf("got %+v, %v, want commit %s:\n%s", result, err, test.want, log)

@@ -24,6 +24,7 @@ type request struct {
 	plan       *keptPlan      // the plan to carry out; nil if none was given
 	values     release.Digest // of the values files; zero if nothing is recorded
 	checkedOut release.Commit // that chart and values are of; "" if unknown
+	stated     release.Commit // the given commit, or else the image's, with which the rules compare chart and values
 	gates      []ImageGate    // of the images; none if the environment requires nothing
 }
 
@@ -65,6 +66,7 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 	if r.deployment.Images, err = r.checkImages(ctx); err != nil {
 		return r, err
 	}
+	r.stated = cmp.Or(settings.Commit, r.deployment.Main().Commit)
 	commit, err := r.releaseCommit(ctx)
 	if err != nil {
 		return r, err
@@ -88,16 +90,16 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 
 // releaseCommit returns the commit of the release: the given one, or else the image's. If chart and values are those of another commit whose tag the image
 // has too, it is that one: only the order of these commits tells which chart and values are newer. A given commit that is only the image's label, as build
-// returns it, says no more than no commit, unless it is gone back to.
+// returns it, says no more than no commit, unless it is gone back to. The rules of the environment compare with the stated commit nevertheless: nothing proved the
+// other one's chart and values. A work tree with changes is of no commit.
 func (r request) releaseCommit(ctx context.Context) (release.Commit, error) {
-	labelled := r.deployment.Main().Commit
-	commit := cmp.Or(r.settings.Commit, labelled)
+	commit := r.stated
 	paths, _ := r.treePaths()
-	if commit == "" || commit != labelled || len(paths) == 0 || r.settings.AllowRollback && r.settings.Commit != "" {
+	if commit == "" || commit != r.deployment.Main().Commit || len(paths) == 0 || r.settings.AllowRollback && r.settings.Commit != "" {
 		return commit, nil
 	}
 	found, err := r.Commits.CheckedOut(ctx, paths, commit)
-	if err != nil || found.Commit == "" || found.Commit == commit {
+	if err != nil || found.Commit == "" || found.Commit == commit || len(found.Uncommitted) > 0 {
 		return commit, nil // warnOtherCheckout says why the commit is unknown
 	}
 	tagged, exists, err := r.Registry.Find(ctx, r.settings.Image.Repository, release.Tag(found.Commit))
@@ -272,16 +274,16 @@ func (r request) treePaths() (paths []string, hasChart bool) {
 	return append(paths, r.deployment.ValuesFiles...), err == nil
 }
 
-// compareCheckout compares chart and values in the work tree with those of the image's commit. A chart that is not in the work tree is an error.
+// compareCheckout compares chart and values in the work tree with those of the stated commit. A chart that is not in the work tree is an error.
 func (r request) compareCheckout(ctx context.Context) (release.CheckedOut, error) {
 	paths, hasChart := r.treePaths()
 	switch {
 	case !hasChart:
 		return release.CheckedOut{}, fmt.Errorf("the chart is from %q, not from the work tree", r.chart.Source)
-	case r.deployment.Commit == "":
+	case r.stated == "":
 		return release.CheckedOut{}, errors.New("the image is labelled with no commit")
 	}
-	return r.Commits.CheckedOut(ctx, paths, r.deployment.Commit)
+	return r.Commits.CheckedOut(ctx, paths, r.stated)
 }
 
 // warnOtherCheckout warns if chart and values are of another commit than the image's: that combination was never tested. It

@@ -24,6 +24,7 @@ func rules(change func(*policy.Rung)) policy.Policy {
 // TestTheRulesOfAnEnvironment: deploy asks for them itself, whatever the settings say, before it touches anything; a dry run asks too.
 func TestTheRulesOfAnEnvironment(t *testing.T) {
 	t.Parallel()
+	imageDigest := image(t, "a").Digest
 	for name, test := range map[string]struct {
 		fakes *fakes
 		flags []string
@@ -32,10 +33,12 @@ func TestTheRulesOfAnEnvironment(t *testing.T) {
 		free  bool // the file does not list the environment
 		first bool // it lists no other
 	}{
-		"proved":                     {fakes: &fakes{verdict: release.Pass}},
-		"not proved":                 {fakes: &fakes{}, want: `no evidence that "qa" proved`, exit: release.ExitFailed},
-		"rejected":                   {fakes: &fakes{verdict: release.Pass, against: []policy.Rejection{{Reason: "CVE-1"}}}, want: "was rejected", exit: release.ExitFailed},
-		"another chart":              {fakes: &fakes{verdict: release.Pass, checkedOut: release.CheckedOut{Commit: another, Differing: []string{"chart"}}}, want: "which differ from those of the image's commit", exit: release.ExitFailed},
+		"proved":        {fakes: &fakes{verdict: release.Pass}},
+		"not proved":    {fakes: &fakes{}, want: `no evidence that "qa" proved`, exit: release.ExitFailed},
+		"rejected":      {fakes: &fakes{verdict: release.Pass, against: []policy.Rejection{{Reason: "CVE-1"}}}, want: "was rejected", exit: release.ExitFailed},
+		"another chart": {fakes: &fakes{verdict: release.Pass, checkedOut: release.CheckedOut{Commit: another, Differing: []string{"chart"}}}, want: "which differ from those of the image's commit", exit: release.ExitFailed},
+		"another chart of the same image": {fakes: &fakes{verdict: release.Pass, revision: commit.String(), tags: map[release.Tag]release.Digest{release.Tag(another): imageDigest},
+			checkedOut: release.CheckedOut{Commit: another, Differing: []string{"chart"}}}, want: "which differ from those of the image's commit", exit: release.ExitFailed},
 		"a chart that is unknown":    {fakes: &fakes{verdict: release.Pass, checkedOutErr: errors.New("no history")}, want: "is unknown: no history", exit: release.ExitFailed},
 		"a chart of another place":   {fakes: &fakes{verdict: release.Pass, outside: "charts/service"}, want: "outside the work tree", exit: release.ExitInput},
 		"the first environment":      {fakes: &fakes{}, first: true},
