@@ -260,8 +260,12 @@ func TestRunTagsALaterCommit(t *testing.T) {
 	registry.found = &release.ImageInfo{Digest: digest, Revision: commit.String(), Inputs: "sha256:x"}
 	settings = promote.Settings{Repository: settings.Image.Repository, Commit: otherCommit, TargetRepository: target, To: "production", From: "staging", MaxAge: settings.MaxAge}
 	for range 2 {
-		if _, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now}); err != nil {
+		var log strings.Builder
+		if _, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: warnings{log: &log}, Now: now}); err != nil {
 			t.Fatal(err)
+		}
+		if !strings.Contains(log.String(), `nothing here says that "staging" ran the chart and values of commit `+otherCommit.Short()) {
+			t.Errorf("the log is %q", log.String())
 		}
 	}
 	if held := registry.tags[target.String()+":"+otherCommit.String()]; held != digest {

@@ -33,6 +33,9 @@ func (p *promotion) checkRules(ctx context.Context, deps Deps) (err error) {
 			return &release.Refusal{Why: "the evidence names no commit: " + err.Error(), Do: "run smoke with --expect-commit"}
 		}
 		deps.Reporter.Infof("%q proved %s at %s: %d checks, %d rounds", p.settings.From, p.settings.Image.Digest, p.evidence.At.Format(time.RFC3339), len(p.evidence.Checks), p.evidence.Rounds)
+		if asked := p.settings.Commit; asked != "" && asked != p.evidence.Commit {
+			deps.Reporter.Warnf("the proof is of commit %s: nothing here says that %q ran the chart and values of commit %s, which has the same image", p.evidence.Commit.Short(), p.settings.From, asked.Short())
+		}
 		return nil
 	}
 	p.evidence = release.Record{}
