@@ -72,12 +72,12 @@ func TestStatusAndUninstall(t *testing.T) {
 	}
 	api := client(t)
 	planned, _ := remove(release.ExitDone, "--dry-run")
-	if _, err := api.AppsV1().Deployments(environment).Get(t.Context(), "shop", meta.GetOptions{}); err != nil || planned.Outcome != release.Planned || len(planned.Deleted) == 0 {
+	if _, err := api.AppsV1().Deployments(environment).Get(t.Context(), "shop", meta.GetOptions{}); err != nil || planned.Outcome != release.Planned || planned.Plan == nil || len(planned.Plan.Deletes) == 0 || len(planned.Deleted) > 0 {
 		t.Errorf("a dry run: %v, %+v", err, planned)
 	}
 	remove(release.ExitInput)
 	removed, _ := remove(release.ExitDone, "--yes")
-	if removed.Outcome != uninstall.OutcomeRemoved || len(removed.Deleted) != len(planned.Deleted) {
+	if removed.Outcome != uninstall.OutcomeRemoved || len(removed.Deleted) != len(planned.Plan.Deletes) {
 		t.Errorf("got %+v, and the dry run said %+v", removed, planned)
 	}
 	if _, err := api.AppsV1().Deployments(environment).Get(t.Context(), "shop", meta.GetOptions{}); !apierrors.IsNotFound(err) {

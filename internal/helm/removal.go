@@ -36,7 +36,7 @@ func (c *Client) Removal(ctx context.Context, name string) (release.Removal, err
 func (s *session) removal(name string, state history.State) (release.Removal, error) {
 	newest := state.Newest()
 	described := history.Describe(newest, state.Entries[0])
-	removal := release.Removal{Revision: newest.Version, Status: newest.Info.Status.String(), Commit: described.Commit}
+	removal := release.Removal{Revision: newest.Version, Status: newest.Info.Status.String(), Commit: described.Commit, Environment: history.EnvironmentOf(newest)}
 	s.beginChange(name, state, nil)
 	all, err := manifest.Parse(newest.Manifest)
 	if err != nil {

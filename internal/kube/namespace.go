@@ -2,14 +2,18 @@ package kube
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 	coordination "k8s.io/api/coordination/v1"
 	core "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -23,7 +27,24 @@ const (
 type NamespaceUse struct {
 	UID    string   // "" if the namespace does not exist
 	IsOurs bool     // CreateNamespace made it
-	Others []string // other releases, of Helm or of this pipeline, sorted
+	Others []string // other releases, of Helm or of this pipeline, sorted; with the Lease or the kind of record, if they have no record of Helm in a Secret
+}
+
+// EnvironmentOf reads for which environment CreateNamespace made a namespace, or its owner says that it is. It is "" if the namespace does not say it, does not
+// exist, or may not be read. Other errors are a *release.Fault.
+func (c *Client) EnvironmentOf(ctx context.Context, namespace string) (release.Environment, error) {
+	found, err := c.namespaces().Get(ctx, namespace, meta.GetOptions{})
+	if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", c.Fault(ctx, err, "reading namespace %q", namespace)
+	}
+	environment, err := release.ParseEnvironment(found.Labels[release.LabelEnvironment])
+	if err != nil {
+		return "", nil //nolint:nilerr // a label that names none says nothing
+	}
+	return environment, nil
 }
 
 // UseOfNamespace reads who made a namespace, and which releases it has besides one. The errors are a *release.Fault.
@@ -40,19 +61,69 @@ func (c *Client) UseOfNamespace(ctx context.Context, namespace, name string) (Na
 	if err != nil {
 		return use, c.Fault(ctx, err, "reading the releases in namespace %q", namespace)
 	}
-	for i := range records.Items {
-		use.Others = append(use.Others, records.Items[i].Labels[recordName])
+	known := map[string]bool{"": true, name: true}
+	other := func(release, by string) {
+		if !known[release] {
+			known[release] = true
+			use.Others = append(use.Others, text.Line(release, maxOther)+by)
+		}
 	}
-	leases, err := c.metadata.Resource(coordination.SchemeGroupVersion.WithResource("leases")).Namespace(namespace).List(ctx, meta.ListOptions{LabelSelector: labelManagedBy + "=" + managedByUs})
+	for i := range records.Items {
+		other(records.Items[i].Labels[recordName], "")
+	}
+	records, err = c.metadata.Resource(core.SchemeGroupVersion.WithResource("configmaps")).Namespace(namespace).List(ctx, meta.ListOptions{LabelSelector: recordOwner + "=helm"})
+	switch {
+	case err == nil:
+		for i := range records.Items {
+			other(records.Items[i].Labels[recordName], " (recorded in ConfigMaps)")
+		}
+	case !apierrors.IsForbidden(err):
+		return use, c.Fault(ctx, err, "reading the releases in ConfigMaps of namespace %q", namespace)
+	}
+	leases, err := c.Dynamic.Resource(coordination.SchemeGroupVersion.WithResource("leases")).Namespace(namespace).List(ctx, meta.ListOptions{LabelSelector: labelManagedBy + "=" + managedByUs})
 	if err != nil {
 		return use, c.Fault(ctx, err, "reading the Leases in namespace %q", namespace)
 	}
 	for i := range leases.Items {
-		use.Others = append(use.Others, strings.TrimPrefix(leases.Items[i].Name, "onedigest-"))
+		lease := new(coordination.Lease)
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(leases.Items[i].Object, lease); err != nil {
+			return use, fmt.Errorf("reading Lease/%s in namespace %q: %w", leases.Items[i].GetName(), namespace, err)
+		}
+		if why := leaseInUse(lease, time.Now()); why != "" {
+			other(strings.TrimPrefix(lease.Name, leasePrefix), fmt.Sprintf(" (Lease %s %s)", text.Line(lease.Name, maxOther), why))
+		}
 	}
 	slices.Sort(use.Others)
-	use.Others = slices.DeleteFunc(slices.Compact(use.Others), func(other string) bool { return other == name || other == "" })
 	return use, nil
+}
+
+// How a Lease says of which release it is, and that the release is kept at a commit. The pin is written by the package lease, which this one does not use.
+const (
+	leasePrefix        = "onedigest-"
+	annotationPinOfAny = "onedigest.dev/pin-"
+	maxOther           = 253              // bytes of a name
+	clockSkew          = 10 * time.Minute // by which this machine's clock may differ from a holder's
+)
+
+// leaseInUse says why a Lease stands for a release; "" if it does not. A Lease outlives its release: an uninstall leaves it without holder, pin and commit. One that a deploy
+// held last names the commit: the release may be one that a GitOps controller applies, of which Helm has no record.
+func leaseInUse(lease *coordination.Lease, now time.Time) string {
+	for key, value := range lease.Annotations {
+		if strings.HasPrefix(key, annotationPinOfAny) && value != "" {
+			return "is pinned"
+		}
+	}
+	if lease.Annotations[release.LabelCommit] != "" {
+		return "names the commit of a deploy"
+	}
+	spec := lease.Spec
+	if spec.HolderIdentity == nil || *spec.HolderIdentity == "" {
+		return ""
+	}
+	if spec.RenewTime != nil && spec.LeaseDurationSeconds != nil && spec.RenewTime.Add(time.Duration(*spec.LeaseDurationSeconds)*time.Second+clockSkew).Before(now) {
+		return "" // of a run that was killed
+	}
+	return "is held"
 }
 
 // DeleteNamespace deletes a namespace with everything in it, unless it was made again since its UID was read. It does not wait until all is gone; one that does not

@@ -17,9 +17,12 @@ type Removal struct {
 	Revision int // the release's newest one; 0 if it is not installed
 	Status   string
 	Commit   Commit // "" if unknown
-	Deletes  []Object
-	Stays    []Stay
-	Kinds    []AppliedKind // of the objects that are deleted, and of the hooks that run
+
+	Environment Environment // that the release's objects are labelled with; "" if unknown
+
+	Deletes []Object
+	Stays   []Stay
+	Kinds   []AppliedKind // of the objects that are deleted, and of the hooks that run
 }
 
 // Stay is an object that an uninstall leaves.

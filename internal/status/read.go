@@ -66,7 +66,11 @@ func (r reader) readCluster(ctx context.Context, target Target, row *Row) error 
 	}
 	row.describe(revisions)
 	image := row.image()
-	if row.State != StateLive || image.IsZero() || lacks["pods"] {
+	if row.State == StateLive && image.IsZero() {
+		row.Limits = append(row.Limits, row.withoutImage())
+		return nil
+	}
+	if row.State != StateLive || lacks["pods"] {
 		return nil
 	}
 	return r.readPods(ctx, cluster, row, image)
@@ -125,6 +129,15 @@ func (r Row) image() release.Image {
 		return release.Image{}
 	}
 	return r.Repository.At(r.Digest)
+}
+
+// withoutImage says of a live release why its image is not known.
+func (r Row) withoutImage() string {
+	why := "names no digest of an image"
+	if !r.Digest.IsZero() {
+		why = fmt.Sprintf("has no object that names an image by the digest %s", r.Digest.Short())
+	}
+	return fmt.Sprintf("what the pods run is not compared, and no record of the image is read: revision %d %s", r.Revision, why)
 }
 
 // contents reads what images consist of.

@@ -169,14 +169,14 @@ func (r reader) judge(row *Row, rows []Row, image release.Image, found recorded)
 	}
 }
 
-// runsEverywhere reports whether all releases of a service in an environment were read and run a digest.
+// runsEverywhere reports whether all releases of a service in an environment were read and run a digest, by their records and by their pods.
 func runsEverywhere(rows []Row, environment release.Environment, service string, digest release.Digest) bool {
 	seen := false
 	for _, row := range rows {
 		if row.Environment != environment || row.Service != service {
 			continue
 		}
-		if row.State != StateLive || row.Digest != digest {
+		if row.failed != nil || row.State != StateLive || row.Digest != digest || !row.podsMatch() {
 			return false
 		}
 		seen = true

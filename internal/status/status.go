@@ -88,7 +88,7 @@ type Row struct {
 	Promoted    *Promoted           `json:"promoted,omitempty"`
 	Entry       *policy.Decision    `json:"entry,omitempty"` // whether the image may enter the environment that it runs in, now
 	Next        []Next              `json:"next"`
-	Limits      []string            `json:"limits,omitempty"` // what is not known, because a rule of RBAC is missing
+	Limits      []string            `json:"limits,omitempty"` // what is not known, and why
 	Error       string              `json:"error,omitempty"`  // why it could not be read, "" if it could
 
 	target  Target
@@ -145,6 +145,21 @@ type Promoted struct {
 	By       string      `json:"by,omitempty"`       // who promoted it
 	Override string      `json:"override,omitempty"` // why a rule was overridden
 	Tag      release.Tag `json:"tag,omitempty"`
+}
+
+// podsMatch reports whether the pods were compared with the record and none differs.
+func (r Row) podsMatch() bool { return r.Pods != nil && len(r.Pods.Differs) == 0 }
+
+// InOrder reports whether all that was asked about a release is known, and nothing of it needs a look: its newest revision is live, passed smoke or was not smoked, its pods run
+// what the record says, and nothing keeps the image from the environment.
+func (r Row) InOrder() bool {
+	if r.State != StateLive || r.Error != "" || r.Attempt != nil || !r.podsMatch() || len(r.Limits) > 0 || r.Mark == release.MarkFailed {
+		return false
+	}
+	if v := r.Verified; v != nil && (len(v.Against) > 0 || v.Problem != "" || v.Verdict != "" && v.Verdict != release.Pass) {
+		return false
+	}
+	return r.Entry == nil || r.Entry.Opens
 }
 
 // Next is an environment to which the image may be promoted next, or may not.

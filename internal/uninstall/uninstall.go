@@ -26,6 +26,8 @@ type Deps struct {
 type Cluster interface {
 	// NamespacePhase returns the phase of a namespace, "" if it does not exist; known is false if that may not be asked.
 	NamespacePhase(ctx context.Context, namespace string) (phase string, known bool, err error)
+	// EnvironmentOf reads for which environment a namespace was made; "" if nothing says it, or it may not be read.
+	EnvironmentOf(ctx context.Context, namespace string) (release.Environment, error)
 	// Rules returns the rules of RBAC that every uninstall needs, and NamespaceRule the one for deleting a namespace.
 	Rules() []release.Permission
 	NamespaceRule() release.Permission
@@ -43,9 +45,9 @@ type Cluster interface {
 
 // NamespaceUse says who made a namespace, and what is in it besides the release.
 type NamespaceUse struct {
-	UID    string // "" if it does not exist
-	IsOurs bool   // a deploy created it
-	Others []string
+	UID    string   // "" if it does not exist
+	IsOurs bool     // a deploy created it
+	Others []string // with what they are known by, if that is no record of Helm in a Secret
 }
 
 // Chart keeps the release's revisions and objects.
@@ -70,9 +72,17 @@ type Result struct {
 	State            string              `json:"state"` // one sentence
 	Revision         int                 `json:"revision,omitempty"`
 	Commit           release.Commit      `json:"commit,omitempty"`
-	Deleted          []release.Object    `json:"deleted"` // or would be, in a dry run
-	Stays            []release.Stay      `json:"stays"`
-	NamespaceDeleted bool                `json:"namespaceDeleted"` // or would be, in a dry run
+	Plan             *Plan               `json:"plan,omitempty"`   // what was to be deleted; nil if there is nothing to remove
+	Deleted          []release.Object    `json:"deleted"`          // what was deleted; none of a deletion that failed, which may have deleted a part of the plan
+	Stays            []release.Stay      `json:"stays"`            // what stays if all of the plan is deleted
+	NamespaceDeleted bool                `json:"namespaceDeleted"` // the cluster has taken the request to delete it
+}
+
+// Plan is what a run is to delete, whether it does or not.
+type Plan struct {
+	Deletes       []release.Object `json:"deletes"`
+	WithNamespace []release.Object `json:"withNamespace,omitempty"` // what an uninstall leaves and only the namespace takes with it
+	Namespace     bool             `json:"namespace"`               // the namespace is deleted with all that is in it
 }
 
 // run is one run of the verb.
@@ -155,12 +165,14 @@ func (r *run) guardedRefusal() error {
 }
 
 // isGuarded reports whether the environment takes only what an earlier one proved or ran: by the policy, or without one by the usual order.
-func (r *run) isGuarded() bool {
+func (r *run) isGuarded() bool { return r.guards(r.settings.Environment) }
+
+func (r *run) guards(environment release.Environment) bool {
 	if r.Policy.Source.File == "" {
-		_, found := release.DefaultPromotionOrder.Before(r.settings.Environment)
+		_, found := release.DefaultPromotionOrder.Before(environment)
 		return found
 	}
-	rung, found := r.Policy.Rung(r.settings.Environment)
+	rung, found := r.Policy.Rung(environment)
 	return found && rung.IsGuarded()
 }
 
@@ -171,6 +183,10 @@ func (r *run) plan(ctx context.Context) (release.Removal, error) {
 		rules = append(rules[:len(rules):len(rules)], r.Cluster.NamespaceRule())
 	}
 	if err := r.check(r.Cluster.CheckPermissions(ctx, r.settings.Namespace, rules)); err != nil {
+		return release.Removal{}, err
+	}
+	labelled, err := r.Cluster.EnvironmentOf(ctx, r.settings.Namespace)
+	if err != nil {
 		return release.Removal{}, err
 	}
 	if r.settings.DeleteNamespace {
@@ -187,7 +203,32 @@ func (r *run) plan(ctx context.Context) (release.Removal, error) {
 	if err != nil {
 		return removal, err
 	}
+	if err := r.checkEnvironment(removal, labelled); err != nil {
+		return removal, err
+	}
 	return removal, r.check(r.Cluster.CheckKinds(ctx, r.settings.Namespace, removal.Kinds))
+}
+
+// checkEnvironment refuses a release of another environment than the one that is named: its rules decide whether the name is needed twice. The release's record
+// says the environment, or else the namespace's label, or else the namespace's name if that is a guarded environment. A namespace that is deleted must be the environment's too.
+func (r *run) checkEnvironment(removal release.Removal, labelled release.Environment) error {
+	if removal.Revision == 0 && r.use.UID == "" {
+		return nil // nothing is removed
+	}
+	is, by := removal.Environment, fmt.Sprintf("the record of revision %d of release %q in namespace %q", removal.Revision, r.settings.Release, r.settings.Namespace)
+	if is == "" {
+		is, by = labelled, fmt.Sprintf("the label %s of namespace %q", release.LabelEnvironment, r.settings.Namespace)
+	}
+	if named := release.Environment(r.settings.Namespace); is == "" && r.guards(named) {
+		is, by = named, "the name of the namespace, for want of a record and a label,"
+	}
+	if (is == "" || is == r.settings.Environment) && r.use.UID != "" && labelled != "" {
+		is, by = labelled, fmt.Sprintf("the label %s of namespace %q", release.LabelEnvironment, r.settings.Namespace)
+	}
+	if is == "" || is == r.settings.Environment {
+		return nil
+	}
+	return &release.Refusal{Why: fmt.Sprintf("%s says environment %q, not %q", by, is, r.settings.Environment), Do: fmt.Sprintf("give --environment %s --namespace %s", is, r.settings.Namespace)}
 }
 
 // check reports the limits of a check.
@@ -208,7 +249,7 @@ func (r *run) checkNamespace(use NamespaceUse) error {
 			Do: "leave --delete-namespace out, and delete it where it is made"}
 	case len(use.Others) > 0:
 		return &release.Refusal{Why: fmt.Sprintf("namespace %q has other releases (%s), which would go with it", r.settings.Namespace, strings.Join(use.Others, ", ")),
-			Do: "leave --delete-namespace out, or remove them first"}
+			Do: fmt.Sprintf("leave --delete-namespace out, or remove them first; the Lease of a release that is gone: kubectl -n %s delete lease NAME", r.settings.Namespace)}
 	}
 	return nil
 }
@@ -220,17 +261,17 @@ func (r *run) describe(removal release.Removal) {
 		would = "would go"
 	}
 	deletesNamespace := r.use.UID != ""
-	r.result.Revision, r.result.Commit, r.result.NamespaceDeleted = removal.Revision, removal.Commit, deletesNamespace
+	plan := &Plan{Deletes: append([]release.Object{}, removal.Deletes...), Namespace: deletesNamespace}
+	r.result.Revision, r.result.Commit, r.result.Plan = removal.Revision, removal.Commit, plan
 	if removal.Revision > 0 {
 		r.Reporter.Infof("release %q in namespace %q, revision %d (%s), of commit %s", r.settings.Release, r.settings.Namespace, removal.Revision, removal.Status, orUnknown(removal.Commit.Short()))
 	}
 	for _, object := range removal.Deletes {
-		r.result.Deleted = append(r.result.Deleted, object)
 		r.Reporter.Infof("%s: %s%s", would, r.name(object), withData(object))
 	}
 	for _, stay := range removal.Stays {
 		if deletesNamespace && stay.Object.Namespace == r.settings.Namespace {
-			r.result.Deleted = append(r.result.Deleted, stay.Object)
+			plan.WithNamespace = append(plan.WithNamespace, stay.Object)
 			r.Reporter.Infof("%s with the namespace: %s (%s)", would, r.name(stay.Object), stay.Why)
 			continue
 		}
@@ -322,8 +363,11 @@ func (r *run) underLease(ctx context.Context, planned release.Removal) (err erro
 	if pin, found := lease.Pin(); found && r.use.UID == "" {
 		r.Reporter.Infof("the release's pin at commit %s stays: deploys of other commits are refused until --unpin", pin.Commit.Short())
 	}
+	if err := r.checkUnchanged(leaseCtx, planned); err != nil {
+		return err
+	}
 	if planned.Revision > 0 {
-		if err := r.remove(leaseCtx, lease, planned); err != nil {
+		if err := r.remove(leaseCtx, lease); err != nil {
 			return err
 		}
 	}
@@ -336,8 +380,29 @@ func (r *run) underLease(ctx context.Context, planned release.Removal) (err erro
 // gone reports whether the Lease has gone with its namespace.
 func (r *run) gone(err error) bool { return err == nil && r.use.UID != "" }
 
-// remove removes the release, if it is still as it was planned.
-func (r *run) remove(ctx context.Context, lease release.Lease, planned release.Removal) error {
+// checkUnchanged fails if the release is not at the revision that was described: another run has deployed, installed or removed it. Called under the Lease, it holds until the end.
+func (r *run) checkUnchanged(ctx context.Context, planned release.Removal) error {
+	now, err := r.Chart.Removal(ctx, r.settings.Release)
+	if err != nil {
+		return err
+	}
+	if now.Revision == planned.Revision && now.Commit == planned.Commit {
+		return nil
+	}
+	return &release.Failure{What: fmt.Sprintf("another run has changed release %q in namespace %q meanwhile: it is %s, not %s; nothing was removed", r.settings.Release, r.settings.Namespace, revisionOf(now), revisionOf(planned)),
+		Do: "look at it, and run uninstall again"}
+}
+
+// revisionOf says at which revision a release is.
+func revisionOf(removal release.Removal) string {
+	if removal.Revision == 0 {
+		return "not installed"
+	}
+	return fmt.Sprintf("at revision %d (commit %s)", removal.Revision, orUnknown(removal.Commit.Short()))
+}
+
+// remove removes the release.
+func (r *run) remove(ctx context.Context, lease release.Lease) error {
 	healed, err := r.Chart.Heal(ctx, r.settings.Release, func(line string) { r.Reporter.Infof("%s", line) })
 	if err != nil {
 		return err
@@ -345,21 +410,13 @@ func (r *run) remove(ctx context.Context, lease release.Lease, planned release.R
 	if healed != nil {
 		r.Reporter.Warnf("healed: revision %d was left %s by a run that did not finish", healed.Revision, healed.Status)
 	}
-	now, err := r.Chart.Removal(ctx, r.settings.Release)
-	if err != nil {
-		return err
-	}
-	if now.Revision != planned.Revision && now.Revision != 0 {
-		return &release.Failure{What: fmt.Sprintf("another run has changed release %q in namespace %q meanwhile: it is at revision %d, not %d; nothing was removed", r.settings.Release, r.settings.Namespace, now.Revision, planned.Revision),
-			Do: "look at it, and run uninstall again"}
-	}
 	if err := lease.Renew(ctx); err != nil {
 		return err
 	}
 	if err := r.Chart.Uninstall(ctx, r.settings.Release); err != nil {
 		return errors.Join(err, context.Cause(ctx))
 	}
-	r.result.Outcome = OutcomeRemoved
+	r.result.Outcome, r.result.Deleted = OutcomeRemoved, append(r.result.Deleted, r.result.Plan.Deletes...)
 	r.result.State = fmt.Sprintf("removed release %q from namespace %q; its pods end now", r.settings.Release, r.settings.Namespace)
 	return nil
 }
@@ -379,7 +436,8 @@ func (r *run) removeNamespace(ctx context.Context, lease release.Lease) error {
 	if err := r.Cluster.DeleteNamespace(ctx, r.settings.Namespace, r.use.UID); err != nil {
 		return err
 	}
-	r.result.Outcome = OutcomeRemoved
+	r.result.Outcome, r.result.NamespaceDeleted = OutcomeRemoved, true
+	r.result.Deleted = append(r.result.Deleted, r.result.Plan.WithNamespace...)
 	r.result.State = strings.TrimPrefix(r.result.State+fmt.Sprintf("; namespace %q is being deleted", r.settings.Namespace), "; ")
 	return nil
 }

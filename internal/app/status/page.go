@@ -17,7 +17,7 @@ func Page(_ *status.Settings, r status.Result, _ error) page.Page {
 		mark := page.Done
 		if row.Error != "" {
 			mark = page.Failed
-		} else if row.State != status.StateLive || row.Pods != nil && len(row.Pods.Differs) > 0 {
+		} else if !row.InOrder() {
 			mark = page.Warning
 		}
 		commit := page.Text{page.Words("%s", row.CommitText())}

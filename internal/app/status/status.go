@@ -3,7 +3,9 @@ package status
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/clusters"
@@ -42,7 +44,11 @@ func Run(ctx context.Context, settings *status.Settings, run *app.RunContext) (s
 	if err != nil {
 		return status.Result{}, err
 	}
-	deps := status.Deps{Connect: (&connections{run: run, known: map[setting.ClusterRef]*connection{}}).connect, Registry: registry, Evidence: gate, Policy: rules,
+	connections := newConnections(ctx, settings.Timeout, func(ctx context.Context, ref setting.ClusterRef) (status.Cluster, error) {
+		return newCluster(ctx, run, ref)
+	})
+	defer connections.close()
+	deps := status.Deps{Connect: connections.connect, Registry: registry, Evidence: gate, Policy: rules,
 		Reporter: run.Reporter, Now: run.Process.Now}
 	if !settings.ClusterOnly {
 		if deps.Keys, err = gate.Named(ctx); err != nil {
@@ -63,28 +69,64 @@ func Run(ctx context.Context, settings *status.Settings, run *app.RunContext) (s
 
 // connections has one connection for each cluster, however many releases it has.
 type connections struct {
-	run   *app.RunContext
+	make  func(ref setting.ClusterRef) (status.Cluster, error) // within the time of the run, not of the release that needs it first
+	end   context.CancelFunc                                   // ends the attempts
+	tries sync.WaitGroup
+
 	mu    sync.Mutex
 	known map[setting.ClusterRef]*connection
 }
 
 type connection struct {
-	once    sync.Once
-	cluster cluster
+	made    chan struct{} // closed when the rest is set
+	cluster status.Cluster
 	err     error
 }
 
-// connect connects to a cluster once. Others are connected to meanwhile.
+// newConnections returns connections that are made in the context of a run, each within a time limit. The caller closes them.
+func newConnections(run context.Context, limit time.Duration, connect func(context.Context, setting.ClusterRef) (status.Cluster, error)) *connections {
+	run, end := context.WithCancel(run)
+	return &connections{end: end, known: map[setting.ClusterRef]*connection{}, make: func(ref setting.ClusterRef) (status.Cluster, error) {
+		ctx, cancel := context.WithTimeoutCause(run, limit, &release.Fault{Side: "cluster", Err: fmt.Errorf("connecting to it took longer than %s", limit), Do: "try again, or give a longer --timeout"})
+		defer cancel()
+		cluster, err := connect(ctx, ref)
+		if err != nil && ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return cluster, err
+	}}
+}
+
+// close ends the attempts that nobody waits for any more.
+func (c *connections) close() {
+	c.end()
+	c.tries.Wait()
+}
+
+// connect connects to a cluster once, and waits for that until ctx ends. Others are connected to meanwhile. A release that waits no longer does not end the attempt for the others; an
+// attempt that failed is made again for a release that asks later.
 func (c *connections) connect(ctx context.Context, ref setting.ClusterRef) (status.Cluster, error) {
 	c.mu.Lock()
 	found := c.known[ref]
 	if found == nil {
-		found = new(connection)
+		found = &connection{made: make(chan struct{})}
 		c.known[ref] = found
+		c.tries.Go(func() {
+			defer close(found.made)
+			if found.cluster, found.err = c.make(ref); found.err != nil {
+				c.mu.Lock()
+				delete(c.known, ref)
+				c.mu.Unlock()
+			}
+		})
 	}
 	c.mu.Unlock()
-	found.once.Do(func() { found.cluster, found.err = newCluster(ctx, c.run, ref) })
-	return found.cluster, found.err
+	select {
+	case <-found.made:
+		return found.cluster, found.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // cluster implements status.Cluster.

@@ -1,6 +1,8 @@
 package uninstall
 
 import (
+	"slices"
+
 	"github.com/onedigest/onedigest/internal/app/page"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/uninstall"
@@ -13,16 +15,19 @@ func Page(s *uninstall.Settings, r uninstall.Result, failed error) page.Page {
 	}
 	of := page.Line("release", page.Code(s.Release), "in namespace", page.Code(s.Namespace))
 	shown := page.Page{Verdict: append(page.Line("nothing to remove:"), of...)}
-	title := "What went"
+	title, objects := "What went", r.Deleted
 	switch r.Outcome {
 	case uninstall.OutcomeRemoved:
 		shown.Verdict = append(page.Line("removed"), of...)
 	case release.Planned:
 		shown.Verdict, title = append(page.Line("would remove"), of...), "What would go"
+		if r.Plan != nil {
+			objects = slices.Concat(r.Plan.Deletes, r.Plan.WithNamespace)
+		}
 	}
-	if len(r.Deleted) > 0 {
+	if len(objects) > 0 {
 		table := page.Table{Head: []string{"object"}}
-		for _, object := range r.Deleted {
+		for _, object := range objects {
 			table.Rows = append(table.Rows, []page.Text{{page.Code(object.String())}})
 		}
 		shown.Sections = append(shown.Sections, page.Section{Title: page.Line(title), Table: table, Folded: true})

@@ -101,7 +101,7 @@ func TestUninstall(t *testing.T) {
 	s := newSite(t)
 	s.run(release.ExitInput)
 	planned, log := s.run(release.ExitDone, "--dry-run")
-	if planned.Outcome != release.Planned || len(planned.Deleted) != 1 || planned.Deleted[0].Name != "shop" || !s.has(record) || !s.has(deployment) || s.has(lease) {
+	if planned.Outcome != release.Planned || len(planned.Deleted) > 0 || planned.Plan == nil || len(planned.Plan.Deletes) != 1 || planned.Plan.Deletes[0].Name != "shop" || !s.has(record) || !s.has(deployment) || s.has(lease) {
 		t.Errorf("a dry run: %+v\n%s", planned, log)
 	}
 	for _, want := range []string{"would go: Deployment/shop", "stays: ConfigMap/kept: it is annotated", "stays: Namespace/staging", "stays: Lease/onedigest-shop"} {
@@ -110,7 +110,7 @@ func TestUninstall(t *testing.T) {
 		}
 	}
 	removed, log := s.run(release.ExitDone, "--yes")
-	if removed.Outcome != uninstall.OutcomeRemoved || s.has(record) || s.has(deployment) || !s.has(kept) || !s.has(namespace) || !s.has(lease) {
+	if removed.Outcome != uninstall.OutcomeRemoved || len(removed.Deleted) != 1 || s.has(record) || s.has(deployment) || !s.has(kept) || !s.has(namespace) || !s.has(lease) {
 		t.Errorf("got %+v\n%s", removed, log)
 	}
 	if again, log := s.run(release.ExitDone, "--yes"); again.Outcome != release.Unchanged || !strings.Contains(log, "is not installed") {
@@ -170,5 +170,20 @@ func TestUninstallFromAGuardedEnvironment(t *testing.T) {
 	s.run(release.ExitDone, "--yes", "--confirm", "staging")
 	if s.has(record) {
 		t.Error("the record is still there")
+	}
+}
+
+// TestUninstallFromTheEnvironmentThatTheRecordNames: another name for the environment does not pass its guard.
+func TestUninstallFromTheEnvironmentThatTheRecordNames(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.cluster.PutRevision(t, "staging", "shop", 2, strings.Replace(manifest, "metadata: {name: shop}", "metadata: {name: shop, labels: {onedigest.dev/commit: "+strings.Repeat("a", 40)+", onedigest.dev/environment: production}}", 1))
+	if _, log := s.run(release.ExitFailed, "--yes"); !strings.Contains(log, "--environment production --namespace staging") || !s.has(record) || s.has(lease) {
+		t.Errorf("by the record:\n%s", log)
+	}
+	s.cluster.PutRevision(t, "staging", "shop", 2, manifest)
+	s.cluster.Put(t, namespace, `{"kind":"Namespace","apiVersion":"v1","metadata":{"labels":{"onedigest.dev/environment":"production"}}}`)
+	if _, log := s.run(release.ExitFailed, "--yes"); !strings.Contains(log, "the label onedigest.dev/environment") || !s.has(record) || s.has(lease) {
+		t.Errorf("by the label:\n%s", log)
 	}
 }

@@ -73,6 +73,16 @@ func Describe(revision *helmrelease.Release, entry Entry) release.Revision {
 	return described
 }
 
+// EnvironmentOf returns the environment of a revision's deploy; "" if that is unknown.
+func EnvironmentOf(revision *helmrelease.Release) release.Environment {
+	labels, _ := stampOf(revision)
+	environment, err := release.ParseEnvironment(labels[release.LabelEnvironment])
+	if err != nil {
+		return ""
+	}
+	return environment
+}
+
 // imageOf returns the first of the references that names the digest; the zero value if none does.
 func imageOf(references []string, digest release.Digest) release.Image {
 	for _, reference := range references {
