@@ -34,6 +34,7 @@ type cluster struct {
 	running   release.Running
 	missing   []release.Permission
 	err       error
+	unread    error // of the pods
 	hangs     bool
 	meets     *meeting
 }
@@ -87,7 +88,7 @@ func (c *cluster) Pin(context.Context, string, string) (*release.Pin, error) {
 }
 
 func (c *cluster) Running(context.Context, string, string, release.Image) (release.Running, error) {
-	return c.running, nil
+	return c.running, c.unread
 }
 
 func (c *cluster) NodePlatform(context.Context, string) (release.Platform, error) {
@@ -143,6 +144,9 @@ func TestRows(t *testing.T) {
 	t.Parallel()
 	shop := map[string][]string{"release": {"shop"}, "environments": {"staging"}}
 	digest := releasetest.Digest(t, "1")
+	proved := func(digest release.Digest) release.Running {
+		return releasetest.Running(release.PodImage{Pod: "shop-1", Digest: digest, Ready: true})
+	}
 	for name, test := range map[string]struct {
 		change func(w *world)
 		given  map[string][]string
@@ -158,7 +162,8 @@ func TestRows(t *testing.T) {
 		"pinned":           {func(w *world) { w.clusters[""].pin = &release.Pin{Commit: releasetest.Commit, Actor: "ops", At: at} }, shop, []string{"PINNED", "at 0123456789ab", "by ops"}, release.ExitDone},
 		"another tool": {func(w *world) {
 			w.clusters[""].revisions = []release.Revision{{Number: 1, Status: "deployed", At: at, References: []string{"nginx:1"}}}
-		}, shop, []string{"unknown", "another tool deployed it: nginx:1"}, release.ExitDone},
+		}, shop, []string{"unknown", "another tool deployed it: nginx:1", "what the pods run is not compared, and no record of the image is read: revision 1 names no digest"}, release.ExitDone},
+		"no object names the digest": {func(w *world) { w.clusters[""].revisions[0].Image = release.Image{} }, shop, []string{"revision 3 has no object that names an image by the digest sha256:1111"}, release.ExitDone},
 		"verified": {func(w *world) {
 			w.standing["staging"] = policy.Standing{Smoked: policy.Finding[release.Record]{Found: true, Fact: release.Record{Signer: "key", Evidence: release.Evidence{Verdict: release.Pass}}}}
 			w.standing["production"] = policy.Standing{Entry: policy.Decision{Opens: true}}
@@ -174,7 +179,7 @@ func TestRows(t *testing.T) {
 		"rejected": {func(w *world) {
 			w.standing["staging"] = policy.Standing{Against: []policy.Rejection{{Reason: "recalled"}}}
 		}, shop, []string{"rejected", "the image is rejected: recalled"}, release.ExitDone},
-		"both run it":          {nil, map[string][]string{"release": {"shop"}}, []string{"production runs it", "PROMOTED", "the rules would not let it in now"}, release.ExitDone},
+		"both run it":          {func(w *world) { w.clusters[""].running = proved(digest) }, map[string][]string{"release": {"shop"}}, []string{"production runs it", "PROMOTED", "the rules would not let it in now"}, release.ExitDone},
 		"no leases":            {func(w *world) { w.clusters[""].missing = rules[1:] }, shop, []string{"no pin", "no pods", "may not get leases.coordination.k8s.io"}, release.ExitDone},
 		"no secrets":           {func(w *world) { w.clusters[""].missing = rules[:1] }, shop, []string{"unread"}, release.ExitFault},
 		"a cluster that hangs": {func(w *world) { w.clusters[""].hangs = true }, map[string][]string{"release": {"shop"}, "environments": {"staging"}, "timeout": {"50ms"}}, []string{"unread"}, release.ExitFault},
@@ -205,6 +210,79 @@ func TestRows(t *testing.T) {
 				t.Errorf("got %+v", result)
 			}
 		})
+	}
+}
+
+// TestInOrder: nothing is in order that was not read, or that needs a look.
+func TestInOrder(t *testing.T) {
+	t.Parallel()
+	digest := releasetest.Digest(t, "1")
+	standing := func(standing policy.Standing) func(*world) {
+		return func(w *world) { w.standing["staging"] = standing }
+	}
+	for name, test := range map[string]struct {
+		change func(w *world)
+		want   bool
+	}{
+		"all is as it should be": {nil, true},
+		"smoke passed":           {standing(policy.Standing{Entry: policy.Decision{Opens: true}, Smoked: policy.Finding[release.Record]{Found: true, Fact: release.Record{Evidence: release.Evidence{Verdict: release.Pass}}}}), true},
+		"smoke failed":           {standing(policy.Standing{Entry: policy.Decision{Opens: true}, Smoked: policy.Finding[release.Record]{Found: true, Fact: release.Record{Evidence: release.Evidence{Verdict: release.Fail}}}}), false},
+		"the revision is marked": {func(w *world) { w.clusters[""].revisions[0].Mark = release.MarkFailed }, false},
+		"rejected":               {standing(policy.Standing{Entry: policy.Decision{Opens: true}, Against: []policy.Rejection{{Reason: "recalled"}}}), false},
+		"an unreadable verdict":  {standing(policy.Standing{Entry: policy.Decision{Opens: true}, Smoked: policy.Finding[release.Record]{Err: &release.UnreadableRecordError{Verdict: release.Pass}}}), false},
+		"an entry that is shut":  {standing(policy.Standing{Entry: policy.Decision{Lines: []policy.Line{{Found: "the pass is too old"}}}}), false},
+		"a failed revision": {func(w *world) {
+			w.clusters[""].revisions = append([]release.Revision{{Number: 4, Status: "failed", At: at}}, w.clusters[""].revisions...)
+		}, false},
+		"a pending revision": {func(w *world) {
+			w.clusters[""].revisions = append([]release.Revision{{Number: 4, Status: "pending-upgrade", At: at}}, w.clusters[""].revisions...)
+		}, false},
+		"pods that may not be read":  {func(w *world) { w.clusters[""].missing = rules[2:] }, false},
+		"a pin that may not be read": {func(w *world) { w.clusters[""].missing = rules[1:2] }, false},
+		"pods that differ":           {func(w *world) { w.clusters[""].running = release.Running{} }, false},
+		"no digest":                  {func(w *world) { w.clusters[""].revisions[0].Digest = release.Digest{} }, false},
+		"not installed":              {func(w *world) { w.clusters[""].revisions = nil }, false},
+		"records that are not read":  {func(w *world) { w.recorded = errors.New("the registry is away") }, false},
+	} {
+		w := newWorld(t)
+		w.clusters[""].running = releasetest.Running(release.PodImage{Pod: "shop-1", Digest: digest, Ready: true})
+		if test.change != nil {
+			test.change(w)
+		}
+		result, _ := w.run(policy.Policy{}, "", map[string][]string{"release": {"shop"}, "environments": {"staging"}})
+		if len(result.Releases) != 1 || result.Releases[0].InOrder() != test.want {
+			t.Errorf("%s: want %t of %+v", name, test.want, result.Releases)
+		}
+	}
+}
+
+// TestNextRunsOnlyWhatItsPodsRun: the record of the next environment alone does not say that it runs the image.
+func TestNextRunsOnlyWhatItsPodsRun(t *testing.T) {
+	t.Parallel()
+	digest := releasetest.Digest(t, "1")
+	matrix := "services: [{name: shop, repository: registry.example.com/shop}]\nenvironments:\n- {name: staging, clusters: [{context: a}]}\n- {name: production, clusters: [{context: b}, {context: c}]}\n"
+	for name, test := range map[string]struct {
+		change func(c *cluster)
+		want   bool
+	}{
+		"the pods run it":             {func(*cluster) {}, true},
+		"the pods differ":             {func(c *cluster) { c.running = release.Running{} }, false},
+		"the pods may not be read":    {func(c *cluster) { c.missing = rules[2:] }, false},
+		"the pods cannot be read":     {func(c *cluster) { c.unread = errors.New("it is away") }, false},
+		"it runs another image":       {func(c *cluster) { c.revisions[0].Digest = releasetest.Digest(t, "2") }, false},
+		"the cluster does not answer": {func(c *cluster) { c.err = errors.New("it is away") }, false},
+	} {
+		w := newWorld(t)
+		for _, context := range []string{"a", "b", "c"} {
+			one := *w.clusters[""]
+			one.revisions, one.running = slices.Clone(one.revisions), releasetest.Running(release.PodImage{Pod: "shop-1", Digest: digest, Ready: true})
+			w.clusters[context] = &one
+		}
+		test.change(w.clusters["c"])
+		result, _ := w.run(policy.Policy{}, matrix, map[string][]string{"matrix": {"m.yaml"}})
+		if len(result.Releases) != 3 || len(result.Releases[0].Next) != 1 || result.Releases[0].Next[0].Runs != test.want {
+			t.Errorf("%s: want %t of %+v", name, test.want, result.Releases)
+		}
 	}
 }
 

@@ -88,7 +88,7 @@ var (
 	ours   = NamespaceUse{UID: "1", IsOurs: true}
 )
 
-func run(t *testing.T, w *world, settings Settings) (Result, error) {
+func remove(t *testing.T, w *world, settings Settings) (Result, error) {
 	t.Helper()
 	settings.Release, settings.Timeout, settings.LeaseDuration = "shop", time.Minute, time.Second
 	if settings.Environment == "" {
@@ -117,14 +117,14 @@ func TestNothingGoesThatWasNotDescribed(t *testing.T) {
 			if deletesNamespace {
 				w.use = ours
 			}
-			result, err := run(t, w, Settings{Yes: true, DeleteNamespace: deletesNamespace})
+			result, err := remove(t, w, Settings{Yes: true, DeleteNamespace: deletesNamespace})
 			if failure := new(release.Failure); !errors.As(err, &failure) || !strings.Contains(err.Error(), "another run has changed") || len(w.changes) > 0 || result.NamespaceDeleted || len(result.Deleted) > 0 {
 				t.Errorf("%s, namespace %t: %v, changed %q, %+v", name, deletesNamespace, err, w.changes, result)
 			}
 		}
 	}
 	w := &world{use: ours}
-	if result, err := run(t, w, Settings{Yes: true, DeleteNamespace: true}); err != nil || !result.NamespaceDeleted {
+	if result, err := remove(t, w, Settings{Yes: true, DeleteNamespace: true}); err != nil || !result.NamespaceDeleted {
 		t.Errorf("a namespace without the release: %v, %+v", err, result)
 	}
 }
@@ -149,7 +149,7 @@ func TestTheEnvironmentIsWhatTheClusterSays(t *testing.T) {
 	} {
 		w := &world{label: test.label, removal: second, use: test.use}
 		w.removal.Environment = test.record
-		result, err := run(t, w, Settings{Environment: release.Environment(test.environment), Namespace: test.namespace, Yes: true, DeleteNamespace: test.use.UID != ""})
+		result, err := remove(t, w, Settings{Environment: release.Environment(test.environment), Namespace: test.namespace, Yes: true, DeleteNamespace: test.use.UID != ""})
 		if test.refused == "" {
 			if err != nil || result.Outcome != OutcomeRemoved {
 				t.Errorf("%s: %v, %+v", name, err, result)
@@ -183,7 +183,7 @@ func TestTheResultSaysWhatWasDeleted(t *testing.T) {
 	} {
 		w := test.world
 		w.use, w.removal = ours, second
-		result, _ := run(t, &w, Settings{Yes: true, DeleteNamespace: true, DryRun: test.dry})
+		result, _ := remove(t, &w, Settings{Yes: true, DeleteNamespace: true, DryRun: test.dry})
 		if diff := cmp.Diff(test.deleted, result.Deleted); diff != "" || result.NamespaceDeleted != test.namespace {
 			t.Errorf("%s: the namespace is deleted: %t\n%s", name, result.NamespaceDeleted, diff)
 		}

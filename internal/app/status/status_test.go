@@ -135,13 +135,16 @@ func TestStatus(t *testing.T) {
 	}
 	s.deployed("production")
 	_, result, ways = s.run("--repository", s.image.Repository.String())
-	if next := result.Releases[0].Next[0]; !next.Opens || !next.Promoted || !next.Runs || result.Releases[1].Promoted == nil || result.Releases[1].Promoted.Tag != tag || !result.Releases[1].Entry.Opens {
+	if next := result.Releases[0].Next[0]; !next.Opens || !next.Promoted || next.Runs || result.Releases[1].Promoted == nil || result.Releases[1].Promoted.Tag != tag || !result.Releases[1].Entry.Opens {
 		t.Errorf("after the promotion: %+v", result.Releases)
 	}
-	for _, want := range []string{"ENVIRONMENT", "production runs it", "yes"} {
+	for _, want := range []string{"ENVIRONMENT", "promoted to production", "yes"} {
 		if !strings.Contains(ways.Stderr, want) {
 			t.Errorf("%q is not in\n%s", want, ways.Stderr)
 		}
+	}
+	if strings.Count(ways.Summary, "| ⚠️ |") != 2 || strings.Contains(ways.Summary, "| ✅ |") {
+		t.Errorf("releases whose pods differ are not marked with a warning in\n%s", ways.Summary)
 	}
 	s.smoked(release.Fail)
 	if _, result, _ = s.run("--environments", "staging", "--namespace", "production", "--release", "shop"); result.Releases[0].Next[0].Opens || len(result.Releases[0].Next[0].Missing) == 0 {
