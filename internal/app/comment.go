@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -19,6 +20,8 @@ type Comment struct {
 	Of []string
 	// Part is what the page is about, such as an environment: it replaces the page of the verb's last run about the same.
 	Part []string
+	// Repository is the one of the pull request, OWNER/NAME; "": the run's.
+	Repository string
 	// Commit is the commit of the run, by which the pull request is found if the event has none; "": GITHUB_SHA.
 	Commit release.Commit
 	// Pull is the number of the pull request; 0: that of the run.
@@ -41,8 +44,12 @@ func (r *RunContext) CommentOn(ctx context.Context, about Comment, shown page.Pa
 		r.Reporter.Infof("this run is of no pull request: no comment is written")
 		return
 	}
-	join := func(words ...string) string { return strings.Join(strings.Fields(strings.Join(words, " ")), " ") }
-	created, err := r.API(about.Token).Comment(ctx, github.Comment{Pull: pull, Key: join(about.Of...), Part: join(append([]string{r.verb}, about.Part...)...), Existing: about.Existing,
+	join := func(words ...string) string {
+		return strings.Join(strings.Fields(r.Secrets.CleanLine(strings.Join(words, " "))), " ")
+	}
+	api := r.API(about.Token)
+	api.Repository = cmp.Or(about.Repository, api.Repository)
+	created, err := api.Comment(ctx, github.Comment{Pull: pull, Key: join(about.Of...), Part: join(append([]string{r.verb}, about.Part...)...), Existing: about.Existing,
 		Write: func(limit int) string {
 			return text.Truncate(r.Secrets.Redact(r.pageWriter().Markdown(shown, limit)), limit)
 		}})

@@ -147,11 +147,8 @@ func (c *Client) CreateNamespace(ctx context.Context, namespace string, environm
 	if !apierrors.IsNotFound(err) {
 		return false, nil
 	}
-	labels := map[string]string{release.LabelEnvironment: environment.String(), labelManagedBy: managedByUs}
-	if security != release.PodSecurityNone {
-		labels["pod-security.kubernetes.io/enforce"] = string(security)
-		labels["pod-security.kubernetes.io/warn"] = string(release.PodSecurityRestricted)
-	}
+	labels := security.NamespaceLabels(environment)
+	labels[labelManagedBy] = managedByUs
 	_, err = c.namespaces().Create(ctx, &core.Namespace{ObjectMeta: meta.ObjectMeta{
 		Name: namespace, Labels: labels,
 	}}, meta.CreateOptions{})

@@ -31,14 +31,17 @@ type Namespaces interface {
 	Find(ctx context.Context, namespace string) (preview *release.Preview, exists bool, err error)
 	// Create creates the namespace of a preview, and returns it with its UID. A namespace of this name is an error.
 	Create(ctx context.Context, preview release.Preview, environment release.Environment, security release.PodSecurity) (release.Preview, error)
-	// Extend writes when a preview expires; it fails if the namespace was deleted meanwhile.
-	Extend(ctx context.Context, preview release.Preview) error
+	// Extend writes when a preview expires, and returns the preview as it is then: the cluster may be deleting it. It fails if the namespace is gone, or another one.
+	Extend(ctx context.Context, preview release.Preview) (release.Preview, error)
 	// Limit bounds what a preview may use.
 	Limit(ctx context.Context, namespace string) error
 	// List returns the previews of a repository on GitHub.
 	List(ctx context.Context, repository string) ([]release.Preview, error)
-	// Delete deletes the namespace of a preview, unless it is another one of the same name, and returns when it is gone.
+	// Delete makes the cluster delete the namespace of a preview, and does not wait until it is gone. It fails if the namespace is another one of the same name, or
+	// was changed after the preview's version.
 	Delete(ctx context.Context, preview release.Preview) error
+	// Gone returns when the namespace of a preview is gone, or another one of the same name.
+	Gone(ctx context.Context, preview release.Preview) error
 }
 
 // Leases are those of releases.
@@ -75,7 +78,7 @@ type Result struct {
 	Expires     time.Time       `json:"expires,omitzero"`
 	Deploy      *deploy.Result  `json:"deploy,omitempty"`
 	Removed     []string        `json:"removed,omitempty"` // namespaces
-	Left        []string        `json:"left,omitempty"`    // namespaces of previews that are left, of sweep
+	Left        []string        `json:"left,omitempty"`    // namespaces of previews that are left: those whose time is not up, or that were made anew meanwhile
 }
 
 // Run opens, closes or sweeps.
@@ -124,37 +127,11 @@ func (r run) open(ctx context.Context, result Result) (Result, error) {
 	}
 	preparing, stop := context.WithTimeoutCause(ctx, r.settings.Timeout, fmt.Errorf("not done within %s", r.settings.Timeout))
 	defer stop()
-	found, err := r.find(preparing)
+	preview, err := r.prepare(preparing)
 	if err != nil {
 		return result, err
 	}
-	if found != nil && found.Deleting {
-		r.Reporter.Infof("namespace %q is being deleted: waiting until it is gone", result.Namespace)
-		if err := r.Namespaces.Delete(preparing, *found); err != nil {
-			return result, err
-		}
-		found = nil
-	}
-	result.Expires = r.Now().UTC().Add(r.settings.TTL).Truncate(time.Second)
-	preview := r.settings.preview()
-	preview.Expires = result.Expires
-	if found == nil {
-		if preview, err = r.Namespaces.Create(preparing, preview, r.settings.Environment, r.settings.PodSecurity); err != nil {
-			return result, err
-		}
-		r.Reporter.Infof("created namespace %q, which expires at %s", result.Namespace, result.Expires.Format(time.RFC3339))
-	} else {
-		preview.UID = found.UID
-		if err := r.Namespaces.Extend(preparing, preview); err != nil {
-			return result, err
-		}
-		r.Reporter.Infof("namespace %q expires at %s now", result.Namespace, result.Expires.Format(time.RFC3339))
-	}
-	if !r.settings.NoQuota {
-		if err := r.Namespaces.Limit(preparing, result.Namespace); err != nil {
-			return result, err
-		}
-	}
+	result.Expires = preview.Expires
 	ended := func(deploy.Result, error) {}
 	if r.Announcer != nil {
 		ended = r.Announcer.Begin(ctx, preview, r.settings.Image)
@@ -163,6 +140,48 @@ func (r run) open(ctx context.Context, result Result) (Result, error) {
 	result.Deploy, result.Outcome, result.URL = &deployed, deployed.Outcome, deployed.URL
 	ended(deployed, err)
 	return result, err
+}
+
+// prepare creates the preview's namespace, or begins its time again, and limits it. One that a run removes meanwhile is created again once it is gone.
+func (r run) prepare(ctx context.Context) (release.Preview, error) {
+	for {
+		found, err := r.find(ctx)
+		switch {
+		case err != nil:
+			return release.Preview{}, err
+		case found != nil && found.Deleting:
+			r.Reporter.Infof("namespace %q is being deleted: waiting until it is gone", found.Namespace())
+			if err := r.Namespaces.Gone(ctx, *found); err != nil {
+				return release.Preview{}, err
+			}
+			continue
+		}
+		preview := r.settings.preview()
+		preview.Expires = r.Now().UTC().Add(r.settings.TTL).Truncate(time.Second)
+		namespace, expires := preview.Namespace(), preview.Expires.Format(time.RFC3339)
+		if found == nil {
+			if preview, err = r.Namespaces.Create(ctx, preview, r.settings.Environment, r.settings.PodSecurity); err != nil {
+				return preview, err
+			}
+			r.Reporter.Infof("created namespace %q, which expires at %s", namespace, expires)
+		} else {
+			preview.UID = found.UID
+			if preview, err = r.Namespaces.Extend(ctx, preview); err == nil && !preview.Deleting {
+				r.Reporter.Infof("namespace %q expires at %s now", namespace, expires)
+			}
+		}
+		if err == nil && !preview.Deleting && !r.settings.NoQuota {
+			err = r.Namespaces.Limit(ctx, namespace)
+		}
+		if err == nil && !preview.Deleting {
+			return preview, nil
+		}
+		if err != nil { // of one that is being deleted, or gone, it is no error
+			if _, is, unknown := r.state(ctx, preview, always); unknown != nil || is == present {
+				return preview, err
+			}
+		}
+	}
 }
 
 // deploySettings are the defaults of deploy, with what the preview says. Commits of a pull request that was rebased do not descend from each other.
@@ -192,11 +211,14 @@ func (r run) close(ctx context.Context, result Result) (Result, error) {
 		}
 		return result, nil
 	}
-	if _, err := r.remove(ctx, *found, func(release.Preview) bool { return true }); err != nil {
-		return result, err
+	removed, err := r.remove(ctx, *found, always)
+	switch {
+	case removed:
+		result.Outcome, result.Removed = Removed, []string{result.Namespace}
+	case err == nil:
+		result.Left = []string{result.Namespace}
 	}
-	result.Outcome, result.Removed = Removed, []string{result.Namespace}
-	return result, nil
+	return result, err
 }
 
 // sweep removes the previews whose time is up. One that cannot be removed keeps no other.
@@ -234,20 +256,62 @@ func (r run) sweep(ctx context.Context, result Result) (Result, error) {
 	return result, errors.Join(failed...)
 }
 
-// remove uninstalls the release under its Lease, and deletes the namespace, if the preview is still to be removed once the Lease is held: a deploy that was under
-// way may have begun its time again.
+// always is of a preview that is removed whatever it says.
+func always(release.Preview) bool { return true }
+
+// state is what has become of a preview that is to be removed.
+type state int
+
+// The states.
+const (
+	present  state = iota // it is still to be removed
+	left                  // it is not to be removed any more, such as one that was extended, or another one has its name
+	deleting              // the cluster is deleting it
+	gone
+)
+
+// state returns the preview as it is now, and what has become of it.
+func (r run) state(ctx context.Context, preview release.Preview, still func(release.Preview) bool) (release.Preview, state, error) {
+	now, exists, err := r.Namespaces.Find(ctx, preview.Namespace())
+	switch {
+	case err != nil:
+		return preview, present, err
+	case !exists:
+		return preview, gone, nil
+	case now == nil || now.UID != preview.UID:
+		return preview, left, nil
+	case now.Deleting:
+		return *now, deleting, nil
+	case !still(*now):
+		return *now, left, nil
+	}
+	return *now, present, nil
+}
+
+// remove uninstalls the release and deletes the namespace; false if the preview is not to be removed any more. What fails because another run removes the same
+// preview is no error.
 func (r run) remove(ctx context.Context, preview release.Preview, still func(release.Preview) bool) (bool, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, r.settings.Timeout, fmt.Errorf("not done within %s", r.settings.Timeout))
 	defer cancel()
-	namespace := preview.Namespace()
+	namespace, is := preview.Namespace(), deleting
 	if !preview.Deleting { // in a namespace that is being deleted nothing can be created, a Lease neither
-		is, err := r.uninstall(limited, preview, still)
-		if err != nil || !is {
-			return false, err
+		var err error
+		if is, err = r.delete(limited, preview, still); err != nil {
+			var unknown error
+			if _, is, unknown = r.state(limited, preview, still); unknown != nil || is == present {
+				return false, err
+			}
+			r.Reporter.Infof("another run has changed namespace %q: %v", namespace, err)
 		}
 	}
-	if err := r.Namespaces.Delete(limited, preview); err != nil {
-		return false, err
+	if is == left {
+		r.Reporter.Infof("namespace %q has changed meanwhile, such as when it expires: it is left", namespace)
+		return false, nil
+	}
+	if is == deleting {
+		if err := r.Namespaces.Gone(limited, preview); err != nil {
+			return false, err
+		}
 	}
 	r.Reporter.Infof("removed namespace %q", namespace)
 	if r.Announcer != nil {
@@ -259,13 +323,15 @@ func (r run) remove(ctx context.Context, preview release.Preview, still func(rel
 // releaseTime limits the request that releases a Lease.
 const releaseTime = 2 * time.Second
 
-// uninstall uninstalls the release under its Lease; false if the preview is not to be removed any more.
-func (r run) uninstall(ctx context.Context, preview release.Preview, still func(release.Preview) bool) (bool, error) {
+// delete uninstalls the release and makes the cluster delete the namespace, if the preview is still to be removed once the Lease is held: a deploy that was under
+// way may have begun its time again. The Lease is held until the cluster has accepted, and it accepts only for the namespace as it was found: an open that extends
+// the preview meanwhile keeps it.
+func (r run) delete(ctx context.Context, preview release.Preview, still func(release.Preview) bool) (state, error) {
 	namespace := preview.Namespace()
 	lease, err := r.Leases.AcquireLease(ctx, release.LeaseRequest{Release: preview.Release, Namespace: namespace, Holder: r.Holder, Duration: r.settings.LeaseDuration},
 		func(line string) { r.Reporter.Infof("%s", line) })
 	if err != nil {
-		return false, err
+		return present, err
 	}
 	held, cancel := lease.Context(ctx)
 	defer func() {
@@ -274,17 +340,25 @@ func (r run) uninstall(ctx context.Context, preview release.Preview, still func(
 		defer stop()
 		_ = lease.Release(ctx) // it expires, or goes with the namespace
 	}()
-	now, exists, err := r.Namespaces.Find(held, namespace)
-	if err != nil {
-		return false, err
-	}
-	if !exists || now == nil || now.UID != preview.UID || !still(*now) {
-		r.Reporter.Infof("namespace %q has changed meanwhile: it is left", namespace)
-		return false, nil
+	now, is, err := r.state(held, preview, still)
+	if err != nil || is != present {
+		return is, err
 	}
 	if err := r.Releases.Uninstall(held, namespace, preview.Release); err != nil {
-		return false, err
+		return present, err
 	}
 	r.Reporter.Infof("uninstalled release %q from namespace %q", preview.Release, namespace)
-	return true, nil
+	for {
+		refused := r.Namespaces.Delete(held, now)
+		if refused == nil {
+			return deleting, nil
+		}
+		version := now.Version
+		if now, is, err = r.state(held, preview, still); err != nil || is == present && now.Version == version {
+			return present, refused
+		}
+		if is != present {
+			return is, nil
+		}
+	}
 }

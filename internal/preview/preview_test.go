@@ -20,7 +20,11 @@ var now = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 type world struct {
 	releasetest.DiscardReporter
 	namespaces map[string]*release.Preview // nil: a namespace that is none of a preview
-	onLease    func()                      // what happens while the Lease is waited for
+	onLease    func() error                // what happens while the Lease is waited for
+	onRemoval  func()                      // what happens while a release is uninstalled
+	onExtend   func()                      // what happens before a preview is extended
+	onLimit    func() error                // what happens before a preview is limited
+	onDelete   func()                      // what happens before the cluster gets the deletion
 	uninstall  error
 	deploy     error
 	did        []string
@@ -44,13 +48,30 @@ func (w *world) Create(_ context.Context, p release.Preview, environment release
 	return p, nil
 }
 
-func (w *world) Extend(_ context.Context, p release.Preview) error {
+func (w *world) Extend(_ context.Context, p release.Preview) (release.Preview, error) {
 	w.note("extend %s (%s) until %s", p.Namespace(), p.UID, p.Expires.Format(time.RFC3339))
-	return nil
+	if w.onExtend != nil {
+		w.onExtend()
+	}
+	found := w.namespaces[p.Namespace()]
+	if found == nil || found.UID != p.UID {
+		return p, errors.New("not found")
+	}
+	w.extend(p.Namespace(), p.Expires)
+	return *found, nil
+}
+
+// extend changes when a preview expires, and with that its version.
+func (w *world) extend(namespace string, expires time.Time) {
+	w.namespaces[namespace].Expires = expires
+	w.namespaces[namespace].Version += "+"
 }
 
 func (w *world) Limit(_ context.Context, namespace string) error {
 	w.note("limit %s", namespace)
+	if w.onLimit != nil {
+		return w.onLimit()
+	}
 	return nil
 }
 
@@ -65,7 +86,27 @@ func (w *world) List(_ context.Context, repository string) (all []release.Previe
 
 func (w *world) Delete(_ context.Context, p release.Preview) error {
 	w.note("delete %s (%s)", p.Namespace(), p.UID)
-	delete(w.namespaces, p.Namespace())
+	if w.onDelete != nil {
+		w.onDelete()
+	}
+	found := w.namespaces[p.Namespace()]
+	if found != nil && (found.UID != p.UID || found.Version != p.Version || found.Deleting) {
+		return release.NewFault("cluster", "", errors.New("conflict"), "deleting")
+	}
+	if found != nil {
+		found.Deleting = true
+	}
+	return nil
+}
+
+func (w *world) Gone(_ context.Context, p release.Preview) error {
+	w.note("wait for the end of %s (%s)", p.Namespace(), p.UID)
+	if found := w.namespaces[p.Namespace()]; found != nil && found.UID == p.UID {
+		if !found.Deleting {
+			return errors.New("it stays")
+		}
+		delete(w.namespaces, p.Namespace())
+	}
 	return nil
 }
 
@@ -82,13 +123,18 @@ func (l lease) Release(context.Context) error { l.w.note("release the Lease"); r
 func (w *world) AcquireLease(_ context.Context, request release.LeaseRequest, _ func(string)) (release.Lease, error) {
 	w.note("hold %s in %s", request.Release, request.Namespace)
 	if w.onLease != nil {
-		w.onLease()
+		if err := w.onLease(); err != nil {
+			return nil, err
+		}
 	}
 	return lease{w: w}, nil
 }
 
 func (w *world) Uninstall(_ context.Context, namespace, name string) error {
 	w.note("uninstall %s from %s", name, namespace)
+	if w.onRemoval != nil {
+		w.onRemoval()
+	}
 	return w.uninstall
 }
 
@@ -123,7 +169,7 @@ func (w *world) run(t *testing.T, mode string) (Result, error) {
 }
 
 func previewOf(pull int, expires time.Time) *release.Preview {
-	return &release.Preview{Repository: "octo/shop", PullRequest: pull, Release: "shop", Expires: expires, UID: fmt.Sprint("uid-", pull)}
+	return &release.Preview{Repository: "octo/shop", PullRequest: pull, Release: "shop", Expires: expires, UID: fmt.Sprint("uid-", pull), Version: "1"}
 }
 
 // TestModes: what each mode does, in its order.
@@ -136,8 +182,8 @@ func TestModes(t *testing.T) {
 	foreign := previewOf(2, past)
 	foreign.Repository = "octo/other"
 	removal := func(n int) []string {
-		return []string{fmt.Sprintf("hold shop in preview-shop-%d", n), fmt.Sprintf("uninstall shop from preview-shop-%d", n), "release the Lease",
-			fmt.Sprintf("delete preview-shop-%d (uid-%d)", n, n), fmt.Sprintf("tell that preview-shop-%d is gone", n)}
+		return []string{fmt.Sprintf("hold shop in preview-shop-%d", n), fmt.Sprintf("uninstall shop from preview-shop-%d", n),
+			fmt.Sprintf("delete preview-shop-%d (uid-%d)", n, n), "release the Lease", fmt.Sprintf("wait for the end of preview-shop-%d (uid-%d)", n, n), fmt.Sprintf("tell that preview-shop-%d is gone", n)}
 	}
 	for name, test := range map[string]struct {
 		mode       string
@@ -152,7 +198,7 @@ func TestModes(t *testing.T) {
 		"a further open": {mode: Open, outcome: release.Created, namespaces: map[string]*release.Preview{"preview-shop-2": previewOf(2, past)},
 			want: []string{"check", "extend preview-shop-2 (uid-2) until 2026-12-03T12:00:00Z", "limit preview-shop-2", "begin preview-shop-2", deployed, "ended at http://preview: <nil>"}},
 		"an open while it is deleted": {mode: Open, outcome: release.Created, namespaces: map[string]*release.Preview{"preview-shop-2": deleting},
-			want: []string{"check", "delete preview-shop-2 (uid-2)", "create preview-shop-2 of preview, baseline, until 2026-12-03T12:00:00Z", "limit preview-shop-2", "begin preview-shop-2", deployed, "ended at http://preview: <nil>"}},
+			want: []string{"check", "wait for the end of preview-shop-2 (uid-2)", "create preview-shop-2 of preview, baseline, until 2026-12-03T12:00:00Z", "limit preview-shop-2", "begin preview-shop-2", deployed, "ended at http://preview: <nil>"}},
 		"an open that fails": {mode: Open, outcome: release.Created, exit: release.ExitFailed, change: func(w *world) { w.deploy = &release.Failure{What: "it crashes"} },
 			want: []string{"check", "create preview-shop-2 of preview, baseline, until 2026-12-03T12:00:00Z", "limit preview-shop-2", "begin preview-shop-2", deployed, "ended at http://preview: it crashes"}},
 		"somebody's namespace":        {mode: Open, outcome: release.Unchanged, exit: release.ExitFailed, namespaces: map[string]*release.Preview{"preview-shop-2": nil}, want: []string{"check"}},
@@ -161,16 +207,84 @@ func TestModes(t *testing.T) {
 		"close twice":                 {mode: Close, outcome: release.Unchanged, want: []string{"tell that preview-shop-2 is gone"}},
 		"close somebody's namespace":  {mode: Close, outcome: release.Unchanged, exit: release.ExitFailed, namespaces: map[string]*release.Preview{"preview-shop-2": nil}},
 		"close another repository's":  {mode: Close, outcome: release.Unchanged, exit: release.ExitFailed, namespaces: map[string]*release.Preview{"preview-shop-2": foreign}},
-		"close what is being deleted": {mode: Close, outcome: Removed, namespaces: map[string]*release.Preview{"preview-shop-2": deleting}, want: []string{"delete preview-shop-2 (uid-2)", "tell that preview-shop-2 is gone"}},
+		"close what is being deleted": {mode: Close, outcome: Removed, namespaces: map[string]*release.Preview{"preview-shop-2": deleting}, want: []string{"wait for the end of preview-shop-2 (uid-2)", "tell that preview-shop-2 is gone"}},
 		"close what cannot be uninstalled": {mode: Close, outcome: release.Unchanged, exit: release.ExitFault, namespaces: map[string]*release.Preview{"preview-shop-2": previewOf(2, later)},
 			change: func(w *world) { w.uninstall = release.NewFault("cluster", "", errors.New("gone"), "uninstalling") }, want: []string{"hold shop in preview-shop-2", "uninstall shop from preview-shop-2", "release the Lease"}},
 		"sweep": {mode: Sweep, outcome: Removed, namespaces: map[string]*release.Preview{"preview-shop-1": previewOf(1, past), "preview-shop-2": previewOf(2, later), "preview-shop-3": previewOf(3, time.Time{}), "preview-shop-4": previewOf(4, now)},
 			want: append(removal(1), removal(4)...)},
 		"sweep leaves another repository's": {mode: Sweep, outcome: release.Unchanged, namespaces: map[string]*release.Preview{"preview-shop-2": foreign}},
 		"a sweep during a deploy": {mode: Sweep, outcome: release.Unchanged, namespaces: map[string]*release.Preview{"preview-shop-2": previewOf(2, past)},
-			change: func(w *world) { w.onLease = func() { w.namespaces["preview-shop-2"].Expires = later } }, want: []string{"hold shop in preview-shop-2", "release the Lease"}},
+			change: func(w *world) { w.onLease = func() error { w.extend("preview-shop-2", later); return nil } }, want: []string{"hold shop in preview-shop-2", "release the Lease"}},
 		"a sweep while it is made anew": {mode: Sweep, outcome: release.Unchanged, namespaces: map[string]*release.Preview{"preview-shop-2": previewOf(2, past)},
-			change: func(w *world) { w.onLease = func() { w.namespaces["preview-shop-2"].UID = "another" } }, want: []string{"hold shop in preview-shop-2", "release the Lease"}},
+			change: func(w *world) {
+				w.onLease = func() error { w.namespaces["preview-shop-2"].UID = "another"; return nil }
+			}, want: []string{"hold shop in preview-shop-2", "release the Lease"}},
+		"a sweep during whose uninstall it is extended": {mode: Sweep, outcome: release.Unchanged, namespaces: map[string]*release.Preview{"preview-shop-2": previewOf(2, past)},
+			change: func(w *world) { w.onRemoval = func() { w.extend("preview-shop-2", later) } },
+			want:   []string{"hold shop in preview-shop-2", "uninstall shop from preview-shop-2", "delete preview-shop-2 (uid-2)", "release the Lease"}},
+		"a sweep during whose uninstall its namespace changes otherwise": {mode: Sweep, outcome: Removed, namespaces: map[string]*release.Preview{"preview-shop-2": previewOf(2, past)},
+			change: func(w *world) { w.onRemoval = func() { w.extend("preview-shop-2", past) } },
+			want: []string{"hold shop in preview-shop-2", "uninstall shop from preview-shop-2", "delete preview-shop-2 (uid-2)", "delete preview-shop-2 (uid-2)", "release the Lease",
+				"wait for the end of preview-shop-2 (uid-2)", "tell that preview-shop-2 is gone"}},
+		"a close during whose uninstall it is extended": {mode: Close, outcome: Removed, namespaces: map[string]*release.Preview{"preview-shop-2": previewOf(2, past)},
+			change: func(w *world) { w.onRemoval = func() { w.extend("preview-shop-2", later) } },
+			want: []string{"hold shop in preview-shop-2", "uninstall shop from preview-shop-2", "delete preview-shop-2 (uid-2)", "delete preview-shop-2 (uid-2)", "release the Lease",
+				"wait for the end of preview-shop-2 (uid-2)", "tell that preview-shop-2 is gone"}},
+		"a sweep while another run deletes it": {mode: Sweep, outcome: Removed, namespaces: map[string]*release.Preview{"preview-shop-2": previewOf(2, past)},
+			change: func(w *world) {
+				w.onLease = func() error {
+					w.namespaces["preview-shop-2"].Deleting = true
+					return errors.New("the namespace is being deleted")
+				}
+			}, want: []string{"hold shop in preview-shop-2", "wait for the end of preview-shop-2 (uid-2)", "tell that preview-shop-2 is gone"}},
+		"a close that gets the Lease of a run that has deleted it": {mode: Close, outcome: Removed, namespaces: map[string]*release.Preview{"preview-shop-2": previewOf(2, later)},
+			change: func(w *world) {
+				w.onLease = func() error { w.namespaces["preview-shop-2"].Deleting = true; return nil }
+			}, want: []string{"hold shop in preview-shop-2", "release the Lease", "wait for the end of preview-shop-2 (uid-2)", "tell that preview-shop-2 is gone"}},
+		"a close after another run has deleted it": {mode: Close, outcome: Removed, namespaces: map[string]*release.Preview{"preview-shop-2": previewOf(2, later)},
+			change: func(w *world) {
+				w.onLease = func() error {
+					delete(w.namespaces, "preview-shop-2")
+					return errors.New("namespace does not exist")
+				}
+			}, want: []string{"hold shop in preview-shop-2", "tell that preview-shop-2 is gone"}},
+		"a close while it is made anew": {mode: Close, outcome: release.Unchanged, namespaces: map[string]*release.Preview{"preview-shop-2": previewOf(2, later)},
+			change: func(w *world) {
+				w.onLease = func() error {
+					w.namespaces["preview-shop-2"].UID = "another"
+					return errors.New("the namespace is being deleted")
+				}
+			}, want: []string{"hold shop in preview-shop-2"}},
+		"a sweep whose deletion comes second": {mode: Sweep, outcome: Removed, namespaces: map[string]*release.Preview{"preview-shop-2": previewOf(2, past)},
+			change: func(w *world) {
+				w.onDelete = func() { w.namespaces["preview-shop-2"].Deleting = true }
+			}, want: removal(2)},
+		"a sweep that does not get the Lease": {mode: Sweep, outcome: release.Unchanged, exit: release.ExitFault, namespaces: map[string]*release.Preview{"preview-shop-2": previewOf(2, past)},
+			change: func(w *world) {
+				w.onLease = func() error { return release.NewFault("cluster", "", errors.New("no"), "acquiring") }
+			}, want: []string{"hold shop in preview-shop-2"}},
+		"an open that extends what a run has deleted": {mode: Open, outcome: release.Created, namespaces: map[string]*release.Preview{"preview-shop-2": previewOf(2, past)},
+			change: func(w *world) { w.onExtend = func() { w.namespaces["preview-shop-2"].Deleting = true } },
+			want: []string{"check", "extend preview-shop-2 (uid-2) until 2026-12-03T12:00:00Z", "wait for the end of preview-shop-2 (uid-2)",
+				"create preview-shop-2 of preview, baseline, until 2026-12-03T12:00:00Z", "limit preview-shop-2", "begin preview-shop-2", deployed, "ended at http://preview: <nil>"}},
+		"an open of what is gone before it is extended": {mode: Open, outcome: release.Created, namespaces: map[string]*release.Preview{"preview-shop-2": previewOf(2, past)},
+			change: func(w *world) { w.onExtend = func() { delete(w.namespaces, "preview-shop-2") } },
+			want: []string{"check", "extend preview-shop-2 (uid-2) until 2026-12-03T12:00:00Z",
+				"create preview-shop-2 of preview, baseline, until 2026-12-03T12:00:00Z", "limit preview-shop-2", "begin preview-shop-2", deployed, "ended at http://preview: <nil>"}},
+		"an open of what is deleted before it is limited": {mode: Open, outcome: release.Created, namespaces: map[string]*release.Preview{"preview-shop-2": previewOf(2, past)},
+			change: func(w *world) {
+				w.onLimit = func() error {
+					w.namespaces["preview-shop-2"].Deleting, w.onLimit = true, nil
+					return errors.New("forbidden: the namespace is being terminated")
+				}
+			},
+			want: []string{"check", "extend preview-shop-2 (uid-2) until 2026-12-03T12:00:00Z", "limit preview-shop-2", "wait for the end of preview-shop-2 (uid-2)",
+				"create preview-shop-2 of preview, baseline, until 2026-12-03T12:00:00Z", "limit preview-shop-2", "begin preview-shop-2", deployed, "ended at http://preview: <nil>"}},
+		"an open that may not limit": {mode: Open, outcome: release.Unchanged, exit: release.ExitFault, namespaces: map[string]*release.Preview{"preview-shop-2": previewOf(2, past)},
+			change: func(w *world) {
+				w.onLimit = func() error { return release.NewFault("cluster", "", errors.New("forbidden"), "limiting") }
+			},
+			want: []string{"check", "extend preview-shop-2 (uid-2) until 2026-12-03T12:00:00Z", "limit preview-shop-2"}},
 		"a sweep of one that cannot be removed": {mode: Sweep, outcome: release.Unchanged, exit: release.ExitFault, namespaces: map[string]*release.Preview{"preview-shop-1": previewOf(1, past), "preview-shop-2": previewOf(2, past)},
 			change: func(w *world) { w.uninstall = release.NewFault("cluster", "", errors.New("gone"), "uninstalling") },
 			want:   []string{"hold shop in preview-shop-1", "uninstall shop from preview-shop-1", "release the Lease", "hold shop in preview-shop-2", "uninstall shop from preview-shop-2", "release the Lease"}},

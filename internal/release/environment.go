@@ -57,6 +57,17 @@ const (
 	PodSecurityNone       PodSecurity = "none" // no label
 )
 
+// NamespaceLabels are the labels of a namespace that is created for an environment: it enforces the standard, and warns of pods that the restricted one would refuse.
+// Source: kubernetes.io, "Pod Security Admission", labels for namespaces.
+func (s PodSecurity) NamespaceLabels(environment Environment) map[string]string {
+	labels := map[string]string{LabelEnvironment: environment.String()}
+	if s != PodSecurityNone {
+		labels["pod-security.kubernetes.io/enforce"] = string(s)
+		labels["pod-security.kubernetes.io/warn"] = string(PodSecurityRestricted)
+	}
+	return labels
+}
+
 // PromotionOrder is the order of environments in which an image is promoted, from the first to the last.
 type PromotionOrder []Environment
 
@@ -80,6 +91,7 @@ type Preview struct {
 	Release     string
 	Expires     time.Time // zero if unknown
 	UID         string    // of the namespace, which may be deleted and created again under its name
+	Version     string    // of the namespace, which each change of it changes; "" if unknown
 	Deleting    bool      // the cluster is deleting it
 }
 

@@ -46,27 +46,37 @@ func (a announcer) Begin(ctx context.Context, commit release.Commit, image relea
 		a.reporter.Infof("no deployment is recorded on GitHub, because the commit of the image is not known")
 		return func(deploy.Result, error) {}
 	}
-	id, err := a.api.CreateDeployment(ctx, github.Deployment{Commit: commit, Environment: a.environment, Digest: image.Digest, Production: a.production})
-	if err != nil {
-		a.warn("the deployment", err)
-		return func(deploy.Result, error) {}
-	}
-	if err := a.api.SetDeployment(ctx, id, github.DeploymentStatus{State: github.DeploymentInProgress, Log: a.run.RunURL()}); err != nil {
-		a.warn("the beginning of the deployment", err) // whose end is recorded nevertheless, or it would be pending for ever
-	}
+	recorded := Record(ctx, a.run, a.reporter, a.api, github.Deployment{Commit: commit, Environment: a.environment, Digest: image.Digest, Production: a.production})
 	return func(result deploy.Result, failed error) {
+		recorded(github.DeploymentStatus{Description: describe(result, failed), URL: result.URL}, failed)
+	}
+}
+
+// Record creates a deployment in progress on GitHub; ended is then called once, and sets its last status, whose state, if it says none, follows from why the deploy
+// failed. What cannot be recorded is a warning.
+func Record(ctx context.Context, run *app.RunContext, reporter release.Reporter, api github.API, deployment github.Deployment) (ended func(status github.DeploymentStatus, failed error)) {
+	id, err := api.CreateDeployment(ctx, deployment)
+	if err != nil {
+		WarnOfDeployment(reporter, "the deployment", deployment.Environment, err)
+		return func(github.DeploymentStatus, error) {}
+	}
+	if err := api.SetDeployment(ctx, id, github.DeploymentStatus{State: github.DeploymentInProgress, Log: run.RunURL()}); err != nil {
+		WarnOfDeployment(reporter, "the beginning of the deployment", deployment.Environment, err) // whose end is recorded nevertheless, or it would be pending for ever
+	}
+	return func(status github.DeploymentStatus, failed error) {
 		last := context.WithoutCancel(ctx)
 		if ctx.Err() != nil {
 			limited, cancel := context.WithTimeout(last, stoppedTime)
 			defer cancel()
 			last = limited
 		}
-		status := github.DeploymentStatus{State: stateOfDeployment(ctx, failed), Description: a.run.Secrets.CleanLine(describe(result, failed)), URL: a.run.Secrets.CleanLine(result.URL), Log: a.run.RunURL()}
-		if err := a.api.SetDeployment(last, id, status); err != nil {
-			a.warn("the end of the deployment", err)
+		status.State = cmp.Or(status.State, stateOfDeployment(ctx, failed))
+		status.Description, status.URL, status.Log = run.Secrets.CleanLine(status.Description), run.Secrets.CleanLine(status.URL), run.RunURL()
+		if err := api.SetDeployment(last, id, status); err != nil {
+			WarnOfDeployment(reporter, "the end of the deployment", deployment.Environment, err)
 			return
 		}
-		a.reporter.Infof("recorded on GitHub that the deployment to %q is in state %q", a.environment, status.State)
+		reporter.Infof("recorded on GitHub that the deployment to %q is in state %q", deployment.Environment, status.State)
 	}
 }
 
@@ -92,11 +102,11 @@ func describe(result deploy.Result, failed error) string {
 	return cmp.Or(result.State, failed.Error())
 }
 
-// warn says what is not recorded.
-func (a announcer) warn(what string, err error) {
+// WarnOfDeployment says what of a deployment to an environment on GitHub is not recorded.
+func WarnOfDeployment(reporter release.Reporter, what, environment string, err error) {
 	if errors.As(err, new(*github.DeniedError)) {
-		a.reporter.Warnf("%s to %q is not recorded on GitHub, which answered %v; the job needs permissions: {deployments: write}", what, a.environment, err)
+		reporter.Warnf("%s to %q is not recorded on GitHub, which answered %v; the job needs permissions: {deployments: write}", what, environment, err)
 		return
 	}
-	a.reporter.Warnf("%s to %q is not recorded on GitHub: %v", what, a.environment, err)
+	reporter.Warnf("%s to %q is not recorded on GitHub: %v", what, environment, err)
 }

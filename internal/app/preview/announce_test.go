@@ -27,23 +27,24 @@ func (r told) Warnf(format string, args ...any) {
 	*r.warnings = append(*r.warnings, fmt.Sprintf(format, args...))
 }
 
-// TestDeploymentsOfPreviews: to a transient environment, which is inactive once the preview is gone; what may not be recorded is a warning that names the permission.
+// TestDeploymentsOfPreviews: to a transient environment of the previews' repository, which need not be the run's, and which is inactive once the preview is gone; what may not be recorded is a warning that names the permission.
 func TestDeploymentsOfPreviews(t *testing.T) {
 	t.Parallel()
 	server, warnings := githubtest.Start(t), []string{}
-	run := &app.RunContext{Process: app.Process{Environ: append(server.Environ(), "GITHUB_ACTIONS=true")}, Reporter: told{warnings: &warnings}, Secrets: new(text.Secrets)}
+	run := &app.RunContext{Process: app.Process{Environ: append(server.Environ(), "GITHUB_ACTIONS=true", "GITHUB_REPOSITORY=octo/another")}, Reporter: told{warnings: &warnings}, Secrets: new(text.Secrets)}
 	run.Secrets.Add("canary-4711")
 	image, err := release.ParseImage("localhost:5000/shop@sha256:" + strings.Repeat("a", 64))
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := announcer{run, &preview.Settings{GitHubDeployment: true, GitHubToken: githubtest.Token, Commit: releasetest.Commit}, run.API(githubtest.Token)}
+	a := newAnnouncer(run, &preview.Settings{Repository: githubtest.Repository, GitHubDeployment: true, GitHubToken: githubtest.Token, Commit: releasetest.Commit})
 	one := release.Preview{Repository: githubtest.Repository, PullRequest: 7, Release: "shop", Expires: time.Date(2026, 12, 3, 0, 0, 0, 0, time.UTC)}
 	other := one
 	other.PullRequest = 8
 	a.Begin(t.Context(), one, image)(deploy.Result{URL: "https://pr-7.example.com"}, nil)
 	a.Begin(t.Context(), one, image)(deploy.Result{}, &release.Failure{What: "it said canary-4711"})
 	a.Begin(t.Context(), other, image)(deploy.Result{}, nil)
+	a.Begin(t.Context(), other, image)(deploy.Result{Outcome: release.Superseded}, nil)
 	a.Removed(t.Context(), one)
 	var got []string
 	for _, each := range server.Deployments() {
@@ -57,6 +58,7 @@ func TestDeploymentsOfPreviews(t *testing.T) {
 		"preview-shop-7 true; in_progress  <nil>; success until 2026-12-03T00:00:00Z https://pr-7.example.com; inactive  <nil>",
 		"preview-shop-7 true; in_progress  <nil>; failure it said *** <nil>; inactive  <nil>",
 		"preview-shop-8 true; in_progress  <nil>; success until 2026-12-03T00:00:00Z <nil>",
+		"preview-shop-8 true; in_progress  <nil>; inactive superseded <nil>",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

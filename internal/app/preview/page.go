@@ -22,6 +22,8 @@ func Page(settings *preview.Settings, r preview.Result, failed error) page.Page 
 		return shown
 	case r.Mode == preview.Close && failed == nil && r.Outcome == preview.Removed:
 		return removedPage(release.Preview{Release: settings.Release, PullRequest: settings.PullRequest})
+	case r.Mode == preview.Close && failed == nil && len(r.Left) > 0:
+		return page.Page{Verdict: page.Line(name(r.PullRequest), "is left: another run has created it again")}
 	case r.Mode == preview.Close && failed == nil:
 		return page.Page{Verdict: page.Line(name(r.PullRequest), "was removed before")}
 	case r.Deploy == nil:

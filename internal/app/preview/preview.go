@@ -4,8 +4,6 @@ package preview
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
@@ -26,7 +24,7 @@ func Command() app.Command {
 	command := app.NewCommand(app.Wiring[preview.Settings, preview.Result]{
 		Verb: preview.Verb, Declare: (*preview.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run, Page: Page,
 		Comment: func(s *preview.Settings, _ preview.Result) app.Comment {
-			about := commentOn(s.GitHubToken, s.Release, s.PullRequest)
+			about := commentOn(s, s.Release, s.PullRequest)
 			about.Wanted = s.Comment && s.Mode == preview.Open
 			return about
 		},
@@ -39,8 +37,8 @@ func Command() app.Command {
 }
 
 // commentOn is the comment of a preview: the release's, with a part for the preview.
-func commentOn(token, name string, pull int) app.Comment {
-	return app.Comment{Wanted: true, Token: token, Of: []string{name}, Pull: pull}
+func commentOn(s *preview.Settings, name string, pull int) app.Comment {
+	return app.Comment{Wanted: true, Token: s.GitHubToken, Of: []string{name}, Repository: s.Repository, Pull: pull}
 }
 
 func expires(r preview.Result) string {
@@ -79,10 +77,10 @@ func Run(ctx context.Context, settings *preview.Settings, run *app.RunContext) (
 		CheckDeploy: func(ctx context.Context, s deploy.Settings) error {
 			return appdeploy.CheckFiles(ctx, []deploy.Settings{s}, run)
 		},
-		Holder: holder(run), Reporter: run.Reporter, Now: run.Process.Now,
+		Holder: run.Holder(), Reporter: run.Reporter, Now: run.Process.Now,
 	}
 	if run.InJob() && (settings.GitHubDeployment || settings.Comment) {
-		deps.Announcer = announcer{run, settings, run.API(settings.GitHubToken)}
+		deps.Announcer = newAnnouncer(run, settings)
 	}
 	return preview.Run(ctx, *settings, deps)
 }
@@ -95,20 +93,17 @@ func (r releases) Uninstall(ctx context.Context, namespace, name string) error {
 	return r(ctx, namespace, name)
 }
 
-// holder is this run, as its Lease names it.
-func holder(run *app.RunContext) release.Holder {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	return release.Holder{Run: fmt.Sprintf("%s/%d/%d", host, os.Getpid(), run.Process.Now().UnixNano()), URL: run.RunURL(), Actor: run.Actor()}
-}
-
 // announcer tells GitHub of previews.
 type announcer struct {
 	run      *app.RunContext
 	settings *preview.Settings
-	api      github.API
+	api      github.API // of the previews' repository, which need not be the run's
+}
+
+func newAnnouncer(run *app.RunContext, settings *preview.Settings) announcer {
+	api := run.API(settings.GitHubToken)
+	api.Repository = settings.Repository
+	return announcer{run, settings, api}
 }
 
 // Begin creates a deployment to a transient environment, which has the namespace's name.
@@ -121,33 +116,18 @@ func (a announcer) Begin(ctx context.Context, p release.Preview, image release.I
 		a.run.Reporter.Infof("no deployment is recorded on GitHub, because commit is not given")
 		return nothing
 	}
-	id, err := a.api.CreateDeployment(ctx, github.Deployment{Commit: a.settings.Commit, Environment: p.Namespace(), Digest: image.Digest, Transient: true})
-	if err != nil {
-		a.warn("the deployment", p, err)
-		return nothing
-	}
-	if err := a.api.SetDeployment(ctx, id, github.DeploymentStatus{State: github.DeploymentInProgress, Log: a.run.RunURL()}); err != nil {
-		a.warn("the beginning of the deployment", p, err)
-	}
+	ended := appdeploy.Record(ctx, a.run, a.run.Reporter, a.api, github.Deployment{Commit: a.settings.Commit, Environment: p.Namespace(), Digest: image.Digest, Transient: true})
 	return func(result deploy.Result, failed error) {
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stoppedTime)
-		defer cancel()
-		status := github.DeploymentStatus{State: github.DeploymentSuccess, Description: "until " + p.Expires.UTC().Format(time.RFC3339), URL: a.run.Secrets.CleanLine(result.URL), Log: a.run.RunURL()}
+		status := github.DeploymentStatus{Description: "until " + p.Expires.UTC().Format(time.RFC3339), URL: result.URL}
 		switch {
-		case failed == nil:
-		case ctx.Err() != nil, release.ExitCode(failed) == release.ExitFault:
-			status.State, status.Description = github.DeploymentError, a.run.Secrets.CleanLine(failed.Error())
-		default:
-			status.State, status.Description = github.DeploymentFailure, a.run.Secrets.CleanLine(failed.Error())
+		case failed != nil:
+			status.Description = failed.Error()
+		case result.Outcome == release.Superseded: // the deployment before it stays the active one
+			status.State, status.Description = github.DeploymentInactive, string(result.Outcome)
 		}
-		if err := a.api.SetDeployment(last, id, status); err != nil {
-			a.warn("the end of the deployment", p, err)
-		}
+		ended(status, failed)
 	}
 }
-
-// stoppedTime is how long a run that is stopped waits for GitHub: the runner kills it after ten seconds.
-const stoppedTime = 5 * time.Second
 
 // Removed makes the preview's deployments inactive, and says in the comment that the preview is gone, if there is a comment.
 func (a announcer) Removed(ctx context.Context, p release.Preview) {
@@ -157,20 +137,12 @@ func (a announcer) Removed(ctx context.Context, p release.Preview) {
 			err = errors.Join(err, a.api.SetDeployment(ctx, id, github.DeploymentStatus{State: github.DeploymentInactive, Log: a.run.RunURL()}))
 		}
 		if err != nil {
-			a.warn("the end of the preview", p, err)
+			appdeploy.WarnOfDeployment(a.run.Reporter, "the end of the deployment", p.Namespace(), err)
 		}
 	}
 	if a.settings.Comment {
-		about := commentOn(a.settings.GitHubToken, p.Release, p.PullRequest)
+		about := commentOn(a.settings, p.Release, p.PullRequest)
 		about.Existing = true
 		a.run.CommentOn(ctx, about, removedPage(p))
 	}
-}
-
-func (a announcer) warn(what string, p release.Preview, err error) {
-	if errors.As(err, new(*github.DeniedError)) {
-		a.run.Reporter.Warnf("%s %q is not recorded on GitHub, which answered %v; the job needs permissions: {deployments: write}", what, p.Namespace(), err)
-		return
-	}
-	a.run.Reporter.Warnf("%s %q is not recorded on GitHub: %v", what, p.Namespace(), err)
 }

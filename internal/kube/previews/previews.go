@@ -57,7 +57,7 @@ func (n *Namespaces) Find(ctx context.Context, namespace string) (preview *relea
 func previewOf(namespace *core.Namespace) *release.Preview {
 	pull, err := strconv.Atoi(namespace.Labels[release.LabelPreview])
 	preview := &release.Preview{Repository: namespace.Annotations[release.AnnotationPreviewOf], PullRequest: pull, Release: namespace.Labels[release.LabelRelease],
-		UID: string(namespace.UID), Deleting: namespace.DeletionTimestamp != nil}
+		UID: string(namespace.UID), Version: namespace.ResourceVersion, Deleting: namespace.DeletionTimestamp != nil}
 	if err != nil || pull < 1 || preview.Repository == "" || preview.Namespace() != namespace.Name {
 		return nil
 	}
@@ -69,27 +69,26 @@ func previewOf(namespace *core.Namespace) *release.Preview {
 
 // Create creates the namespace of a preview, which enforces a Pod Security Standard, and returns it with its UID. A namespace of this name is an error.
 func (n *Namespaces) Create(ctx context.Context, preview release.Preview, environment release.Environment, security release.PodSecurity) (release.Preview, error) {
-	labels := map[string]string{release.LabelEnvironment: environment.String(), release.LabelPreview: strconv.Itoa(preview.PullRequest), release.LabelRelease: preview.Release}
-	if security != release.PodSecurityNone {
-		labels["pod-security.kubernetes.io/enforce"] = string(security)
-		labels["pod-security.kubernetes.io/warn"] = string(release.PodSecurityRestricted)
-	}
+	labels := security.NamespaceLabels(environment)
+	labels[release.LabelPreview], labels[release.LabelRelease] = strconv.Itoa(preview.PullRequest), preview.Release
 	created, err := n.client.Namespaces().Create(ctx, &core.Namespace{ObjectMeta: meta.ObjectMeta{Name: preview.Namespace(), Labels: labels,
 		Annotations: map[string]string{release.AnnotationPreviewOf: preview.Repository, release.AnnotationExpires: preview.Expires.UTC().Format(time.RFC3339)}}}, meta.CreateOptions{})
 	if err != nil {
 		return preview, apierror.Fault(ctx, n.host, err, "creating namespace %q", preview.Namespace())
 	}
-	preview.UID = string(created.UID)
+	preview.UID, preview.Version = string(created.UID), created.ResourceVersion
 	return preview, nil
 }
 
-// Extend writes when a preview expires. It fails if the namespace was deleted meanwhile.
-func (n *Namespaces) Extend(ctx context.Context, preview release.Preview) error {
+// Extend writes when a preview expires, and returns the preview as it is then: the cluster may be deleting it. It fails if the namespace is gone, or another one.
+func (n *Namespaces) Extend(ctx context.Context, preview release.Preview) (release.Preview, error) {
 	patch := fmt.Sprintf(`{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, preview.UID, release.AnnotationExpires, preview.Expires.UTC().Format(time.RFC3339))
-	if _, err := n.client.Namespaces().Patch(ctx, preview.Namespace(), types.MergePatchType, []byte(patch), meta.PatchOptions{}); err != nil {
-		return apierror.Fault(ctx, n.host, err, "writing into namespace %q when the preview expires", preview.Namespace())
+	patched, err := n.client.Namespaces().Patch(ctx, preview.Namespace(), types.MergePatchType, []byte(patch), meta.PatchOptions{})
+	if err != nil {
+		return preview, apierror.Fault(ctx, n.host, err, "writing into namespace %q when the preview expires", preview.Namespace())
 	}
-	return nil
+	preview.Version, preview.Deleting = patched.ResourceVersion, patched.DeletionTimestamp != nil
+	return preview, nil
 }
 
 // limitName is the name of the objects that limit a preview.
@@ -139,13 +138,23 @@ func (n *Namespaces) List(ctx context.Context, repository string) ([]release.Pre
 	return all, nil
 }
 
-// Delete deletes the namespace of a preview, unless it is another one of the same name, and returns when it is gone.
+// Delete makes the cluster delete the namespace of a preview, and does not wait until it is gone. It fails if the namespace is another one of the same name, or was
+// changed after the preview's version. One that is gone is no error.
 func (n *Namespaces) Delete(ctx context.Context, preview release.Preview) error {
 	namespace, uid := preview.Namespace(), types.UID(preview.UID)
-	err := n.client.Namespaces().Delete(ctx, namespace, meta.DeleteOptions{Preconditions: &meta.Preconditions{UID: &uid}})
-	if err != nil && !apierrors.IsNotFound(err) && !(apierrors.IsConflict(err) && preview.Deleting) {
+	only := &meta.Preconditions{UID: &uid}
+	if preview.Version != "" {
+		only.ResourceVersion = &preview.Version
+	}
+	if err := n.client.Namespaces().Delete(ctx, namespace, meta.DeleteOptions{Preconditions: only}); err != nil && !apierrors.IsNotFound(err) {
 		return apierror.Fault(ctx, n.host, err, "deleting namespace %q", namespace)
 	}
+	return nil
+}
+
+// Gone returns when the namespace of a preview is gone, or another one of the same name.
+func (n *Namespaces) Gone(ctx context.Context, preview release.Preview) error {
+	namespace, uid := preview.Namespace(), types.UID(preview.UID)
 	return n.until(ctx, "waiting until namespace %q is gone", namespace, func() (bool, error) {
 		found, err := n.client.Namespaces().Get(ctx, namespace, meta.GetOptions{})
 		if apierrors.IsNotFound(err) {

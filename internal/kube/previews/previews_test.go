@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/release"
 	core "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
@@ -90,7 +91,7 @@ func TestALife(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wanted.UID = "made"
+	wanted.UID, wanted.Version = "made", made.Version
 	if found, _, err := n.Find(t.Context(), "preview-shop-17"); err != nil || !cmp.Equal(&wanted, found) || made != wanted {
 		t.Errorf("made %+v, found %+v, %v", made, found, err)
 	}
@@ -103,15 +104,15 @@ func TestALife(t *testing.T) {
 		}
 	}
 	made.Expires = expires.Add(time.Hour)
-	if err := n.Extend(t.Context(), made); err != nil {
-		t.Fatal(err)
+	if made, err = n.Extend(t.Context(), made); err != nil || made.Deleting {
+		t.Fatalf("%+v, %v", made, err)
 	}
 	object, err := cluster.CoreV1().Namespaces().Get(t.Context(), "preview-shop-17", meta.GetOptions{})
 	if err != nil || object.Annotations[release.AnnotationExpires] != "2026-12-03T13:00:00Z" || object.Labels["pod-security.kubernetes.io/enforce"] != "baseline" || object.Labels[release.LabelEnvironment] != "preview" {
 		t.Errorf("got %+v, %v", object, err)
 	}
 	for range 2 {
-		if err := n.Delete(t.Context(), made); err != nil {
+		if err := errors.Join(n.Delete(t.Context(), made), n.Gone(t.Context(), made)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -125,12 +126,43 @@ func TestALife(t *testing.T) {
 // TestWaitingEnds: with the context, whose cause is told.
 func TestWaitingEnds(t *testing.T) {
 	t.Parallel()
-	n, cluster := start(namespace("preview-shop-17", nil))
-	cluster.PrependReactor("delete", "namespaces", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, nil }) // it stays
+	n, _ := start(namespace("preview-shop-17", nil)) // which stays
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("not done within 1m"))
-	err := n.Delete(ctx, release.Preview{Repository: "octo/shop", PullRequest: 17, Release: "shop", UID: "u-1"})
+	err := n.Gone(ctx, release.Preview{Repository: "octo/shop", PullRequest: 17, Release: "shop", UID: "u-1"})
 	if !errors.Is(err, context.Canceled) && (err == nil || release.ExitCode(err) == 0) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestOnlyWhatWasFoundIsDeleted: the deletion names the UID and the version that was found, and what the cluster refuses is an error.
+func TestOnlyWhatWasFoundIsDeleted(t *testing.T) {
+	t.Parallel()
+	n, cluster := start(namespace("preview-shop-17", func(n *core.Namespace) { n.ResourceVersion = "41" }))
+	found, _, err := n.Find(t.Context(), "preview-shop-17")
+	if err != nil || found == nil || found.Version != "41" {
+		t.Fatalf("found %+v, %v", found, err)
+	}
+	cluster.PrependReactor("delete", "namespaces", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		only := action.(clienttesting.DeleteActionImpl).DeleteOptions.Preconditions
+		if only == nil || only.UID == nil || *only.UID != "u-1" || only.ResourceVersion == nil || *only.ResourceVersion != "41" {
+			t.Errorf("deleted if %+v", only)
+		}
+		return true, nil, apierrors.NewConflict(core.Resource("namespaces"), "preview-shop-17", errors.New("it was changed"))
+	})
+	if err := n.Delete(t.Context(), *found); !apierrors.IsConflict(err) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestExtendingWhatIsBeingDeleted: the cluster accepts it, and the answer says that the namespace ends.
+func TestExtendingWhatIsBeingDeleted(t *testing.T) {
+	t.Parallel()
+	n, _ := start(namespace("preview-shop-17", func(n *core.Namespace) {
+		n.DeletionTimestamp, n.Finalizers = &meta.Time{Time: expires}, []string{"kubernetes"}
+	}))
+	extended, err := n.Extend(t.Context(), release.Preview{Repository: "octo/shop", PullRequest: 17, Release: "shop", UID: "u-1", Expires: expires.Add(time.Hour)})
+	if err != nil || !extended.Deleting {
+		t.Errorf("extended %+v, %v", extended, err)
 	}
 }
