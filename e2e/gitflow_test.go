@@ -249,9 +249,10 @@ func TestGitOpsWorkflow(t *testing.T) {
 // previewWorkflow calls preview.yaml as docs/previews.md shows it.
 const previewWorkflow = `name: preview
 on: {pull_request: {types: [opened, synchronize, reopened, closed]}, schedule: [{cron: '17 * * * *'}], workflow_dispatch: {}}
-permissions: {contents: read, id-token: write, pull-requests: write, deployments: write}
+permissions: {}
 jobs:
   preview:
+    permissions: {contents: read, id-token: write, pull-requests: write, deployments: write}
     uses: ./.github/workflows/preview.yaml
     with:
       repository: registry.example.com/team/shop

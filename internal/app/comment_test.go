@@ -100,3 +100,24 @@ func TestCommentOfAPullRequest(t *testing.T) {
 		t.Errorf("ended with %d: %s", code, shown)
 	}
 }
+
+// TestCommentOfAnotherRepository: the comment goes to the repository of its pull request, and neither of its marks, in which a redaction is ___, shows a secret.
+func TestCommentOfAnotherRepository(t *testing.T) {
+	t.Parallel()
+	server := githubtest.Start(t)
+	command := app.NewCommand(app.Wiring[struct{}, string]{
+		Verb: setting.Verb{Name: "deploy"}, Declare: func(*struct{}) *setting.Set { return new(setting.Set) }, Outputs: func(string) map[string]string { return nil },
+		Run:  func(context.Context, *struct{}, *app.RunContext) (string, error) { return "", nil },
+		Page: func(*struct{}, string, error) page.Page { return page.Page{Verdict: page.Line("done")} },
+		Comment: func(*struct{}, string) app.Comment {
+			return app.Comment{Wanted: true, Token: githubtest.Token, Repository: githubtest.Repository, Pull: 7, Of: []string{"shop", divided}, Part: []string{divided, canary}}
+		},
+	})
+	environ, _ := apptest.InJob(t, append(server.Environ(), "GITHUB_REPOSITORY=octo/another", "APP_PASSWORD="+canary))
+	var stdout bytes.Buffer
+	code := command.Run(t.Context(), app.Process{Environ: environ, Dir: t.TempDir(), Stdout: &stdout, Stderr: &stdout, Now: time.Now})
+	comments := server.Comments()
+	if code != release.ExitDone || len(comments) != 1 || !strings.HasPrefix(comments[0].Body, "<!-- onedigest: shop ___ -->\n<!-- onedigest part: deploy ___ ___ -->\n") {
+		t.Errorf("ended with %d and %d comments %v: %s", code, len(comments), comments, stdout.String())
+	}
+}

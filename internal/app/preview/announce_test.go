@@ -73,3 +73,28 @@ func TestDeploymentsOfPreviews(t *testing.T) {
 		t.Errorf("warned %q", warnings)
 	}
 }
+
+// TestCommentsOfPreviews: of the previews' repository, which need not be the run's.
+func TestCommentsOfPreviews(t *testing.T) {
+	t.Parallel()
+	got := commentOn(&preview.Settings{Repository: githubtest.Repository, GitHubToken: githubtest.Token}, "shop", 7)
+	if want := (app.Comment{Wanted: true, Token: githubtest.Token, Of: []string{"shop"}, Repository: githubtest.Repository, Pull: 7}); !cmp.Equal(want, got) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestPageOfAClose: what a close did, and what it left.
+func TestPageOfAClose(t *testing.T) {
+	t.Parallel()
+	settings := &preview.Settings{Release: "shop", PullRequest: 7}
+	for want, result := range map[string]preview.Result{
+		"is removed":         {Outcome: preview.Removed, Removed: []string{"preview-shop-7"}},
+		"was removed before": {Outcome: release.Unchanged},
+		"is left: another run has created it again": {Outcome: release.Unchanged, Left: []string{"preview-shop-7"}},
+	} {
+		result.Mode, result.PullRequest = preview.Close, 7
+		if got := fmt.Sprint(Page(settings, result, nil).Verdict); !strings.Contains(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
