@@ -365,7 +365,13 @@ func (r *Release) checkReplaced(ctx context.Context, want []byte, later release.
 	if err != nil {
 		return err
 	}
-	if r.Manifests && !bytes.Equal(content, want) {
+	intact := true
+	if r.Manifests {
+		if _, intact, err = r.filesAt(ctx, later); err != nil {
+			return err
+		}
+	}
+	if r.Manifests && (!intact || !bytes.Equal(content, want)) {
 		return &release.Failure{What: fmt.Sprintf("commit %s has replaced the manifests beside %q before this run saw them ready", later.Short(), r.file), Do: "look at who has committed it"}
 	}
 	for _, key := range r.Keys {

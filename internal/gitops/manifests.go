@@ -2,8 +2,10 @@ package gitops
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -33,6 +35,7 @@ type rendered struct {
 // lock is what a lock file has; the digests are read by their paths.
 type lock struct {
 	Files []string `yaml:"files"`
+	Sum   string   `yaml:"sum"`
 }
 
 // imageName replaces what would divide a path of values.
@@ -131,13 +134,13 @@ func split(manifest, namespace string) (rendered, error) {
 				Name      string `yaml:"name"`
 				Namespace string `yaml:"namespace"`
 			} `yaml:"metadata"`
-			Items []any `yaml:"items"`
 		}
-		if err := yaml.Unmarshal([]byte(part), &object); err != nil {
+		var whole any
+		if err := errors.Join(yaml.Unmarshal([]byte(part), &object), yaml.Unmarshal([]byte(part), &whole)); err != nil {
 			return rendered{}, fmt.Errorf("reading a rendered object: %w", err)
 		}
 		name := object.Kind + "/" + object.Metadata.Name
-		if isSecret(object.APIVersion, object.Kind, object.Items) {
+		if isSecret(whole) || hasSecret(whole) {
 			secrets = append(secrets, text.Line(name, 200))
 			continue
 		}
@@ -169,25 +172,50 @@ func split(manifest, namespace string) (rendered, error) {
 }
 
 // isSecret reports whether an object is a Secret of Kubernetes or a list with one.
-func isSecret(apiVersion, kind string, items []any) bool {
-	if apiVersion == "v1" && (kind == "Secret" || kind == "SecretList") {
-		return true
+func isSecret(value any) bool {
+	object, _ := value.(map[string]any)
+	items, _ := object["items"].([]any)
+	return object["apiVersion"] == "v1" && (object["kind"] == "Secret" || object["kind"] == "SecretList") || slices.ContainsFunc(items, isSecret)
+}
+
+// hasSecret reports whether an object has a Secret with data anywhere in it, which a controller makes of it: Object of Crossplane, ManifestWork of Open Cluster Management, a rule of Kyverno that
+// generates. What only refers to a Secret has no data.
+func hasSecret(value any) bool {
+	switch value := value.(type) {
+	case map[string]any:
+		if isSecret(value) && (value["data"] != nil || value["stringData"] != nil || value["items"] != nil) {
+			return true
+		}
+		for _, each := range value {
+			if hasSecret(each) {
+				return true
+			}
+		}
+	case map[any]any: // with a key that is no string
+		for _, each := range value {
+			if hasSecret(each) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(value, hasSecret)
 	}
-	return slices.ContainsFunc(items, func(item any) bool {
-		object, _ := item.(map[string]any)
-		version, _ := object["apiVersion"].(string)
-		kind, _ := object["kind"].(string)
-		nested, _ := object["items"].([]any)
-		return isSecret(version, kind, nested)
-	})
+	return false
 }
 
 // notInNames matches what a file's name does not have.
 var notInNames = regexp.MustCompile(`[^a-z0-9.-]+`)
 
-// fileName names an object's file, without its ending: names of RBAC may have colons and capitals.
+// maxName bounds the name of a file, in bytes, without its ending and the hash of one of several: file systems take 255.
+const maxName = 200
+
+// fileName names an object's file, without its ending: names of RBAC may have colons and capitals, and 253 characters.
 func fileName(kind, name string) string {
-	return notInNames.ReplaceAllString(strings.ToLower(kind+"-"+name), "_")
+	short := notInNames.ReplaceAllString(strings.ToLower(kind+"-"+name), "_")
+	if len(short) > maxName {
+		short = short[:maxName-9] + fmt.Sprintf("-%x", sha256.Sum256([]byte(kind+"-"+name)))[:9]
+	}
+	return short
 }
 
 // lockFor writes the lock file of manifests.
@@ -211,13 +239,22 @@ func (r *Release) lockFor(files configrepo.Files, images []release.BuiltImage) [
 		fmt.Fprintf(&text, "  %s: {digest: %q}\n", strings.Split(r.Keys[image.Name], ".")[1], image.Image.Digest)
 	}
 	text.WriteString("files:\n")
-	sum := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		fmt.Fprintf(&text, "  - %q\n", name)
-		fmt.Fprintf(sum, "%s\x00%d\x00%s", name, len(files[name]), files[name])
 	}
-	fmt.Fprintf(&text, "sum: \"sha256:%x\"\n", sum.Sum(nil))
+	fmt.Fprintf(&text, "sum: %q\n", sumOf(files))
 	return []byte(text.String())
+}
+
+// sumOf is the sum of manifests in their lock file, which is not one of them.
+func sumOf(files configrepo.Files) string {
+	sum := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if name != LockFile {
+			fmt.Fprintf(sum, "%s\x00%d\x00%s", name, len(files[name]), files[name])
+		}
+	}
+	return fmt.Sprintf("sha256:%x", sum.Sum(nil))
 }
 
 // replaceFiles returns a directory's files with a release's manifests in place of those that its lock file names. Other files stay; one that a controller would apply too is refused.
@@ -246,8 +283,12 @@ func (r *Release) replaceFiles(files, next configrepo.Files) (configrepo.Files, 
 	return files, nil
 }
 
-// applied reports whether a controller reads a file of a directory. Source: argo-cd.readthedocs.io, "Directory"; fluxcd.io, "Kustomization", "Generate kustomization.yaml".
+// applied reports whether a controller reads a file of a directory. A file of Kustomize makes Argo CD render the directory by it. Source: argo-cd.readthedocs.io, "Directory", "Tool Detection"; kubectl.docs.kubernetes.io,
+// "kustomization"; fluxcd.io, "Kustomization", "Generate kustomization.yaml".
 func applied(name string) bool {
+	if path.Base(name) == "Kustomization" { // kustomization.yaml and kustomization.yml have an ending
+		return true
+	}
 	switch strings.ToLower(path.Ext(name)) {
 	case ".yaml", ".yml", ".json", ".jsonnet", ".libsonnet":
 		return true
@@ -255,7 +296,7 @@ func applied(name string) bool {
 	return false
 }
 
-// own returns the manifests of a directory that its lock file names, and the lock file itself.
+// own returns the manifests of a directory that its lock file names, and the lock file itself. Manifests that somebody has changed, so that the lock file's sum is not theirs, are an error.
 func own(files configrepo.Files) (configrepo.Files, error) {
 	var names lock
 	if err := yaml.Unmarshal(files[LockFile], &names); err != nil {
@@ -269,7 +310,63 @@ func own(files configrepo.Files) (configrepo.Files, error) {
 		}
 		found[name] = content
 	}
+	if names.Sum != sumOf(found) {
+		return nil, fmt.Errorf("the sum in %s is not that of the manifests: somebody has changed them", LockFile)
+	}
 	return found, nil
+}
+
+// filesAt returns all files of the directory in a commit. intact is false if the manifests are not those that their lock file sums up.
+func (r *Release) filesAt(ctx context.Context, commit release.Commit) (files configrepo.Files, intact bool, err error) {
+	if files, err = r.Repository.Files(ctx, commit, path.Dir(r.file)); err != nil {
+		return nil, false, err
+	}
+	_, changed := own(files)
+	return files, changed == nil, nil
+}
+
+// imagesIn lists the references to a repository's images in manifests, sorted, with those to a digest last.
+func imagesIn(files configrepo.Files, repository release.Repository, digest release.Digest) (references []string) {
+	for name, content := range files {
+		if !applied(name) {
+			continue
+		}
+		for documents := yaml.NewDecoder(bytes.NewReader(content)); ; {
+			var document any
+			if documents.Decode(&document) != nil {
+				break
+			}
+			eachString(document, func(text string) {
+				if found, rest := release.SplitReference(text); found == repository.String() && rest != "" {
+					references = append(references, text)
+				}
+			})
+		}
+	}
+	last := func(reference string) int {
+		if strings.HasSuffix(reference, "@"+digest.String()) {
+			return 1
+		}
+		return 0
+	}
+	slices.SortFunc(references, func(a, b string) int { return cmp.Or(cmp.Compare(last(a), last(b)), strings.Compare(a, b)) })
+	return slices.Compact(references)
+}
+
+// eachString calls a function for every string in a value.
+func eachString(value any, do func(string)) {
+	switch value := value.(type) {
+	case string:
+		do(value)
+	case map[string]any:
+		for _, each := range value {
+			eachString(each, do)
+		}
+	case []any:
+		for _, each := range value {
+			eachString(each, do)
+		}
+	}
 }
 
 // planFiles lists what a commit of the manifests would change.

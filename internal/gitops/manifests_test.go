@@ -3,6 +3,7 @@ package gitops_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/git/configrepo"
 	"github.com/onedigest/onedigest/internal/gitops"
+	"github.com/onedigest/onedigest/internal/kube/argocd"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -108,6 +110,19 @@ func (r *rendering) show(name string) string {
 	return r.git("show", "FETCH_HEAD:live/production/"+name)
 }
 
+// byHand commits a change of one file of the directory on the branch, and not of its lock file.
+func (r *rendering) byHand(name, content string) release.Commit {
+	r.t.Helper()
+	r.git("reset", "--quiet", "--hard")
+	r.git("fetch", "--quiet", "origin", "main")
+	r.git("checkout", "--quiet", "--detach", "FETCH_HEAD")
+	r.put("live/production/"+name, content)
+	r.git("add", "--all")
+	r.git("commit", "--quiet", "--message", "by hand")
+	r.git("push", "--quiet", "origin", "HEAD:main")
+	return release.Commit(r.git("rev-parse", "HEAD"))
+}
+
 func digest(digit string) string { return "sha256:" + strings.Repeat(digit, 64) }
 
 func TestManifestsAreCommittedAsFiles(t *testing.T) {
@@ -197,6 +212,81 @@ func TestManifestsThatSomebodyElseReplaces(t *testing.T) {
 	}
 }
 
+// TestManifestsThatSomebodyChangesByHand: the lock file is the same, and its sum is not theirs.
+func TestManifestsThatSomebodyChangesByHand(t *testing.T) {
+	t.Parallel()
+	r := newPlace(t).manifests(plain)
+	r.deploy("a")
+	edited := strings.Replace(r.show("deployment-shop.yaml"), digest("a"), digest("f"), 1)
+	r.onSync = func(watch argocd.Watch) error {
+		newest := r.byHand("deployment-shop.yaml", edited)
+		if includes, err := watch.Includes(t.Context(), newest, watch.Commit); err != nil || !includes {
+			return fmt.Errorf("it includes the deploy's: %t, %w", includes, err)
+		}
+		return watch.Changed(t.Context(), newest)
+	}
+	r.openManifests(r)
+	next := deployment(t, "b")
+	if err := r.release.Check(next); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.release.Render(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.release.Deploy(t.Context(), next, r.wait); err == nil || !strings.Contains(err.Error(), "has replaced the manifests") {
+		t.Errorf("while it is followed: %v", err)
+	}
+	var refusal *release.Refusal
+	if _, err := r.release.Rollback(t.Context(), "shop", 1, r.wait); !errors.As(err, &refusal) || !strings.Contains(err.Error(), "somebody else has changed the manifests") {
+		t.Errorf("the rollback: %v", err)
+	}
+	if diff := cmp.Diff([]string{"2 deployed commit  digest b", "1 superseded commit a digest a ready"}, r.history()); diff != "" {
+		t.Error(diff)
+	}
+	found, err := r.release.History(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"registry.example.com/shop@" + digest("f")}, found[0].References); diff != "" {
+		t.Errorf("what never-backwards asks the registry about: %s", diff)
+	}
+	if lines := strings.Join(r.lines, "\n"); !strings.Contains(lines, "somebody has changed them by hand") {
+		t.Errorf("got %s", lines)
+	}
+	r.onSync = nil
+	if again := r.deploy("b"); again.Outcome != release.Changed {
+		t.Errorf("got %+v", again)
+	}
+	if diff := cmp.Diff([]string{"2 deployed commit b digest b ready", "1 superseded commit a digest a ready"}, r.history()); diff != "" {
+		t.Errorf("a deploy replaces what was changed by hand: %s", diff)
+	}
+}
+
+// TestARevisionWhoseManifestsAreNotItsOwn: it was committed with another lock file, so no rollback goes there.
+func TestARevisionWhoseManifestsAreNotItsOwn(t *testing.T) {
+	t.Parallel()
+	r := newPlace(t).manifests(plain)
+	r.deploy("a")
+	r.byHand(gitops.LockFile, strings.Replace(r.show(gitops.LockFile), digest("a"), digest("e"), 1)+"\n# by hand\nmore: 1\n")
+	r.byHand("service-shop.yaml", "kind: Service\n")
+	r.byHand(gitops.LockFile, strings.Replace(r.show(gitops.LockFile), "more: 1", "more: 2", 1))
+	for number := range 3 {
+		if err := r.release.Mark(t.Context(), "shop", number+1, release.MarkReady); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.waitErr = &release.BadRelease{Err: errors.New("it crashes")}
+	r.deploy("b")
+	target, err := r.release.RollbackTarget(t.Context(), deployment(t, "b"))
+	if err != nil || target.Revision != 2 {
+		t.Errorf("got %+v, %v", target, err)
+	}
+	r.waitErr = nil
+	if _, err := r.release.Rollback(t.Context(), "shop", 3, r.wait); release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "does not have the manifests of its deploy") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestManifestsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	const canary = "c2VjcmV0LWNhbmFyeQ=="
@@ -207,8 +297,14 @@ func TestManifestsThatAreRefused(t *testing.T) {
 		kinds    []release.AppliedKind
 		wants    []string
 	}{
-		"Secrets":            {manifest: plain + secret + strings.Replace(secret, "shop-db", "another", 1), wants: []string{"renders Secret/another, Secret/shop-db", "External Secrets"}},
-		"a list":             {manifest: plain + listed, wants: []string{"renders List/many"}},
+		"Secrets": {manifest: plain + secret + strings.Replace(secret, "shop-db", "another", 1), wants: []string{"renders Secret/another, Secret/shop-db", "External Secrets"}},
+		"a list":  {manifest: plain + listed, wants: []string{"renders List/many"}},
+		"a Secret in another object": {manifest: plain + "---\napiVersion: kubernetes.crossplane.io/v1alpha2\nkind: Object\nmetadata:\n  name: db\nspec:\n  forProvider:\n    manifest:\n      apiVersion: v1\n      kind: Secret\n      data:\n        password: " + canary + "\n",
+			wants: []string{"renders Object/db"}},
+		"a Secret in a list of another object": {manifest: plain + "---\napiVersion: work.open-cluster-management.io/v1\nkind: ManifestWork\nmetadata:\n  name: db\nspec:\n  workload:\n    manifests:\n    - apiVersion: v1\n      kind: Secret\n      stringData:\n        password: " + canary + "\n",
+			wants: []string{"renders ManifestWork/db"}},
+		"a Secret that a rule makes": {manifest: plain + "---\napiVersion: kyverno.io/v1\nkind: Policy\nmetadata:\n  name: db\nspec:\n  rules:\n  - generate:\n      apiVersion: v1\n      kind: Secret\n      name: db\n      data:\n        data:\n          password: " + canary + "\n",
+			wants: []string{"renders Policy/db"}},
 		"a secret elsewhere": {manifest: strings.Replace(plain, "image: ", "image: canary-", 1), wants: []string{"renders a secret value into Deployment/shop"}},
 		"hooks": {manifest: plain, kinds: []release.AppliedKind{{Group: "batch", Resource: "jobs", Use: release.UseHook}, {Resource: "configmaps", Use: release.UseHook}},
 			wants: []string{"has hooks (configmaps, jobs)", "let Argo CD render the chart"}},
@@ -235,10 +331,11 @@ func TestManifestsThatAreRefused(t *testing.T) {
 // TestSealedSecretsAreCommitted: what makes a Secret in the cluster is none.
 func TestSealedSecretsAreCommitted(t *testing.T) {
 	t.Parallel()
-	r := newPlace(t).manifests("---\napiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata:\n  name: shop\n---\napiVersion: external-secrets.io/v1\nkind: ExternalSecret\nmetadata:\n  name: shop\n")
+	r := newPlace(t).manifests("---\napiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata:\n  name: shop\n---\napiVersion: external-secrets.io/v1\nkind: ExternalSecret\nmetadata:\n  name: shop\n" +
+		"---\napiVersion: kyverno.io/v1\nkind: Policy\nmetadata:\n  name: copies\nspec:\n  rules:\n  - generate:\n      apiVersion: v1\n      kind: Secret\n      name: db\n      clone:\n        name: db\n")
 	r.kinds = []release.AppliedKind{{Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Use: release.UseCreate}}
 	r.deploy("a")
-	if diff := cmp.Diff([]string{"externalsecret-shop.yaml", "onedigest.lock", "sealedsecret-shop.yaml"}, r.list()); diff != "" {
+	if diff := cmp.Diff([]string{"externalsecret-shop.yaml", "onedigest.lock", "policy-copies.yaml", "sealedsecret-shop.yaml"}, r.list()); diff != "" {
 		t.Error(diff)
 	}
 	if lines := strings.Join(r.lines, "\n"); !strings.Contains(lines, "warning: the chart has a directory crds") {
@@ -260,6 +357,46 @@ func TestFilesOfEachObject(t *testing.T) {
 	}
 	if !strings.Contains(strings.Join(found, " "), "role-.._.._x_y.yaml") {
 		t.Errorf("got %q", found)
+	}
+}
+
+// TestLongNames: an object's name has up to 253 characters, and a file's 255 with its ending.
+func TestLongNames(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("a", 252)
+	object := func(name, namespace string) string {
+		return "---\napiVersion: v1\nkind: Role\nmetadata:\n  name: " + name + "\n  namespace: " + namespace + "\n"
+	}
+	r := newPlace(t).manifests(object(long+"1", "a") + object(long+"2", "a") + object(long+"2", "b"))
+	r.deploy("a")
+	found := r.list()
+	for _, name := range found {
+		if len(name) > 230 {
+			t.Errorf("%d bytes: %s", len(name), name)
+		}
+	}
+	if len(found) != 4 {
+		t.Errorf("got %q", found)
+	}
+}
+
+// TestAFileOfKustomize: by it, Argo CD would not apply the directory as it is.
+func TestAFileOfKustomize(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"Kustomization", "kustomization.yaml", "kustomization.yml"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newPlace(t).manifests(plain)
+			r.deploy("a")
+			r.byHand(name, "namePrefix: x-\n")
+			r.openManifests(r)
+			if _, err := r.release.Render(t.Context(), deployment(t, "b")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.release.Deploy(t.Context(), deployment(t, "b"), r.wait); release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), name+", which no deploy has written") {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 

@@ -56,8 +56,9 @@ func (r *Release) trailers(deployment release.Deployment, images []release.Built
 // revision is a change of the values file after which it has a digest.
 type revision struct {
 	configrepo.Change
-	digest release.Digest // of the main image
-	commit release.Commit // of the main image, if the change is a deploy's
+	digest release.Digest   // of the main image
+	byHand configrepo.Files // of the newest one, all files of the directory, if its manifests are not those of its lock file; else nil
+	commit release.Commit   // of the main image, if the change is a deploy's
 	mark   release.Mark
 }
 
@@ -86,7 +87,23 @@ func (r *Release) revisions(ctx context.Context) (revisions []revision, err erro
 			revisions[i].commit = revisions[i+1].commit
 		}
 	}
-	return revisions, nil
+	return revisions, r.checkNewest(ctx, revisions)
+}
+
+// checkNewest forgets the commit of the newest revision if somebody has changed its manifests since: what they run is not what the lock file says.
+func (r *Release) checkNewest(ctx context.Context, revisions []revision) error {
+	if !r.Manifests || len(revisions) == 0 {
+		return nil
+	}
+	head, err := r.Repository.Head(ctx)
+	if err != nil {
+		return err
+	}
+	files, intact, err := r.filesAt(ctx, head)
+	if err == nil && !intact {
+		revisions[0].commit, revisions[0].byHand = "", files
+	}
+	return err
 }
 
 func parseMark(note string) release.Mark {
@@ -110,7 +127,13 @@ func (r *Release) History(ctx context.Context, _ string) ([]release.Revision, er
 		if i == 0 {
 			history[i].Status = "deployed"
 		}
-		if found.commit == "" && !r.main.IsZero() {
+		switch {
+		case found.byHand != nil:
+			r.Warn(fmt.Sprintf("the manifests beside %q are not those that it sums up: somebody has changed them by hand", r.file))
+			if !r.main.IsZero() {
+				history[i].References = imagesIn(found.byHand, r.main.Repository, found.digest)
+			}
+		case found.commit == "" && !r.main.IsZero():
 			history[i].References = []string{r.main.Repository.At(found.digest).String()}
 		}
 	}
@@ -143,6 +166,14 @@ func (r *Release) target(ctx context.Context, deployment release.Deployment, may
 		for _, candidate := range revisions {
 			if candidate.mark != mark {
 				continue
+			}
+			if r.Manifests {
+				if _, intact, err := r.filesAt(ctx, candidate.Commit); err != nil {
+					return release.RollbackTarget{}, err
+				} else if !intact {
+					r.Warn(fmt.Sprintf("commit %s is no target of a rollback: its manifests are not those that %q sums up", candidate.Commit.Short(), r.file))
+					continue
+				}
 			}
 			target := release.RollbackTarget{Revision: candidate.Number, Mark: mark, Commit: candidate.commit, Digest: candidate.digest, Namespaces: []string{deployment.Namespace}}
 			if !deployment.Main().Image.IsZero() {
@@ -212,14 +243,14 @@ func (r *Release) rollbackFiles(ctx context.Context, target configrepo.Change, d
 	}
 	earlier, err := own(files)
 	if err != nil {
-		return release.Deployed{}, &release.Failure{What: fmt.Sprintf("commit %s does not have all manifests in %q", target.Commit.Short(), directory), Err: err}
+		return release.Deployed{}, &release.Failure{What: fmt.Sprintf("commit %s does not have the manifests of its deploy in %q", target.Commit.Short(), directory), Err: err}
 	}
 	images, err := r.earlierImages(target, deployment)
 	if err != nil {
 		return release.Deployed{}, err
 	}
 	commit, pushed, err := r.Repository.CommitFiles(ctx, directory, func(files configrepo.Files) (configrepo.Files, string, error) {
-		if !bytes.Equal(files[LockFile], r.next.files[LockFile]) {
+		if _, err := own(files); err != nil || !bytes.Equal(files[LockFile], r.next.files[LockFile]) {
 			return nil, "", &release.Refusal{Why: fmt.Sprintf("somebody else has changed the manifests in %q since this deploy", directory), Do: "look at the branch's newest commits"}
 		}
 		next, err := r.replaceFiles(files, earlier)

@@ -125,14 +125,15 @@ rules:
 		fmt.Fprintf(&text, "  - {apiGroups: [%q], resources: [%s], verbs: [%s]}\n", kind.Group, kind.Resource, strings.Join(verbsOf(KindPermissions(kind)), ", "))
 	}
 	text.WriteString(`---
-# In Argo CD's namespace. resourceNames limits it to the release's Application; without patch, Argo CD reads the repository at its next poll.
+# In Argo CD's namespace, limited to the release's Application by resourceNames. Without patch, Argo CD reads the repository at its next poll, or when
+# a webhook tells it to. RBAC knows no fields: whoever may patch an Application may give it another project, source and destination.
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata:
   name: onedigest-application
   namespace: argocd
 rules:
-  - {apiGroups: ["argoproj.io"], resources: [applications], resourceNames: [shop-production], verbs: [get, list, watch, patch]}
+  - {apiGroups: ["argoproj.io"], resources: [applications], resourceNames: [shop-production], verbs: [get, list, watch]}
 `)
 	compareRoleFile(t, "role-gitops.yaml", text.Bytes())
 }

@@ -174,6 +174,11 @@ variable "argo_cd" {
   default = null
 
   validation {
+    condition     = var.argo_cd == null || !contains(keys(var.environments), "default")
+    error_message = "argo_cd: no environment can be called default: an environment's project has its name, and Argo CD's project default is closed."
+  }
+
+  validation {
     condition     = alltrue([for name in keys(try(var.argo_cd.applications, {})) : can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", name))])
     error_message = "argo_cd.applications: a name is a DNS label."
   }

@@ -121,6 +121,9 @@ func (r *Repository) commitFiles(ctx context.Context, dir string, change func(Fi
 
 // stage writes the difference of two states of a directory to the index. Source: git-update-index(1), "Using --index-info".
 func (r *Repository) stage(ctx context.Context, dir string, before, after Files) error {
+	if len(after) > maxFiles { // Files could not read them again
+		return release.BadSetting("config-path", fmt.Sprintf("%q would have %d files, and %d are the most", dir, len(after), maxFiles), "let the chart render fewer objects, or move the other files elsewhere")
+	}
 	var info strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		if _, stays := after[name]; !stays {

@@ -1,6 +1,7 @@
 package configrepo_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,6 +76,23 @@ func TestFilesThatOthersPushMeanwhile(t *testing.T) {
 		t.Fatal(pushed, err, calls)
 	}
 	if diff := cmp.Diff([]string{"live/a.yaml", "live/b.yaml", "live/c.yaml", "other"}, r.list()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestTooManyFiles: what could not be read again is not committed.
+func TestTooManyFiles(t *testing.T) {
+	t.Parallel()
+	r := newRemote(t, map[string]string{"live/a.yaml": "a: 1\n"})
+	many := configrepo.Files{}
+	for i := range 2001 {
+		many[fmt.Sprintf("%d.yaml", i)] = nil
+	}
+	_, pushed, err := r.clone("main").CommitFiles(t.Context(), "live", toFiles(many, "never"))
+	if release.ExitCode(err) != release.ExitInput || pushed || !strings.Contains(err.Error(), "2001 files, and 2000 are the most") {
+		t.Errorf("got %t, %v", pushed, err)
+	}
+	if diff := cmp.Diff([]string{"live/a.yaml"}, r.list()); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -106,6 +106,14 @@ func TestAnApplicationThatAppliesSomethingElseIsRefused(t *testing.T) {
 		"manifests": {change: [2]string{whole, "source: {repoURL: https://git.example.com/config.git, targetRevision: main, path: live/production/, directory: {recurse: true}}\n  destination"}, expect: manifests},
 		"other manifests": {change: [2]string{whole, "source: {repoURL: https://git.example.com/config.git, targetRevision: main, path: live/staging, directory: {include: 'a*'}}\n  destination"}, expect: manifests,
 			wants: []string{`applies "live/staging", not the directory "live/production"`, "has helm, kustomize, plugin, or more than recurse"}},
+		"another revision of the manifests": {change: [2]string{whole, `sources:
+  - {repoURL: https://git.example.com/config.git, targetRevision: main, ref: config}
+  - {repoURL: https://git.example.com/config.git, targetRevision: v1, path: live/production}
+  destination`}, expect: manifests, wants: []string{`applies "v1" of the manifests, not branch "main"`}},
+		"the branch of the manifests by another name": {change: [2]string{whole, `sources:
+  - {repoURL: https://git.example.com/config.git, targetRevision: main, ref: config}
+  - {repoURL: https://git.example.com/config.git, targetRevision: refs/heads/main, path: live/production}
+  destination`}, expect: manifests},
 		"a chart and no manifests": {expect: manifests, wants: []string{`applies "charts/service", not the directory`, "has helm, kustomize"}},
 		"another repository":       {change: [2]string{"git.example.com/config.git", "git.example.com/other.git"}, wants: []string{"does not apply the repository"}},
 		"another branch":           {change: [2]string{"targetRevision: main", "targetRevision: v1"}, wants: []string{`applies "v1" of the repository`}},

@@ -39,8 +39,8 @@ func (e Expected) compare(a application, name string) (index int, problems []rel
 		return 0, problems
 	}
 	repository := sources[index]
-	if target := repository.TargetRevision; target != e.Branch && target != "refs/heads/"+e.Branch && !(e.DefaultBranch && (target == "" || target == "HEAD")) {
-		add(fmt.Sprintf("applies %q of the repository, not branch %q", target, e.Branch), "give its branch with config-branch")
+	if !e.isBranch(repository.TargetRevision) {
+		add(fmt.Sprintf("applies %q of the repository, not branch %q", repository.TargetRevision, e.Branch), "give its branch with config-branch")
 	}
 	if server := a.Spec.Destination; !slices.Contains(inCluster, server.Server) && !slices.Contains(inCluster, server.Name) {
 		add(fmt.Sprintf("applies to another cluster than its own (%s%s), which this run could not watch", server.Server, server.Name), "let the Application apply to the cluster that Argo CD runs in")
@@ -55,7 +55,7 @@ func (e Expected) compare(a application, name string) (index int, problems []rel
 	}
 	chart := rendered[0]
 	if e.Manifests != "" {
-		e.compareManifests(a, chart, add)
+		e.compareManifests(a, chart, repository, add)
 		return index, problems
 	}
 	if chart.Helm == nil {
@@ -91,10 +91,18 @@ func (e Expected) compareChart(a application, s source, own bool, add func(what,
 	e.refuseOthers(a, "kustomize, plugin or helm.namespace", s.Kustomize != nil || s.Plugin != nil || s.Helm.Namespace != "", add)
 }
 
-// compareManifests lists what differs between the source and the directory of manifests.
-func (e Expected) compareManifests(a application, s source, add func(what, do string)) {
+// isBranch reports whether a source's revision is the branch.
+func (e Expected) isBranch(target string) bool {
+	return target == e.Branch || target == "refs/heads/"+e.Branch || e.DefaultBranch && (target == "" || target == "HEAD")
+}
+
+// compareManifests lists what differs between the source that is rendered and the directory of manifests. The repository's first source may be another one, with another revision.
+func (e Expected) compareManifests(a application, s, repository source, add func(what, do string)) {
 	if found := path.Clean("./" + strings.Trim(s.Path, "/")); s.Chart != "" || !e.SameRepository(s.RepoURL) || found != e.Manifests {
 		add(fmt.Sprintf("applies %q, not the directory %q", found, e.Manifests), "give its directory with config-path, or let it render the chart and leave config-path out")
+	}
+	if s.TargetRevision != repository.TargetRevision && !e.isBranch(s.TargetRevision) {
+		add(fmt.Sprintf("applies %q of the manifests, not branch %q", s.TargetRevision, e.Branch), "give all its sources of the repository the same targetRevision")
 	}
 	other := s.Kustomize != nil || s.Plugin != nil || s.Helm != nil
 	for name := range s.Directory {

@@ -5,11 +5,17 @@ locals {
   application = coalesce(var.application, "${local.release}-${var.environment}")
 
   # The kinds of charts/service, without Secrets and permissions: whoever can commit to the configuration repository has no more than these.
-  # terraform/platform lists the same for Argo CD itself.
+  # terraform/platform lists the same for Argo CD itself. Argo CD changes only what a deploy by Helm could change; it replaces (update)
+  # where Helm patches.
   applying = [
-    for rule in concat(yamldecode(split("\n---\n", file("${path.module}/../../../docs/rbac/role.yaml"))[1]).rules, var.deployer_rules) : rule
-    if length(setintersection(rule.resources, ["secrets", "roles", "rolebindings"])) == 0
+    for rule in concat(yamldecode(split("\n---\n", file("${path.module}/../../../docs/rbac/role.yaml"))[1]).rules, var.deployer_rules) : {
+      apiGroups = rule.apiGroups
+      resources = [for resource in rule.resources : resource if !contains(local.not_applied, resource)]
+      verbs = concat(["get", "list", "watch"], contains(rule.verbs, "create") ? ["create"] : [],
+      length(setintersection(rule.verbs, ["patch", "update"])) > 0 ? ["update", "patch"] : [], contains(rule.verbs, "delete") ? ["delete"] : [])
+    } if length(setsubtract(rule.resources, local.not_applied)) > 0
   ]
+  not_applied = ["secrets", "roles", "rolebindings"]
 }
 
 resource "kubernetes_role_v1" "argo_cd" {
@@ -25,7 +31,7 @@ resource "kubernetes_role_v1" "argo_cd" {
     content {
       api_groups = rule.value.apiGroups
       resources  = rule.value.resources
-      verbs      = ["get", "list", "watch", "create", "update", "patch", "delete"]
+      verbs      = rule.value.verbs
     }
   }
 
@@ -61,7 +67,8 @@ resource "kubernetes_role_binding_v1" "argo_cd" {
   }
 }
 
-# The second Role of docs/rbac/role-gitops.yaml, for this Application alone.
+# The second Role of docs/rbac/role-gitops.yaml, for this Application alone. It has no patch, by which a run could ask for a refresh: RBAC knows no
+# fields, and who patches an Application may give it another project, source and destination.
 resource "kubernetes_role_v1" "application" {
   count = local.gitops ? 1 : 0
 
@@ -103,7 +110,4 @@ resource "kubernetes_role_binding_v1" "application" {
       name      = subject.value
     }
   }
-
-  # The policy holds in every namespace: a planner asks for no refresh either.
-  depends_on = [kubernetes_manifest.plan_policy, kubernetes_manifest.plan_policy_binding]
 }

@@ -14,7 +14,9 @@ locals {
 
   # Of further kinds, a deploy that Argo CD carries out watches the objects.
   deploying_more = local.gitops ? [
-    for rule in var.deployer_rules : { apiGroups = rule.apiGroups, resources = rule.resources, verbs = ["get", "list", "watch"] } if !contains(rule.resources, "secrets")
+    for rule in var.deployer_rules : {
+      apiGroups = rule.apiGroups, resources = [for resource in rule.resources : resource if resource != "secrets"], verbs = ["get", "list", "watch"]
+    } if length(setsubtract(rule.resources, ["secrets"])) > 0
   ] : var.deployer_rules
 
   # No Secrets, and no way into a container: a reader sees what runs and what it says.

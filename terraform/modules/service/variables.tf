@@ -154,7 +154,7 @@ variable "deploy_with" {
 }
 
 variable "application" {
-  description = "Argo CD's Application of the release, if argo-cd owns it; a deploy may read it and ask for a refresh. Empty: RELEASE-ENVIRONMENT."
+  description = "Argo CD's Application of the release, if argo-cd owns it; a deploy may read it and not change it, so Argo CD reads the repository at its next poll or by a webhook. Empty: RELEASE-ENVIRONMENT."
   type        = string
   default     = ""
   nullable    = false

@@ -47,6 +47,15 @@ run "an_environment_in_kubernetes_own_namespace" {
   expect_failures = [var.environments]
 }
 
+run "an_environment_with_the_name_of_argo_cds_closed_project" {
+  command = plan
+  variables {
+    environments = { default = { namespace = "shop" } }
+    argo_cd      = { address = "https://argocd.example.com" }
+  }
+  expect_failures = [var.argo_cd]
+}
+
 run "no_environment" {
   command = plan
   variables {

@@ -57,7 +57,7 @@ run "argo_cd_applies_the_charts_kinds_here" {
   }
 }
 
-run "a_deploy_reads_and_asks_for_a_refresh" {
+run "a_deploy_reads_its_application_and_changes_it_not" {
   command = plan
 
   assert {
@@ -71,9 +71,9 @@ run "a_deploy_reads_and_asks_for_a_refresh" {
     condition = (
       kubernetes_role_v1.application[0].metadata[0].namespace == "argocd" && length(kubernetes_role_v1.application[0].rule) == 1 &&
       kubernetes_role_v1.application[0].rule[0].resource_names == toset(["shop-production"]) && kubernetes_role_v1.application[0].rule[0].resources == toset(["applications"]) &&
-      kubernetes_role_v1.application[0].rule[0].verbs == toset(["get", "list", "watch", "patch"])
+      kubernetes_role_v1.application[0].rule[0].verbs == toset(["get", "list", "watch"])
     )
-    error_message = "A deploy sees its own Application and asks for its refresh."
+    error_message = "A deploy sees its own Application, and cannot point it at another project, source or destination."
   }
 
   assert {
@@ -90,14 +90,32 @@ run "another_charts_kinds_are_argo_cds" {
   variables {
     application = "storefront"
     deployer_rules = [
-      { apiGroups = ["batch"], resources = ["cronjobs"], verbs = ["get"] },
+      { apiGroups = ["batch"], resources = ["cronjobs"], verbs = ["get", "list", "watch", "create", "patch", "delete"] },
+      { apiGroups = ["example.com"], resources = ["quotas"], verbs = ["get"] },
+      { apiGroups = ["example.com"], resources = ["topics"], verbs = ["get", "patch"] },
       { apiGroups = [""], resources = ["secrets"], verbs = ["get"] },
+      { apiGroups = [""], resources = ["secrets", "persistentvolumeclaims"], verbs = ["get", "create"] },
     ]
   }
 
   assert {
-    condition     = anytrue([for rule in kubernetes_role_v1.argo_cd[0].rule : contains(rule.resources, "cronjobs")]) && !anytrue([for rule in kubernetes_role_v1.argo_cd[0].rule : contains(rule.resources, "secrets")])
-    error_message = "A further kind is applied by Argo CD, Secrets by nobody's commit."
+    condition = {
+      for kind in ["cronjobs", "quotas", "topics", "persistentvolumeclaims"] :
+      kind => join("; ", [for rule in kubernetes_role_v1.argo_cd[0].rule : join(",", sort(rule.verbs)) if contains(rule.resources, kind)])
+      } == {
+      cronjobs               = "create,delete,get,list,patch,update,watch"
+      quotas                 = "get,list,watch"
+      topics                 = "get,list,patch,update,watch"
+      persistentvolumeclaims = "create,get,list,watch"
+    }
+    error_message = "Argo CD changes of a further kind what its rule lets a deploy change, and looks at the rest."
+  }
+
+  assert {
+    condition = !anytrue([for rule in concat(kubernetes_role_v1.argo_cd[0].rule, kubernetes_role_v1.deployer.rule) : contains(rule.resources, "secrets")]) && (
+      length([for rule in kubernetes_role_v1.deployer.rule : rule if rule.resources == toset(["persistentvolumeclaims"]) && rule.api_groups == toset([""])]) == 2
+    )
+    error_message = "Secrets are applied by nobody's commit and read by no deploy; the other kinds of their rule stay."
   }
 
   assert {
