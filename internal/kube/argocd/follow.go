@@ -63,7 +63,7 @@ func (a *Application) Check(ctx context.Context, expected Expected) (limits []st
 	return limits, nil
 }
 
-// Permissions are the rules that a deploy needs for an Application, in its namespace.
+// Permissions are the rules that a deploy needs for an Application, in its namespace. The Roles of docs/rbac leave patch out: it cannot be limited to the annotation.
 func Permissions(name string) []release.Permission {
 	return []release.Permission{
 		{Group: resource.Group, Resource: resource.Resource, Names: []string{name}, Verbs: []string{"get", "list", "watch"}, For: "the Application of the release"},
