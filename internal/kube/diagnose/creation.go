@@ -25,7 +25,7 @@ var accountAbsent = regexp.MustCompile(`(?i)serviceaccount "[^"]*" not found`)
 // quotaExceeded matches a quota's refusal (k8s.io/apiserver/pkg/admission/plugin/resourcequota, CheckRequest).
 var quotaExceeded = regexp.MustCompile(`exceeded quota: [^,]*, requested: (.*), used: .*, limited: ([^;]*)`)
 
-// classifyRefusal sets the code and the grace of a finding about pods that may not be created. leaving is how long
+// classifyRefusal sets the code and the grace of a finding about pods that may not be created. leaving is how much longer
 // pods of the namespace that are being deleted may take, which frees quota.
 func (f *Finding) classifyRefusal(message string, leaving time.Duration) {
 	f.Code, f.Grace = causes.AdmissionRefused, GraceShort
@@ -76,17 +76,20 @@ func parseAmounts(list string) map[string]resource.Quantity {
 	return read
 }
 
-// LeavingTime returns how long the pods that are being deleted may take to end, by the longest of their grace periods and a margin; 0 if none is being deleted.
-// Source: kubernetes.io, "Pod Lifecycle", Termination of Pods.
-func LeavingTime(pods []*core.Pod) (leaving time.Duration) {
+// LeavingTime returns how much longer the pods that are being deleted may take to end, 0 if none is being deleted that still holds a node or quota. A pod may
+// take until its deletion timestamp, which includes its grace period, and a margin of 30 s; and 90 s from its deletion in any case. What takes longer is stuck, and
+// is not waited for. Source: k8s.io/apimachinery/pkg/apis/meta/v1, ObjectMeta, deletionTimestamp; kubernetes.io, "Pod Lifecycle", Termination of Pods.
+func LeavingTime(pods []*core.Pod, now time.Time) (leaving time.Duration) {
 	for _, pod := range pods {
-		if pod.DeletionTimestamp != nil {
-			own := GraceBusyNode
-			if seconds := pod.DeletionGracePeriodSeconds; seconds != nil {
-				own = max(own, time.Duration(*seconds)*time.Second+GraceEarlier)
-			}
-			leaving = max(leaving, own)
+		if pod.DeletionTimestamp == nil || pod.Status.Phase == core.PodSucceeded || pod.Status.Phase == core.PodFailed {
+			continue
 		}
+		grace := time.Duration(0)
+		if seconds := pod.DeletionGracePeriodSeconds; seconds != nil {
+			grace = time.Duration(*seconds) * time.Second
+		}
+		left := pod.DeletionTimestamp.Sub(now)
+		leaving = max(leaving, left+GraceEarlier, left-grace+GraceBusyNode)
 	}
 	return leaving
 }

@@ -23,7 +23,7 @@ type Pod struct {
 	Deadline time.Duration
 	// ProvingTime is how long a container without a readiness probe must run to count as ready.
 	ProvingTime time.Duration
-	Leaving     time.Duration // LeavingTime of the namespace's pods
+	Leaving     time.Duration // LeavingTime of the namespace's pods, at Now
 	Now         time.Time
 }
 

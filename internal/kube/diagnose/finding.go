@@ -29,7 +29,7 @@ type Finding struct {
 	Dependent bool
 	// MayBeCreated is set if an object is missing that a Job or a custom resource of the release may still create.
 	MayBeCreated bool
-	// Leaving is how long pods that are being deleted, and that may make room, may take to end; 0 if there are none, or if none can help. The finding's
+	// Leaving is how much longer pods that are being deleted, and that may make room, may take to end; 0 if there are none, or if none can help. The finding's
 	// grace counts from their end.
 	Leaving time.Duration
 	// Report identifies the last report of an attempt that failed, where the kubelet or a controller doubles the pause before each attempt; "" otherwise. The

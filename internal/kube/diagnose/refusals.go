@@ -18,30 +18,30 @@ type Workload struct {
 	// Events are about the workload, oldest first, without those that existed before the watch began.
 	Events []*core.Event
 	// Wanted is the least number of pods that the workload wants at the same time.
-	Wanted int
+	Wanted  int
+	Leaving time.Duration // LeavingTime of Pods
 }
 
 // Refused explains why the workload's pods or its ReplicaSet may not be created; nil if no refusal is known. It reads a condition
 // where the kind has one, or else events.
 func (w Workload) Refused() *Finding {
-	leaving := LeavingTime(w.Pods)
 	switch w.GetKind() {
 	case "Deployment":
-		if found := replicaSetRefused(w.Unstructured, leaving); found != nil {
+		if found := replicaSetRefused(w.Unstructured, w.Leaving); found != nil {
 			return found
 		}
 		if set := CurrentReplicaSet(w.Unstructured, w.ReplicaSets); set != nil {
-			return podsOfReplicaSetRefused(set, leaving)
+			return podsOfReplicaSetRefused(set, w.Leaving)
 		}
-		return podsOfDeploymentRefused(w.Unstructured, leaving)
+		return podsOfDeploymentRefused(w.Unstructured, w.Leaving)
 	case "ReplicaSet":
 		set := &apps.ReplicaSet{}
 		if runtime.DefaultUnstructuredConverter.FromUnstructured(w.Object, set) != nil {
 			return nil
 		}
-		return podsOfReplicaSetRefused(set, leaving)
+		return podsOfReplicaSetRefused(set, w.Leaving)
 	case "StatefulSet", "DaemonSet", "Job":
-		return w.refusedByEvent(leaving)
+		return w.refusedByEvent()
 	}
 	return nil
 }
@@ -90,7 +90,7 @@ func findingAbout(object *unstructured.Unstructured, reason, message string) Fin
 
 // refusedByEvent returns the finding about a workload whose controller reports a refusal by events only. An event counts while
 // pods are missing and no pod was created after it.
-func (w Workload) refusedByEvent(leaving time.Duration) *Finding {
+func (w Workload) refusedByEvent() *Finding {
 	var last *core.Event
 	for _, event := range w.Events {
 		if event.Reason == ReasonFailedCreate {
@@ -113,6 +113,6 @@ func (w Workload) refusedByEvent(leaving time.Duration) *Finding {
 		return nil
 	}
 	found := findingAbout(w.Unstructured, last.Reason, last.Message)
-	found.classifyRefusal(last.Message, leaving)
+	found.classifyRefusal(last.Message, w.Leaving)
 	return &found
 }

@@ -28,6 +28,7 @@ var notInUse = regexp.MustCompile(`node\.kubernetes\.io/not-ready|were unschedul
 var (
 	claimAbsent = regexp.MustCompile(`persistentvolumeclaim "[^"]*" not found`)
 	claimLost   = regexp.MustCompile(`bound to non-existent persistentvolume`)
+	unbound     = regexp.MustCompile(`unbound immediate PersistentVolumeClaims`)
 	aboutVolume = regexp.MustCompile(`unbound immediate PersistentVolumeClaims|persistent volumes to bind|PersistentVolume's node affinity|volume node affinity conflict|` +
 		`waiting for ephemeral volume controller|persistentvolumeclaim "[^"]*" is being deleted|enough free storage`)
 )
@@ -41,6 +42,9 @@ func (e *examination) unscheduled(condition *core.PodCondition) Finding {
 	found.Code, found.Grace = causes.Unschedulable, e.nodeGrace(condition.Message)
 	if !needsOtherNode(condition.Message) {
 		found.Leaving = e.Leaving
+	}
+	if claimAbsent.MatchString(condition.Message) || claimLost.MatchString(condition.Message) || unbound.MatchString(condition.Message) {
+		found.Leaving = 0 // no pod that ends makes a volume
 	}
 	switch {
 	case claimAbsent.MatchString(condition.Message):

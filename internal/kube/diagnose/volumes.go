@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
@@ -46,26 +47,27 @@ func Claim(claim *core.PersistentVolumeClaim, events []*core.Event) *Finding {
 }
 
 // sandboxNotReady explains a pod with a node that waits for its volumes or its network. The kubelet reports these problems in
-// events only. They no longer count once the pod's sandbox exists, an image is being pulled or a container has started: kubelets before 1.28 do not report
-// the sandbox.
+// events only. They no longer count once the pod's sandbox exists or an image is being pulled; nor once a container has started, of a kubelet before 1.28,
+// which does not report the sandbox.
 func (e *examination) sandboxNotReady(statuses []core.ContainerStatus) *Finding {
-	if ready := podCondition(e.Pod.Pod, core.PodReadyToStartContainers); ready != nil && ready.Status == core.ConditionTrue || e.Spec.NodeName == "" {
+	ready := podCondition(e.Pod.Pod, core.PodReadyToStartContainers)
+	if ready != nil && ready.Status == core.ConditionTrue || e.Spec.NodeName == "" {
 		return nil
 	}
-	if slices.ContainsFunc(statuses, func(s core.ContainerStatus) bool {
+	if ready == nil && slices.ContainsFunc(statuses, func(s core.ContainerStatus) bool {
 		return s.State.Running != nil || s.State.Terminated != nil || s.RestartCount > 0
 	}) {
 		return nil
 	}
-	for _, event := range slices.Backward(e.Events) {
+	for i, event := range slices.Backward(e.Events) {
 		found := Finding{Reason: event.Reason, Message: Message(event.Message), Code: causes.VolumePending, Grace: GraceAttach}
 		switch event.Reason {
 		case "Pulling":
 			return nil
 		case "FailedMount":
-			if configurationAbsent.MatchString(event.Message) {
-				found.Code, found.Grace, found.MayBeCreated = causes.ConfigurationAbsent, GraceTransient, true
-				found.Report = fmt.Sprintf("%s/%s", event.UID, event.ResourceVersion)
+			if absent := lastAbsent(e.Events[:i+1]); absent != nil {
+				found.Message, found.Code, found.Grace, found.MayBeCreated = Message(absent.Message), causes.ConfigurationAbsent, GraceTransient, true
+				found.Report = fmt.Sprintf("%s/%s", absent.UID, absent.ResourceVersion)
 			}
 			return &found
 		case "FailedAttachVolume", "FailedMapVolume":
@@ -74,6 +76,25 @@ func (e *examination) sandboxNotReady(statuses []core.ContainerStatus) *Finding 
 		case "FailedCreatePodSandBox":
 			found.Code, found.Grace = causes.ContainerNotStarted, GraceBusyNode
 			return &found
+		}
+	}
+	return nil
+}
+
+// mountPause is the longest pause between two attempts to mount a volume (k8s.io/kubernetes, pkg/util/goroutinemap/exponentialbackoff,
+// maxDurationBeforeRetry).
+const mountPause = 2*time.Minute + 2*time.Second
+
+// lastAbsent returns the last of the events that says that a Secret or ConfigMap to mount is missing, nil if none does. The last event is about a mount that
+// failed, maybe of another volume, or of all volumes together; a volume whose last failure is older than the longest pause has been mounted since.
+func lastAbsent(events []*core.Event) *core.Event {
+	last := LastOccurrence(events[len(events)-1])
+	for _, event := range slices.Backward(events) {
+		switch {
+		case event.Reason == "Pulling", last.Sub(LastOccurrence(event)) > mountPause:
+			return nil
+		case event.Reason == "FailedMount" && configurationAbsent.MatchString(event.Message):
+			return event
 		}
 	}
 	return nil

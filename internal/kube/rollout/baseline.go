@@ -122,10 +122,10 @@ func (a *assessor) observeStart(pod *core.Pod) {
 }
 
 // ignoreBaselineFinding makes a finding harmless that is based only on reports from before the release was applied: since then
-// the Secret may have been created or the image pushed, without the kubelet having tried again. The finding counts once it is
+// the Secret or the ServiceAccount may have been created or the image pushed, without the kubelet or the controller having tried again. The finding counts once it is
 // reported again.
 func (a *assessor) ignoreBaselineFinding(found *diagnose.Finding) {
-	if found.Grace < 0 || found.Grace > diagnose.GraceShort && found.Code != causes.ConfigurationAbsent || !a.seenBefore(found.UID) || a.renewed(*found) {
+	if found.Grace < 0 || found.Grace > diagnose.GraceShort && found.Code != causes.ConfigurationAbsent && found.Report == "" || !a.seenBefore(found.UID) || a.renewed(*found) {
 		return
 	}
 	found.Grace = diagnose.GraceNever

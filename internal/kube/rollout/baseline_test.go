@@ -130,7 +130,7 @@ func TestEarlierProblemsCountWhenTheyHappenAgain(t *testing.T) {
 func TestOtherWarningsRenewNothing(t *testing.T) {
 	t.Parallel()
 	for _, reason := range []string{"Unhealthy", "PolicyViolation", "BackOff"} {
-		r := readRecording(t, "secret-absent")
+		r := readRecording(t, "volume-secret-absent")
 		known := r.earlier(t)
 		known.memory = assess(known, policy{}, r.Taken).memory
 		for about, events := range known.events {
@@ -141,7 +141,7 @@ func TestOtherWarningsRenewNothing(t *testing.T) {
 		}
 		at := r.Taken.Add(time.Second)
 		known.memory = assess(known, policy{}, at).memory
-		if got := assess(known, policy{}, at.Add(diagnose.GraceTransient)); got.failure != nil {
+		if got := assess(known, policy{}, at.Add(2*diagnose.GraceTransient)); got.failure != nil {
 			t.Errorf("%s: failed: %+v", reason, got.failure)
 		}
 	}

@@ -110,7 +110,8 @@ func (a *assessor) worstOf(o observedObject, pods []*core.Pod) (worst *diagnose.
 // refused returns the finding if the pods of a workload may not be created. If the workload existed before the release was applied, events from before
 // the watch are ignored, because they are about another rollout. A new one's controller may report before the watch begins.
 func (a *assessor) refused(o observedObject) *diagnose.Finding {
-	workload := diagnose.Workload{Unstructured: o.content, ReplicaSets: a.namespaceOf(o).replicaSets, Pods: a.namespaceOf(o).pods, Wanted: wantedPods(o.content)}
+	workload := diagnose.Workload{Unstructured: o.content, ReplicaSets: a.namespaceOf(o).replicaSets, Pods: a.namespaceOf(o).pods, Wanted: wantedPods(o.content),
+		Leaving: a.namespaceOf(o).leaving}
 	for _, event := range a.known.events[o.content.GetUID()] {
 		if !a.known.oldEvents[event.UID] || a.known.before.Seen != nil && !a.seenBefore(o.content.GetUID()) {
 			workload.Events = append(workload.Events, event)

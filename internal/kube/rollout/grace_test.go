@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,15 @@ func TestGraces(t *testing.T) {
 	}
 	nominated := amend(unreadyPod(), unscheduledFor(none))
 	nominated.Status.NominatedNodeName = "ip-10-0-3-17"
+	remade := amend(unreadyPod(), creating, func(p *core.Pod) {
+		p.Status.ContainerStatuses[0].RestartCount = 1
+		p.Status.Conditions = append(p.Status.Conditions, core.PodCondition{Type: core.PodReadyToStartContainers, Status: core.ConditionFalse})
+	})
+	mountsLater := func(after time.Duration) []runtime.Object {
+		all := eventAbout("e2", aboutPod, "", "Warning", "FailedMount", `Unable to attach or mount volumes: unmounted volumes=[c], unattached volumes=[]: timed out waiting for the condition`)
+		all.LastTimestamp.Time = all.LastTimestamp.Add(after)
+		return append(mount("FailedMount", `MountVolume.SetUp failed for volume "c" : secret "shop" not found`), all)
+	}
 	startup := probed("startup", core.Probe{FailureThreshold: 60, PeriodSeconds: 1})
 	started := func(p *core.Pod) { startup(p); p.Status.ContainerStatuses[0].Started = ptr(true) }
 	tests := map[string]struct {
@@ -54,6 +64,9 @@ func TestGraces(t *testing.T) {
 		"a busy runtime":                   {waiting("CreateContainerError", `failed to reserve container name "app": name "app" is reserved for "1"`), diagnose.GraceBusyNode, causes.ContainerNotStarted},
 		"a runtime's trouble":              {waiting("CreateContainerError", "some trouble"), diagnose.GraceTransient, causes.ContainerNotStarted},
 		"no network yet":                   {mount("FailedCreatePodSandBox", "failed to assign an IP address to container"), diagnose.GraceBusyNode, causes.ContainerNotStarted},
+		"no network after a restart":       {[]runtime.Object{remade, eventAbout("e1", aboutPod, "", "Warning", "FailedCreatePodSandBox", "failed to assign an IP address to container")}, diagnose.GraceBusyNode, causes.ContainerNotStarted},
+		"a Secret behind a summary":        {mountsLater(2 * time.Minute), 2 * diagnose.GraceTransient, causes.ConfigurationAbsent},
+		"a Secret that came since":         {mountsLater(3 * time.Minute), diagnose.GraceAttach, causes.VolumePending},
 		"a volume that is held":            {mount("FailedAttachVolume", "Multi-Attach error"), diagnose.GraceAttach, causes.VolumePending},
 		"a class that is absent":           {provision("ProvisioningFailed", `storageclass.storage.k8s.io "fast" not found`), diagnose.GraceShort, causes.VolumePending},
 		"a provisioner's trouble":          {provision("ProvisioningFailed", "rpc error: code = Internal desc = try later"), diagnose.GraceProvisioning, causes.VolumePending},
@@ -191,35 +204,102 @@ func TestPodsThatAreEndingMakeRoom(t *testing.T) {
 		code  causes.Code
 		helps bool
 	}{
-		"a node":           {[]runtime.Object{amend(unreadyPod(), unscheduledFor("0/3 nodes are available: 3 node(s) didn't have free ports for the requested pod ports."))}, diagnose.GraceNode, causes.Unschedulable, true},
-		"a quota":          {[]runtime.Object{refusedSet("exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3")}, diagnose.GraceTransient, causes.QuotaExceeded, true},
-		"a volume":         {attach, diagnose.GraceAttach, causes.VolumePending, true},
-		"a node elsewhere": {[]runtime.Object{amend(unreadyPod(), unscheduledFor(helpless))}, diagnose.GraceNoNode, causes.Unschedulable, false},
+		"a node":                 {[]runtime.Object{amend(unreadyPod(), unscheduledFor("0/3 nodes are available: 3 node(s) didn't have free ports for the requested pod ports."))}, diagnose.GraceNode, causes.Unschedulable, true},
+		"a quota":                {[]runtime.Object{refusedSet("exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3")}, diagnose.GraceTransient, causes.QuotaExceeded, true},
+		"a volume":               {attach, diagnose.GraceAttach, causes.VolumePending, true},
+		"a node elsewhere":       {[]runtime.Object{amend(unreadyPod(), unscheduledFor(helpless))}, diagnose.GraceNoNode, causes.Unschedulable, false},
+		"a claim that is absent": {[]runtime.Object{amend(unreadyPod(), mounts("none"), unscheduledFor(`0/3 nodes are available: persistentvolumeclaim "none" not found.`))}, diagnose.GraceShort, causes.VolumePending, false},
+		"a claim that is lost":   {[]runtime.Object{amend(unreadyPod(), unscheduledFor(`0/3 nodes are available: persistentvolumeclaim "disk" bound to non-existent persistentvolume "pv".`))}, diagnose.GraceShort, causes.VolumePending, false},
+		"a claim without volume": {[]runtime.Object{amend(unreadyPod(), unscheduledFor(`0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims.`))}, diagnose.GraceNode, causes.VolumePending, false},
+	} {
+		for _, looks := range []int{10, 1} {
+			t.Run(fmt.Sprintf("%s, %d looks before", name, looks), func(t *testing.T) {
+				t.Parallel()
+				play(t, false, []release.Object{ofDeployment}, func(s *stage) {
+					leaving := pod("old", 1)
+					leaving.DeletionTimestamp, leaving.DeletionGracePeriodSeconds, leaving.Finalizers = ptr(meta.NewTime(time.Now().Add(5*time.Minute))), ptr(int64(300)), []string{"test/keep"}
+					s.Put(deployment(2, 2, 1, 1), replicaSet(2), leaving)
+					s.Put(test.there...)
+					if !test.helps {
+						s.failsAfter(test.grace, test.code)
+						return
+					}
+					for range looks {
+						s.fails("while a pod is ending", "")
+						time.Sleep(5 * time.Minute / time.Duration(looks))
+					}
+					if err := s.r.stores.pods[space].Delete(leaving); err != nil {
+						t.Fatal(err)
+					}
+					s.fails("when it has ended", "")
+					time.Sleep(test.grace)
+					s.fails("soon after", "")
+					time.Sleep(10 * time.Minute)
+					s.fails("long after", test.code)
+				})
+			})
+		}
+	}
+}
+
+// TestPodsThatAreStuckMakeNoRoom: a pod that should be gone long since, or whose containers have ended, holds nothing that ends with it.
+func TestPodsThatAreStuckMakeNoRoom(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		deleted time.Duration // ago
+		grace   int64
+		phase   core.PodPhase
+		want    time.Duration
+	}{
+		"deleted days ago":             {72 * time.Hour, 3600, core.PodRunning, 2 * diagnose.GraceTransient},
+		"past its grace and a margin":  {151 * time.Second, 120, core.PodRunning, 2 * diagnose.GraceTransient},
+		"past the time of a busy node": {91 * time.Second, 30, core.PodRunning, 2 * diagnose.GraceTransient},
+		"succeeded":                    {0, 3600, core.PodSucceeded, 2 * diagnose.GraceTransient},
+		"failed":                       {0, 3600, core.PodFailed, 2 * diagnose.GraceTransient},
+		"on a busy node":               {30 * time.Second, 1, core.PodRunning, 0},
+		"within its grace":             {50 * time.Minute, 3600, core.PodRunning, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			play(t, false, []release.Object{ofDeployment}, func(s *stage) {
 				leaving := pod("old", 1)
-				leaving.DeletionTimestamp, leaving.DeletionGracePeriodSeconds, leaving.Finalizers = ptr(meta.Now()), ptr(int64(300)), []string{"test/keep"}
-				s.Put(deployment(2, 2, 1, 1), replicaSet(2), leaving)
-				s.Put(test.there...)
-				if !test.helps {
-					s.failsAfter(test.grace, test.code)
+				leaving.DeletionTimestamp, leaving.DeletionGracePeriodSeconds = ptr(meta.NewTime(time.Now().Add(time.Duration(test.grace)*time.Second-test.deleted))), &test.grace
+				leaving.Status.Phase, leaving.Finalizers = test.phase, []string{"test/keep"}
+				s.Put(deployment(2, 2, 1, 1), replicaSet(2), leaving, refusedSet("exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3"))
+				if test.want > 0 {
+					s.failsAfter(test.want, causes.QuotaExceeded)
 					return
 				}
-				for range 10 {
-					s.fails("while a pod is ending", "")
-					time.Sleep(30 * time.Second)
-				}
-				s.fails("while a pod is ending", "")
-				if err := s.r.stores.pods[space].Delete(leaving); err != nil {
-					t.Fatal(err)
-				}
-				s.fails("when it has ended", "")
-				time.Sleep(test.grace)
-				s.fails("soon after", "")
-				time.Sleep(10 * time.Minute)
-				s.fails("long after", test.code)
+				s.fails("at once", "")
+				time.Sleep(2 * diagnose.GraceTransient)
+				s.fails("while it is ending", "")
+			})
+		})
+	}
+}
+
+// TestARefusalOfAnEarlierDeployIsTriedAgain: the ReplicaSet of an unchanged template keeps its condition until its controller tries again, and what was missing may
+// have been created since.
+func TestARefusalOfAnEarlierDeployIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		message string
+		code    causes.Code
+	}{
+		"an account":        {`pods "shop-" is forbidden: error looking up service account shop/shop: serviceaccount "shop" not found`, causes.AdmissionRefused},
+		"a webhook":         {`Internal error occurred: failed calling webhook "policy": connection refused`, causes.AdmissionRefused},
+		"a quota in use":    {"exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3", causes.QuotaExceeded},
+		"a quota too small": {"exceeded quota: q, requested: pods=1, used: pods=0, limited: pods=0", causes.QuotaExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set := refusedSet(test.message)
+			before := release.Baseline{Seen: map[string]string{string(set.UID): ""}}
+			playSince(t, before, false, []release.Object{ofDeployment}, func(s *stage) {
+				s.Put(deployment(2, 2, 1, 1), set)
+				s.neverFails()
+				s.Put(eventAbout("e1", set.ObjectMeta, "", "Warning", diagnose.ReasonFailedCreate, test.message))
+				s.fails("at the next attempt", test.code)
 			})
 		})
 	}

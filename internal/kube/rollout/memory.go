@@ -35,8 +35,10 @@ type observation struct {
 	firstSeen  time.Time
 	assessment int // the last assessment that made it
 	report     string
-	reported   time.Time // when the report was first seen
-	left       time.Time // when pods that may make room were last seen to end; zero: never
+	reported   time.Time     // when the report was first seen
+	left       time.Time     // until when pods that may make room were ending; zero: never
+	leaving    time.Duration // the longest time that such pods could take
+	lastLeft   bool          // such pods were ending at the last assessment
 }
 
 // clone returns a deep enough copy: changing it does not change the original.
@@ -65,10 +67,21 @@ func (m *memory) observe(found diagnose.Finding, now time.Time) {
 	if last.assessment = m.assessments; last.report != found.Report || last.reported.IsZero() {
 		last.report, last.reported = found.Report, now
 	}
-	if found.Leaving > 0 && now.Sub(last.firstSeen) <= found.Leaving {
-		last.left = now
+	// Pods that were ending at the assessment before may have ended just now. Pods that are deleted one after another do not prolong this without end.
+	last.leaving = max(last.leaving, found.Leaving)
+	if end := last.firstSeen.Add(last.leaving); found.Leaving > 0 || last.lastLeft {
+		last.left = earlier(now, end)
 	}
+	last.lastLeft = found.Leaving > 0
 	m.findings[found.Key()] = last
+}
+
+// earlier returns the earlier of two times.
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // waited returns for how long after a finding was first made pods that may make room were ending.

@@ -36,7 +36,7 @@ type namespaceSnapshot struct {
 	pods        []*core.Pod
 	replicaSets []*apps.ReplicaSet
 	claims      map[string]*unstructured.Unstructured // by name
-	leaving     time.Duration                         // how long pods that are being deleted may take to end; 0: there are none
+	leaving     time.Duration                         // how much longer pods that are being deleted may take to end; 0: there are none
 
 	// How well each store follows the cluster; nil: there is no such store.
 	podSync, replicaSetSync, eventSync, claimSync *storeSync
@@ -57,13 +57,13 @@ func syncOf(s *store.Store) *storeSync {
 
 // snapshot returns the stores' contents and the given memory. It reads each store's state before its content, so that the content
 // is never older than the state.
-func (s *stores) snapshot(remembered memory) snapshot {
+func (s *stores) snapshot(remembered memory, now time.Time) snapshot {
 	known := snapshot{namespaces: map[string]namespaceSnapshot{}, events: map[types.UID][]*core.Event{}, oldEvents: map[types.UID]bool{}, before: s.before, memory: remembered}
 	for _, t := range s.tracked {
 		followed := s.objects[t.key]
 		known.objects = append(known.objects, observedObject{t, followed.State(), contentOf(followed, t)})
 		if _, taken := known.namespaces[t.key.namespace]; !taken {
-			known.namespaces[t.key.namespace] = s.namespaceSnapshot(t.key.namespace)
+			known.namespaces[t.key.namespace] = s.namespaceSnapshot(t.key.namespace, now)
 		}
 	}
 	for _, followed := range s.events {
@@ -82,14 +82,14 @@ func (s *stores) snapshot(remembered memory) snapshot {
 }
 
 // namespaceSnapshot returns what the stores contain about a namespace's pods, ReplicaSets and claims.
-func (s *stores) namespaceSnapshot(namespace string) namespaceSnapshot {
+func (s *stores) namespaceSnapshot(namespace string, now time.Time) namespaceSnapshot {
 	claims := s.objects[watchKey{claimsResource, namespace}]
 	known := namespaceSnapshot{
 		podSync: syncOf(s.pods[namespace]), replicaSetSync: syncOf(s.replicaSets[namespace]), eventSync: syncOf(s.events[namespace]), claimSync: syncOf(claims),
 		pods: store.All[*core.Pod](s.pods[namespace]), replicaSets: store.All[*apps.ReplicaSet](s.replicaSets[namespace]),
 		claims: map[string]*unstructured.Unstructured{},
 	}
-	known.leaving = diagnose.LeavingTime(known.pods)
+	known.leaving = diagnose.LeavingTime(known.pods, now)
 	for _, claim := range store.All[*unstructured.Unstructured](claims) {
 		known.claims[claim.GetName()] = claim
 	}

@@ -185,8 +185,9 @@ func (r *rollout) wake() {
 // had to open stores of claims, because a pod mounts one.
 func (r *rollout) evaluate() (snapshot, assessment) {
 	for {
-		known := r.stores.snapshot(r.memory)
-		result := assess(known, r.policy, time.Now())
+		now := time.Now()
+		known := r.stores.snapshot(r.memory, now)
+		result := assess(known, r.policy, now)
 		r.memory = result.memory
 		r.reporter.report(result.steps)
 		r.logs.fetch(result.endedRuns)
