@@ -53,7 +53,8 @@ func (c *Client) Backends(ctx context.Context, namespace, name string, image rel
 		if err != nil {
 			return backends, c.Fault(ctx, err, "reading the pods of %s in namespace %q", object, object.Namespace)
 		}
-		if !slices.Contains(BuiltInGroups, schema.FromAPIVersionAndKind(object.APIVersion, object.Kind).Group) && runToEnd(pods) {
+		custom := !slices.Contains(BuiltInGroups, schema.FromAPIVersionAndKind(object.APIVersion, object.Kind).Group)
+		if custom && runToEnd(pods) {
 			continue
 		}
 		backends.Workloads = append(backends.Workloads, running)
@@ -62,7 +63,11 @@ func (c *Client) Backends(ctx context.Context, namespace, name string, image rel
 				continue
 			}
 			ready = append(ready, pod.Pod)
-			backends.Pods = append(backends.Pods, backendPod(pod, workload, image.Digest))
+			own := workload
+			if custom {
+				own.containers = containersOf(pod.Pod, workload.containers, image)
+			}
+			backends.Pods = append(backends.Pods, backendPod(pod, own, image.Digest))
 		}
 	}
 	slices.SortFunc(backends.Pods, func(a, b release.BackendPod) int { return cmp.Compare(a.Pod, b.Pod) })

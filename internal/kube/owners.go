@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"slices"
+	"strings"
 
 	apps "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -46,24 +47,32 @@ func (o *owners) addReplicaSets(replicaSets []apps.ReplicaSet) {
 	}
 }
 
-// leadsToWorkload reports whether the chain of an object's controllers ends at the workload, and the revision of the chain's last
-// object before it.
-func (o *owners) leadsToWorkload(ctx context.Context, from metav1.Object) (owned bool, revision string, err error) {
+// chain is the chain of an object's controllers.
+type chain struct {
+	owned    bool   // it ends at the workload
+	revision string // of its last object before the workload
+	byJob    bool   // one of the controllers is a Job, or the workload is
+}
+
+// leadsToWorkload follows the chain of an object's controllers to the workload. What does not end there is returned as the zero chain.
+func (o *owners) leadsToWorkload(ctx context.Context, from metav1.Object) (followed chain, err error) {
 	controller := metav1.GetControllerOf(from)
 	for range maxOwners {
 		if controller == nil {
-			return false, "", nil
+			return chain{}, nil
 		}
+		followed.byJob = followed.byJob || controller.Kind == "Job" && strings.HasPrefix(controller.APIVersion, "batch/")
 		if controller.UID == o.workload.GetUID() {
-			return true, revision, nil
+			followed.owned = true
+			return followed, nil
 		}
 		next, err := o.read(ctx, from.GetNamespace(), *controller)
 		if err != nil {
-			return false, "", err
+			return chain{}, err
 		}
-		controller, revision = next.controller, next.revision
+		controller, followed.revision = next.controller, next.revision
 	}
-	return false, "", nil
+	return chain{}, nil
 }
 
 // builtIn are the kinds that own their pods directly, or through ReplicaSets.

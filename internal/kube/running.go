@@ -150,7 +150,7 @@ func (r *reader) workloadWithPods(ctx context.Context, workload templated, image
 	if live.GetKind() == "Job" {
 		result.Failed = whyFailed(live)
 	}
-	if pods, result.Terminating, err = r.ownedPods(ctx, live, workload.containers); err != nil {
+	if pods, result.Terminating, err = r.ownedPods(ctx, live, workload.containers, image); err != nil {
 		return result, nil, err
 	}
 	if result.ByPods = isJudgedByPods(live) && !(isCustom(live) && runToEnd(pods)); result.ByPods && slices.ContainsFunc(pods, func(pod ownedPod) bool { return !isEnded(pod.Pod) }) {
@@ -159,7 +159,7 @@ func (r *reader) workloadWithPods(ctx context.Context, workload templated, image
 	for _, owned := range pods {
 		named := workload.containers
 		if isCustom(live) { // a pod has the containers of one of its templates
-			named = containersOf(owned.Pod, named)
+			named = containersOf(owned.Pod, named, image)
 		}
 		result.Pods = append(result.Pods, podImages(owned, named, image.Digest)...)
 	}
@@ -182,13 +182,10 @@ func isJudgedByPods(live *unstructured.Unstructured) bool {
 	return isCustom(live)
 }
 
-// runToEnd reports whether there are pods and all of them run to their end, as those of the Jobs that KEDA's ScaledJob makes. They serve nothing, and there
-// may be none at any time.
+// runToEnd reports whether there are pods and all of them are of Jobs, as those that KEDA's ScaledJob makes. They serve nothing, and there may be none at any
+// time. The restart policy does not tell: the pods of Agones' Fleet serve, and are never restarted.
 func runToEnd(pods []ownedPod) bool {
-	stays := func(pod ownedPod) bool {
-		return pod.Spec.RestartPolicy != core.RestartPolicyOnFailure && pod.Spec.RestartPolicy != core.RestartPolicyNever
-	}
-	return len(pods) > 0 && !slices.ContainsFunc(pods, stays)
+	return len(pods) > 0 && !slices.ContainsFunc(pods, func(pod ownedPod) bool { return !pod.ofJob })
 }
 
 // isCustom reports whether an object is a custom resource.
@@ -196,10 +193,25 @@ func isCustom(live *unstructured.Unstructured) bool {
 	return !slices.Contains(BuiltInGroups, live.GroupVersionKind().Group)
 }
 
-// containersOf returns those of the named containers that a pod has.
-func containersOf(pod *core.Pod, names []string) (found []string) {
+// namedContainers returns those of the named containers that a pod has.
+func namedContainers(pod *core.Pod, names []string) (found []string) {
 	for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
 		if slices.Contains(names, container.Name) {
+			found = append(found, container.Name)
+		}
+	}
+	return found
+}
+
+// containersOf returns the containers of a custom resource's pod that stand for the named ones of its template: those of the same name and, if there are none or
+// one of the template has no name, those with an image of the same repository. A controller may give the names, as Knative's does (user-container).
+func containersOf(pod *core.Pod, names []string, image release.Image) []string {
+	found := namedContainers(pod, names)
+	if len(found) > 0 && !slices.Contains(names, "") {
+		return found
+	}
+	for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if !slices.Contains(found, container.Name) && (namesRepository(container.Image, image.Repository) || namesDigest(container.Image, image.Digest)) {
 			found = append(found, container.Name)
 		}
 	}
@@ -222,7 +234,7 @@ func (c *Client) scheduledPods(ctx context.Context, cronJob release.Object, imag
 		if by := metav1.GetControllerOf(job); by == nil || by.Kind != cronJob.Kind || by.Name != cronJob.Name || len(named.containers) == 0 || !isComplete(job) {
 			continue
 		}
-		owned, _, err := newReader(c).ownedPods(ctx, job, named.containers)
+		owned, _, err := newReader(c).ownedPods(ctx, job, named.containers, image)
 		if err != nil {
 			return nil, err
 		}
@@ -294,11 +306,13 @@ type ownedPod struct {
 	*core.Pod
 	held     string // why it stays at an older revision, "" if it should be replaced
 	outdated bool   // it is of an older revision, and will be replaced
+	ofJob    bool   // a Job owns it, directly or through other owners
 }
 
 // ownedPods returns the pods that a workload owns, directly or through other owners, and the names of those that are being deleted, sorted. Of a custom
-// resource, which may have several pod templates and need not select pods by label, only pods with one of the named containers are looked at.
-func (r *reader) ownedPods(ctx context.Context, live *unstructured.Unstructured, containers []string) (pods []ownedPod, leaving []string, err error) {
+// resource, which may have several pod templates and need not select pods by label, only pods with one of the named containers are looked at; or, if it owns none
+// or one of its containers has no name, those with an image of the repository.
+func (r *reader) ownedPods(ctx context.Context, live *unstructured.Unstructured, containers []string, image release.Image) (pods []ownedPod, leaving []string, err error) {
 	if live.GetKind() == "Pod" {
 		pod := new(core.Pod)
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(live.Object, pod); err != nil {
@@ -322,22 +336,36 @@ func (r *reader) ownedPods(ctx context.Context, live *unstructured.Unstructured,
 		}
 		owners.addReplicaSets(replicaSets)
 	}
-	for i := range list {
-		pod := &list[i]
-		if isEnded(pod) && (pod.DeletionTimestamp != nil || live.GetKind() != "Job") || isCustom(live) && len(containersOf(pod, containers)) == 0 {
-			continue
+	choose := func(isCandidate func(*core.Pod) bool) error {
+		for i := range list {
+			pod := &list[i]
+			if isEnded(pod) && (pod.DeletionTimestamp != nil || live.GetKind() != "Job") || !isCandidate(pod) {
+				continue
+			}
+			chain, err := owners.leadsToWorkload(ctx, pod)
+			if err != nil {
+				return err
+			}
+			switch {
+			case chain.owned && pod.DeletionTimestamp != nil:
+				leaving = append(leaving, pod.Name)
+			case chain.owned:
+				held := heldBack(live, pod)
+				pods = append(pods, ownedPod{pod, held, held == "" && isOutdated(live, pod, chain.revision), chain.byJob})
+			}
 		}
-		owned, revision, err := owners.leadsToWorkload(ctx, pod)
-		if err != nil {
-			return nil, nil, err
-		}
-		switch {
-		case owned && pod.DeletionTimestamp != nil:
-			leaving = append(leaving, pod.Name)
-		case owned:
-			held := heldBack(live, pod)
-			pods = append(pods, ownedPod{pod, held, held == "" && isOutdated(live, pod, revision)})
-		}
+		return nil
+	}
+	if !isCustom(live) {
+		err = choose(func(*core.Pod) bool { return true })
+	} else if !slices.Contains(containers, "") {
+		err = choose(func(pod *core.Pod) bool { return len(namedContainers(pod, containers)) > 0 })
+	}
+	if isCustom(live) && err == nil && len(pods)+len(leaving) == 0 {
+		err = choose(func(pod *core.Pod) bool { return len(containersOf(pod, containers, image)) > 0 })
+	}
+	if err != nil {
+		return nil, nil, err
 	}
 	slices.Sort(leaving)
 	return pods, leaving, nil

@@ -444,6 +444,15 @@ func TestRunningOfCustomTemplates(t *testing.T) {
 		pod.Spec.Containers[0].Name, pod.Status.ContainerStatuses[0].Name = name, name
 		return pod
 	}
+	imageOf := func(pod *core.Pod, image string) *core.Pod {
+		pod.Spec.Containers[0].Image = image
+		return pod
+	}
+	neverRestarted := func(pod *core.Pod) *core.Pod {
+		pod.OwnerReferences[0].APIVersion, pod.Spec.RestartPolicy = "example.com/v1", core.RestartPolicyNever
+		pod.Status.Conditions = []core.PodCondition{{Type: core.PodReady, Status: core.ConditionTrue}}
+		return pod
+	}
 	for name, test := range map[string]struct {
 		manifest, besides string
 		pods              []*core.Pod
@@ -452,6 +461,15 @@ func TestRunningOfCustomTemplates(t *testing.T) {
 		"KEDA's ScaledJob": {custom("ScaledJob", "{jobTargetRef: {template: {spec: {containers: [{name: app, image: IMAGE}]}}}}"),
 			"apiVersion: batch/v1\nkind: Job\nmetadata: {name: run, ownerReferences: [{apiVersion: example.com/v1, kind: ScaledJob, name: web, uid: uid-ScaledJob-web, controller: true}]}",
 			[]*core.Pod{ofJob, withContainer(owned("other-x", "Unreadable", "other", older), "redis")}, []string{"run-x app " + older}},
+		"Knative's Service, which gives the container a name": {custom("Service", "{template: {spec: {containers: [{image: IMAGE}]}}}"),
+			"apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: run, ownerReferences: [{apiVersion: example.com/v1, kind: Service, name: web, uid: uid-Service-web, controller: true}]}",
+			[]*core.Pod{withContainer(owned("web-x", "ReplicaSet", "run", older), "user-container"), withContainer(imageOf(owned("other-x", "Unreadable", "other", older), "redis:7"), "redis")},
+			[]string{"web-x user-container " + older}},
+		"a name that the controller changes": {custom("Renamed", "{template: {spec: {containers: [{name: app, image: IMAGE}]}}}"), "",
+			[]*core.Pod{withContainer(owned("web-x", "Renamed", "web", digest), "main")}, []string{"web-x main " + digest}},
+		"Agones' Fleet, whose pods serve and are never restarted": {custom("Fleet", "{replicas: 1, template: {spec: {template: {spec: {containers: [{name: app, image: IMAGE}]}}}}}"),
+			"apiVersion: example.com/v1\nkind: GameServer\nmetadata: {name: run, ownerReferences: [{apiVersion: example.com/v1, kind: Fleet, name: web, uid: uid-Fleet-web, controller: true}]}",
+			[]*core.Pod{neverRestarted(owned("web-x", "GameServer", "run", older))}, []string{"web-x app " + older}},
 		"a template for each group": {custom("Cluster", "{head: {template: {spec: {containers: [{name: head, image: IMAGE}]}}}, groups: [{template: {spec: {containers: [{name: worker, image: IMAGE}]}}}]}"), "",
 			[]*core.Pod{withContainer(owned("web-h", "Cluster", "web", digest), "head"), withContainer(owned("web-w", "Cluster", "web", older), "worker")},
 			[]string{"web-h head " + digest, "web-w worker " + older}},
@@ -462,7 +480,7 @@ func TestRunningOfCustomTemplates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
-			for _, kind := range []string{"ScaledJob", "Cluster", "Rollout"} {
+			for _, kind := range []string{"ScaledJob", "Cluster", "Rollout", "Service", "Renamed", "Fleet", "GameServer"} {
 				s.Serve(schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: kind}, strings.ToLower(kind)+"s", true)
 			}
 			s.Put(recordOf(t, 1, "deployed", test.manifest))
@@ -482,6 +500,9 @@ func TestRunningOfCustomTemplates(t *testing.T) {
 				if workload.Object.Kind == "ScaledJob" && (workload.ByPods || workload.WantsPods) {
 					t.Errorf("got %+v", workload)
 				}
+				if workload.Object.Kind == "Fleet" && (!workload.ByPods || !workload.WantsPods) {
+					t.Errorf("its pods are not judged: %+v", workload)
+				}
 				for _, pod := range workload.Pods {
 					got = append(got, fmt.Sprintf("%s %s %s", pod.Pod, pod.Container, pod.Digest))
 				}
@@ -492,6 +513,9 @@ func TestRunningOfCustomTemplates(t *testing.T) {
 			backends, err := s.client().Backends(t.Context(), space, "shop", builtImage(t))
 			if err != nil || strings.Contains(test.manifest, "ScaledJob") && len(backends.Pods)+len(backends.Workloads) > 0 {
 				t.Errorf("pods that run to their end serve nothing: %+v, %v", backends, err)
+			}
+			if strings.Contains(test.manifest, "Fleet") && (len(backends.Pods) != 1 || backends.Pods[0].Runs) {
+				t.Errorf("pods that serve are left out: %+v", backends)
 			}
 		})
 	}
