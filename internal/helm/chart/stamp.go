@@ -3,8 +3,10 @@ package chart
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/release"
@@ -15,8 +17,8 @@ import (
 
 // PostRenderer pins what is rendered to the deployment's images (pinner), and then labels and annotates what runs them, and nothing else: the
 // objects themselves with the release, the commit, environment and main digest, the run and the actor; their pod templates only with
-// what changes no more often than the image that they run, because anything else would replace pods for nothing. A Job's template cannot be
-// changed and gets nothing. A Service that selects such pods is labelled with the release. Hooks are pinned and not labelled: Helm 3 does
+// what changes no more often than the image that they run, because anything else would replace pods for nothing. The template of a Job, or
+// of a custom resource whose pods run to their end, gets nothing. A Service that selects such pods is labelled with the release. Hooks are pinned and not labelled: Helm 3 does
 // not pass them to a post-renderer, so that PinHooks does it.
 type PostRenderer struct{ Deployment release.Deployment }
 
@@ -106,15 +108,57 @@ func (r PostRenderer) stamp(object map[string]any) {
 	}
 	manifest.SetStrings(object, r.labels(r.Deployment.Commit), "metadata", "labels")
 	manifest.SetStrings(object, r.annotations(), "metadata", "annotations")
-	if manifest.GroupKind(object) == "batch/Job" {
-		return
-	}
-	for _, template := range release.PodTemplates(object) {
+	for _, template := range stampedTemplates(object) {
 		if image := r.imageIn(manifest.PodImages(manifest.PodSpec(template))); image != nil {
 			manifest.SetStrings(template, r.labels(image.Commit), "metadata", "labels")
 			manifest.SetStrings(template, map[string]string{release.AnnotationDigest: image.Image.Digest.String()}, "metadata", "annotations")
 		}
 	}
+}
+
+// stampedTemplates returns the pod templates of an object that are labelled: those of a CronJob, and those of pods that are there to stay. The template of a Job or
+// of what makes Jobs cannot be changed, as in a JobSet, or a change of it ends pods that run, as in a ScaledJob.
+// Source: jobset.sigs.k8s.io, "JobSet API", spec.replicatedJobs; keda.sh, "Scaling Jobs", rollout.strategy.
+func stampedTemplates(object map[string]any) []map[string]any {
+	switch manifest.GroupKind(object) {
+	case "batch/Job":
+		return nil
+	case "batch/CronJob":
+		return release.PodTemplates(object)
+	}
+	return stayingTemplates(object["spec"])
+}
+
+// stayingTemplates returns the pod templates within a value, in order, without those within another template and those of pods that run to their end. A kind
+// may give the restart policy beside the template.
+func stayingTemplates(value any) (templates []map[string]any) {
+	switch value := value.(type) {
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			kind := strings.ToLower(key)
+			inner, _ := value[key].(map[string]any)
+			spec, hasSpec := inner["spec"].(map[string]any)
+			switch {
+			case kind == "jobtemplate":
+			case !hasSpec || !strings.HasSuffix(kind, "template"):
+				templates = append(templates, stayingTemplates(value[key])...)
+			case !runsToEnd(spec) && !runsToEnd(value):
+				if _, hasContainers := spec["containers"].([]any); hasContainers {
+					templates = append(templates, inner)
+				}
+			}
+		}
+	case []any:
+		for _, inner := range value {
+			templates = append(templates, stayingTemplates(inner)...)
+		}
+	}
+	return templates
+}
+
+// runsToEnd reports whether a restart policy says that pods end.
+func runsToEnd(spec map[string]any) bool {
+	return spec["restartPolicy"] == "Never" || spec["restartPolicy"] == "OnFailure"
 }
 
 // imageIn returns the first of the deployment's images that is among the references, nil if none is.

@@ -51,7 +51,7 @@ spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: backup, image:
 apiVersion: batch/v1
 kind: CronJob
 metadata: {name: nightly}
-spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: app, image: IMAGE}]}}}}}
+spec: {jobTemplate: {spec: {template: {spec: {restartPolicy: OnFailure, containers: [{name: app, image: IMAGE}]}}}}}
 ---
 apiVersion: argoproj.io/v1alpha1
 kind: Rollout
@@ -61,7 +61,27 @@ spec: {template: {spec: {containers: [{name: app, image: IMAGE}]}}}
 apiVersion: keda.sh/v1alpha1
 kind: ScaledJob
 metadata: {name: queue}
-spec: {jobTargetRef: {template: {spec: {containers: [{name: app, image: IMAGE}]}}}}
+spec: {jobTargetRef: {template: {spec: {restartPolicy: Never, containers: [{name: app, image: IMAGE}]}}}}
+---
+apiVersion: jobset.x-k8s.io/v1alpha2
+kind: JobSet
+metadata: {name: train}
+spec: {replicatedJobs: [{name: a, template: {spec: {template: {spec: {containers: [{name: app, image: IMAGE}]}}}}}]}
+---
+apiVersion: example.com/v1
+kind: Schedule
+metadata: {name: hourly}
+spec: {jobTemplate: {template: {spec: {containers: [{name: app, image: IMAGE}]}}}}
+---
+apiVersion: kubeflow.org/v1
+kind: PyTorchJob
+metadata: {name: torch}
+spec: {pytorchReplicaSpecs: {Worker: {restartPolicy: OnFailure, template: {spec: {containers: [{name: pytorch, image: IMAGE}]}}}}}
+---
+apiVersion: leaderworkerset.x-k8s.io/v1
+kind: LeaderWorkerSet
+metadata: {name: serve}
+spec: {leaderWorkerTemplate: {workerTemplate: {spec: {restartPolicy: Always, containers: [{name: app, image: IMAGE}]}}}}
 ---
 apiVersion: ray.io/v1
 kind: RayCluster
@@ -114,7 +134,8 @@ func TestStampTouchesOnlyWhatRunsTheImage(t *testing.T) {
 	}
 	want := map[string]marks{
 		"ConfigMap/config": {}, "StatefulSet/db": {}, "Job/seed": {}, "CronJob/backup": {}, "Job/migrate": {Own: true},
-		"Deployment/web": {true, true}, "Deployment/first-init": {true, true}, "CronJob/nightly": {true, true}, "Rollout/canary": {true, true}, "ScaledJob/queue": {true, true}, "RayCluster/rays": {true, true}, "SealedSecret/sealed": {},
+		"Deployment/web": {true, true}, "Deployment/first-init": {true, true}, "CronJob/nightly": {true, true}, "Rollout/canary": {true, true}, "ScaledJob/queue": {Own: true},
+		"JobSet/train": {Own: true}, "Schedule/hourly": {Own: true}, "PyTorchJob/torch": {Own: true}, "LeaderWorkerSet/serve": {true, true}, "RayCluster/rays": {true, true}, "SealedSecret/sealed": {},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
