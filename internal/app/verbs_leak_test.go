@@ -140,7 +140,7 @@ var canaryVerbs = map[string]canaryVerb{
 	"doctor, values that are no YAML":   {verb: "doctor", ends: failed, args: append(slices.Clone(doctorArgs), "--values", "values.yaml"), files: map[string]string{"values.yaml": "secret:\n  PASSWORD: canary-values-1\n bad: [canary-values-2\n"}},
 	"doctor, a password in a name":      {verb: "doctor", ends: refusedInput, args: append(slices.Clone(doctorArgs), "--repository", "https://u:canary-in-a-url@r.example.com/shop")},
 	"doctor, cancelled":                 {verb: "doctor", ends: cancelled, args: doctorArgs},
-	"status":                            {verb: "status", ends: ended, args: statusArgs},
+	"status":                            {verb: "status", ends: ended, installed: true, args: statusArgs},
 	"status, credentials given back":    {verb: "status", ends: failed, args: statusArgs},
 	"status, a login given back":        {verb: "status", ends: failed, echoes: true, args: statusArgs},
 	"status, a password in a name":      {verb: "status", ends: refusedInput, args: append(slices.Clone(statusArgs), "--repository", "https://u:canary-in-a-url@r.example.com/shop")},

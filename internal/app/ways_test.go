@@ -85,7 +85,7 @@ func TestEveryWayToGitHubAndGitIsKnown(t *testing.T) {
 		of   reflect.Type
 		want []string
 	}{
-		{reflect.TypeFor[github.API](), []string{"Comment", "Compare", "CreateDeployment", "OpenPullRequest", "SetDeployment"}},
+		{reflect.TypeFor[github.API](), []string{"Comment", "Compare", "CreateDeployment", "Deployments", "OpenPullRequest", "PullOf", "SetDeployment"}},
 		{reflect.TypeFor[*configrepo.Repository](), []string{"Changes", "Commit", "CommitFiles", "Dir", "Files", "Head", "Includes", "Note", "Propose", "ProposeFiles", "Read", "Refresh", "Relative"}},
 	} {
 		var got []string
