@@ -92,7 +92,7 @@ var examples = map[string]end{
 	"status: one environment of EKS":                                      stops(discoveryRefused, needsCluster),
 	"status: every cluster and service of a matrix (docs/matrix.md)":      stops(discoveryRefused, needsCluster),
 	"uninstall: say what would go and what would stay":                    stops(discoveryRefused, needsCluster),
-	"uninstall: remove a preview with its namespace":                      stops(discoveryRefused, needsCluster),
+	"uninstall: remove a preview with its namespace":                      stops(clusterRefuses, needsCluster),
 	"uninstall: remove a release from production":                         stops(discoveryRefused, needsCluster),
 	"init: one of several services of a repository, on EKS":               succeeds(`created: \.github/workflows/delivery\.yaml`),
 	"init: with the names that terraform/aws_infra makes, and the variables for it": {exit: []int{release.ExitInput}, output: `makes repositories of ECR, and this is none`,
