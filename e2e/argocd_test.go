@@ -241,9 +241,17 @@ func (c configuration) manifests(environment string) {
 	var patch struct {
 		Source map[string]any `json:"source"`
 	}
-	text := strings.NewReplacer("https://git.example.com/team/config.git", c.url, "production", environment).Replace(string(fencedYAML.FindAllSubmatch(page, -1)[2][1]))
-	if err := yaml.Unmarshal([]byte(text), &patch); err != nil {
-		c.t.Fatal(err)
+	for _, block := range fencedYAML.FindAllSubmatch(page, -1) {
+		text := strings.NewReplacer("https://git.example.com/team/config.git", c.url, "production", environment).Replace(string(block[1]))
+		if !strings.HasPrefix(text, "source:") {
+			continue
+		}
+		if err := yaml.Unmarshal([]byte(text), &patch); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	if patch.Source == nil {
+		c.t.Fatal("docs/gitops.md has no source of an Application with rendered manifests")
 	}
 	patch.Source["helm"] = nil
 	body, err := json.Marshal(map[string]any{"spec": patch})
