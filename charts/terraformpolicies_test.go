@@ -23,8 +23,8 @@ import (
 func TestTerraformsNetworkPolicies(t *testing.T) {
 	t.Parallel()
 	policies := append(terraformsPolicies(t, "platform", "namespaces", "network"), terraformsPolicies(t, "modules/service", "namespace")...)
-	if len(policies) != 13 {
-		t.Errorf("%d policies were found, want 13: the test reads the files wrongly, or one was added", len(policies))
+	if len(policies) != 14 {
+		t.Errorf("%d policies were found, want 14: the test reads the files wrongly, or one was added", len(policies))
 	}
 	got := strings.Join(policies, "---\n")
 	const golden = "testdata/networkpolicies.golden.yaml"
