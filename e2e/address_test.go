@@ -57,6 +57,7 @@ spec: {type: LoadBalancer, selector: {app: addressed}, ports: [{port: {{ add 180
 // TestTwoLoadBalancers are refused before anything is applied, until one of them, a URL or none is named.
 func TestTwoLoadBalancers(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	tree.addressChart(twoBalancers)
 	image := tree.build()
@@ -87,6 +88,7 @@ func TestTwoLoadBalancers(t *testing.T) {
 // TestTheLoadBalancerInFrontOfTheImage: one leads to the image's pods, and the other to a database that the commit does not touch. Deploy and smoke use the first.
 func TestTheLoadBalancerInFrontOfTheImage(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	tree.addressChart(strings.Replace(twoBalancers, `selector: {app: addressed}`, `selector: {app: '{{ if $i }}addressed{{ else }}database{{ end }}'}`, 1) + `
 ---
@@ -113,6 +115,7 @@ spec:
 // TestAnIngressThatNobodyServes: no controller fills its status. The release is ready, and is verified; its pods are asked instead.
 func TestAnIngressThatNobodyServes(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	tree.addressChart(`apiVersion: networking.k8s.io/v1
 kind: Ingress
@@ -141,6 +144,7 @@ spec: {defaultBackend: {service: {name: addressed, port: {number: 80}}}}
 // TestAServiceThatLeadsNowhere: its load balancer accepts connections for a port that no pod listens on, which is no proof of anything.
 func TestAServiceThatLeadsNowhere(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree, image, _ := newAnySite(t)
 	tree.deployManifest(t, "nowhere", image, web+strings.Replace(served, "port: 80, targetPort: 8080", "port: 18090, targetPort: 9999", 1)).expect(t, 0, "served at http://")
 	tree.verb(t.Context(), appsmoke.Command(), "--environment", "nowhere", "--image", image, "--release", "shop", "--timeout", "1m", "--patience", "5s").expect(t, 1)

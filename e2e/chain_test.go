@@ -30,6 +30,7 @@ func outcomes(result pipeline.Result) (list []string) {
 // TestOneCommitToProduction runs the chain, runs it again on the same commit, and then tries a commit that is broken.
 func TestOneCommitToProduction(t *testing.T) {
 	onNode(t)
+	beside(t, &environments)
 	tree := newCheckout(t)
 	first, _ := tree.pipeline()
 	want := []string{"build: created", "deploy staging: created", "smoke staging: pass", "promote: created", "deploy production: created", "smoke production: pass"}

@@ -54,7 +54,7 @@ func TestServicesThatDoNotFit(t *testing.T) {
 		"a service that is a text": `{"cart":"x"}`, "paths that are a text": `{"cart":{"paths":"cart/**"}}`, "a path that is a number": `{"cart":{"paths":[1]}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			output, log, code := runChanges(t, "SERVICES="+services)
 			if code != 2 || output != "" || !strings.Contains(log, "::error title=onedigest::services is not a JSON object") {
 				t.Errorf("exit %d, output %q, log:\n%s", code, output, log)
@@ -62,7 +62,7 @@ func TestServicesThatDoNotFit(t *testing.T) {
 		})
 	}
 	t.Run("a runner without jq", func(t *testing.T) {
-		t.Parallel()
+		beside(t)
 		bash, err := exec.LookPath("bash")
 		if err != nil {
 			t.Fatal(err)
@@ -80,7 +80,7 @@ func TestServicesThatDoNotFit(t *testing.T) {
 
 // TestTheLastSuccessfulPush: the API is asked for runs of pushes, and the token is on no command line.
 func TestTheLastSuccessfulPush(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	var asked []string
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		asked = append(asked, request.FormValue("event")+" "+request.FormValue("status")+" "+request.FormValue("branch")+" "+request.Header.Get("Authorization"))
@@ -127,7 +127,7 @@ func TestTheChartOfTheCommit(t *testing.T) {
 	} {
 		for _, job := range []string{"plan", "deploy"} {
 			t.Run(name+", "+job, func(t *testing.T) {
-				t.Parallel()
+				beside(t)
 				dir := t.TempDir()
 				for _, file := range c.files {
 					if err := os.MkdirAll(filepath.Join(dir, file), 0o700); err != nil {

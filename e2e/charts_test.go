@@ -34,7 +34,7 @@ func TestChartsThatAreRefused(t *testing.T) {
 		tree.write("refused/"+name+"/templates/all.yaml", fmt.Sprintf("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: %s}\n"+
 			"spec: {selector: {matchLabels: {app: a}}, template: {metadata: {labels: {app: a}}, spec: {containers: [{name: app, image: '%s', env: [{name: CHILD, value: '%s'}]}]}}}\n", name, test.image, test.env))
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			own := tree
 			own.t = t
 			args := append([]string{"--environment", "refused", "--chart", "refused/" + name, "--release", name, "--create-namespace", "--timeout", "4m", "--image", image}, test.flags...)

@@ -181,7 +181,7 @@ const tableBegins, tableEnds = "<!-- classes: written by go test ./e2e -run Test
 
 // TestTheDocsListEveryClass: the table of docs/charts.md is that of the classes that are deployed here.
 func TestTheDocsListEveryClass(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	const docs = "../docs/charts.md"
 	content, err := os.ReadFile(docs)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -36,9 +35,6 @@ var pieces = map[string]string{"": "piece", "api": "api", "mail": "mail", "jobs"
 // changed are the pieces that the second commit changes.
 var changed = []string{"", "api"}
 
-// classesAtOnce is how many classes go their way at once: a verb waits most of the time, and the node has room for the pods of so many.
-const classesAtOnce = 6
-
 // TestChartsOfEveryClass takes a chart of every class from build to production, with smoke in staging and in production, with nothing edited, and a second commit to staging. What the
 // pods run, and which of them are replaced, is read from the API server.
 func TestChartsOfEveryClass(t *testing.T) {
@@ -49,20 +45,14 @@ func TestChartsOfEveryClass(t *testing.T) {
 	second := maps.Clone(first)
 	maps.Copy(second, tree.buildPieces(t, "second", changed))
 	t.Cleanup(func() { deleteDefinition(t, "runners.classes.example.com") })
-	slots := make(chan struct{}, classesAtOnce)
-	var all sync.WaitGroup
 	for _, class := range readClasses(t) {
-		all.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			t.Run(class.name, func(t *testing.T) {
-				own := tree
-				own.t = t
-				class.goesToProduction(t, own, first, second)
-			})
+		t.Run(class.name, func(t *testing.T) {
+			beside(t)
+			own := tree
+			own.t = t
+			class.goesToProduction(t, own, first, second)
 		})
 	}
-	all.Wait()
 }
 
 func pieceNames() []string { return slices.Sorted(maps.Keys(pieces)) }
@@ -465,7 +455,7 @@ func deleteDefinition(t *testing.T, name string) {
 
 // TestTheChecksOfClassesCanFail: each fault that a class is checked for is found.
 func TestTheChecksOfClassesCanFail(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	const digest, other = "sha256:aaaa", "sha256:bbbb"
 	images := map[string]string{"": "r/piece@" + digest, "api": "r/api@" + digest}
 	class := class{name: "x", pods: map[string]int{"": 1, "api": 1}, others: 1, flags: []string{"--image", "api=API"}}

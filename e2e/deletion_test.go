@@ -31,6 +31,7 @@ data: {word: WORD}`
 // TestFinalizersThatDoNotEnd deploys on objects that are being deleted, and that their finalizers keep.
 func TestFinalizersThatDoNotEnd(t *testing.T) {
 	onNode(t)
+	t.Parallel()
 	tree, image, _ := newAnySite(t)
 	const waits = "is being deleted, is gone: it is kept by its finalizers (e2e.onedigest.dev/cleanup)"
 	configMap := func(t *testing.T, namespace, word string) {
@@ -101,7 +102,7 @@ func TestFinalizersThatDoNotEnd(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			test(t, name)
 		})
 	}
@@ -111,6 +112,7 @@ func TestFinalizersThatDoNotEnd(t *testing.T) {
 // after all, the failure names it in seconds.
 func TestAnImageOfAnotherArchitecture(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree, _, _ := newAnySite(t)
 	tree.commit("for another machine")
 	image := field(t, tree.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/worker", "--context", "app", "--builder", "go", "--platforms", "linux/s390x", "--output", "json"), "image")

@@ -16,7 +16,7 @@ import (
 // TestDeployScript checks deploy.sh's output, its prompts and the arguments it passes to the verbs; the verbs themselves are
 // stand-ins that print what they were given.
 func TestDeployScript(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	text, err := os.ReadFile(filepath.Join("..", "deploy.sh"))
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +76,7 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 // TestDeployScriptOnTheNode runs deploy.sh with the real verbs: without arguments, on a terminal, and by a tag.
 func TestDeployScriptOnTheNode(t *testing.T) {
 	onNode(t)
+	beside(t, &environments)
 	text, err := os.ReadFile(filepath.Join("..", "deploy.sh"))
 	if err != nil {
 		t.Fatal(err)

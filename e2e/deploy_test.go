@@ -27,6 +27,7 @@ func field(t *testing.T, got verbResult, name string) string {
 // TestAFailingRolloutIsExplained deploys what cannot become ready and wants the reason, long before the timeout.
 func TestAFailingRolloutIsExplained(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	built := field(t, tree.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--builder", "go", "--output", "json"), "image")
 	for namespace, test := range map[string]struct {
@@ -55,6 +56,7 @@ func TestAFailingRolloutIsExplained(t *testing.T) {
 // TestDeployRefusesBeforeAnythingChanges holds faults and refusals to their exit codes on the real cluster.
 func TestDeployRefusesBeforeAnythingChanges(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	built := field(t, tree.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--builder", "go", "--output", "json"), "image")
 	absent := site.registry + "/shop@sha256:" + strings.Repeat("0", 64)

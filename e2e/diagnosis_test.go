@@ -154,6 +154,7 @@ func job(hook, what string) string {
 // what to try, as soon as the cluster has reported what makes it final.
 func TestDiagnosis(t *testing.T) {
 	onNode(t)
+	t.Parallel()
 	tree := newCheckout(t)
 	for _, part := range []string{"broken", "charts/broken"} {
 		if err := os.CopyFS(filepath.Join(tree.dir, part), os.DirFS(filepath.Join(site.root, "e2e/testdata", part))); err != nil {
@@ -166,7 +167,7 @@ func TestDiagnosis(t *testing.T) {
 	for name, cause := range provocations() {
 		shown[cause.code] = true
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			provoke(t, tree, built, strings.ReplaceAll(name, " ", "-"), cause)
 		})
 	}
@@ -189,7 +190,7 @@ func provoke(t *testing.T, tree checkout, image, name string, cause broken) {
 	t.Cleanup(func() {
 		_ = cluster.CoreV1().Namespaces().Delete(context.Background(), namespace, meta.DeleteOptions{})
 	})
-	tree.namespaces.Store(namespace, true)
+	tree.own(namespace)
 	logged := &stampedLog{pattern: regexp.MustCompile(string(cause.code) + " ")}
 	var stdout bytes.Buffer
 	args := []string{"--environment", namespace, "--image", image, "--chart", "charts/broken", "--values", name + ".yaml", "--release", "shop",

@@ -25,6 +25,7 @@ import (
 // TestEKS goes the whole way of EKS on a node of its own: from the cluster's name to its endpoint and authority, from AWS
 // credentials to a token, and with the token through the API server's webhook and RBAC to a list of namespaces.
 func TestEKS(t *testing.T) {
+	beside(t)
 	if os.Getenv("ONEDIGEST_E2E") == "" {
 		t.Skip("NOT CHECKED: needs a real node; set ONEDIGEST_E2E=1")
 	}

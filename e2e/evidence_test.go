@@ -25,7 +25,7 @@ import (
 // before smoke recorded only what is new, and one record that nobody can read, and promotes the image.
 func TestManyRecordsHideNoProof(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	tree := newCheckout(t)
 	_, name := tree.buildAndDeploy(t, "proving")
 	prove := func() string {
@@ -71,7 +71,7 @@ func TestManyRecordsHideNoProof(t *testing.T) {
 // TestSmokeWaitsForALoadBalancersTargets asks a load balancer that answers 503 itself for longer than smoke's patience.
 func TestSmokeWaitsForALoadBalancersTargets(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	var answered atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {

@@ -160,6 +160,7 @@ func (f *flow) rehearse(t *testing.T, r released, event, workflow string, args .
 // TestAnotherRepository: README's workflow takes a repository that has nothing of this one to production, with the release's program; a merge queue's
 // run builds only.
 func TestAnotherRepository(t *testing.T) {
+	beside(t)
 	r := newRelease(t, []byte(standIns))
 	f := foreignFlow(t, r, map[string]string{".github/workflows/delivery.yaml": strings.Replace(readmeWorkflow(t, r), "on: {", "on: {merge_group: {}, ", 1), "main.go": "package main\n"})
 	commit := f.checkout.git("rev-parse", "HEAD")
@@ -217,6 +218,7 @@ func initialized(t *testing.T, r released, files map[string]string, args ...stri
 
 // TestInitializedRepository: what init writes into a repository takes it to production, by the release's program and with nothing edited.
 func TestInitializedRepository(t *testing.T) {
+	beside(t)
 	r := newRelease(t, []byte(standIns))
 	const repository = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop"
 	on := []string{"--repository", repository, "--role", "arn:aws:iam::123456789012:role/shop-build", "--cluster", "staging=shop-staging", "--cluster", "production=shop",
@@ -283,6 +285,7 @@ jobs:
 // TestServicesOfAMonorepo: a push takes the services whose paths have changed since the last successful run, and all of them if that is not
 // known; a promotion is of one.
 func TestServicesOfAMonorepo(t *testing.T) {
+	beside(t)
 	r := newRelease(t, []byte(standIns))
 	f := foreignFlow(t, r, map[string]string{".github/workflows/delivery.yaml": strings.ReplaceAll(monorepo, "COMMIT", r.commit), "cart/a": "1", "catalog/a": "1", "go.mod": "1"})
 	first := f.checkout.git("rev-parse", "HEAD")
@@ -378,6 +381,7 @@ func main() {
 // TestAnotherRepositoryOnTheNode runs README's workflow with the real verbs for a service that knows nothing of them.
 func TestAnotherRepositoryOnTheNode(t *testing.T) {
 	onNode(t)
+	beside(t)
 	r := newRelease(t, []byte("#!/bin/bash\nexit 70\n"))
 	workflow := strings.NewReplacer("123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop", site.registry+"/api", `"cluster": "shop-staging", `, "", `"cluster": "shop", `, "",
 		"eu-central-1", app.Process{Environ: site.aws}.Getenv("AWS_REGION"),
@@ -404,6 +408,7 @@ func TestAnotherRepositoryOnTheNode(t *testing.T) {
 // TestInitializedRepositoryOnTheNode runs what init writes with the real verbs, on a runner that has a kubeconfig and credentials; nothing is edited.
 func TestInitializedRepositoryOnTheNode(t *testing.T) {
 	onNode(t)
+	beside(t)
 	r := newRelease(t, []byte("#!/bin/bash\nexit 70\n"))
 	f := initialized(t, r, map[string]string{"main.go": goService, "go.mod": "module example.com/made\n\ngo 1.25\n"}, "--repository", site.registry+"/api", "--environments", "made-staging,made-production",
 		"--region", app.Process{Environ: site.aws}.Getenv("AWS_REGION"), "--runner", "ubuntu-latest", "--build-runner", "ubuntu-latest", "--probe", "/")

@@ -152,6 +152,7 @@ func (r rehearsal) staging(commit string) []map[string]string {
 
 // TestDeploymentWorkflow holds what deployment.yaml hands to which verb, and where it stops.
 func TestDeploymentWorkflow(t *testing.T) {
+	beside(t)
 	r := newRehearsal(t)
 	commit := r.git("rev-parse", "HEAD")
 	promote := map[string]string{"verb": "promote", "image": rehearsed + "@" + builtDigest, "from": "staging", "to": "production", "verify-key": stagingKey, "sign-key": productionKey}
@@ -210,6 +211,7 @@ jobs:
 // TestGitOpsWorkflow holds what pipeline.yaml hands to a deploy that Argo CD applies: chart and values as paths of the configuration repository, the token to that
 // environment alone, the checks to the deploy, and no step that only Helm has.
 func TestGitOpsWorkflow(t *testing.T) {
+	beside(t)
 	r := newRehearsal(t)
 	r.write(".github/workflows/gitops.yaml", gitOpsWorkflow)
 	commit := r.commit("call pipeline.yaml")
@@ -265,6 +267,7 @@ jobs:
 
 // TestPreviewWorkflow: a pull request opens and closes its preview, one of a fork runs nothing, and a schedule sweeps.
 func TestPreviewWorkflow(t *testing.T) {
+	beside(t)
 	r := newRehearsal(t)
 	r.write(".github/workflows/previews.yaml", previewWorkflow)
 	_, read := readWorkflow(t, "../.github/workflows/preview.yaml")
@@ -321,6 +324,7 @@ func TestPreviewWorkflow(t *testing.T) {
 // TestPromoteWorkflow holds what promote.yaml makes of its inputs; promote itself judges them. The chart and the values are those of the
 // promoted commit.
 func TestPromoteWorkflow(t *testing.T) {
+	beside(t)
 	r := newRehearsal(t)
 	ofThePromoted := map[string]string{"chart": "promoted/charts/service", "values": "promoted/terraform/production/values-production.yaml", "rehearsed": "promoted"}
 	executed := map[string]string{"plan": "plan.json", "plan-digest": plannedDigest}
@@ -363,6 +367,7 @@ func TestPromoteWorkflow(t *testing.T) {
 
 // TestAPlanThatCannotBeMade: production is not touched where the plan fails, and deployed without one where only production has a role.
 func TestAPlanThatCannotBeMade(t *testing.T) {
+	beside(t)
 	r := newRehearsal(t)
 	inputs := []string{"--input", "digest=" + builtDigest}
 	got, log, err := r.run(t, "workflow_dispatch", "promote.yaml", append(inputs, "--env", "FAIL=deploy-production")...)
@@ -388,6 +393,7 @@ func (r rehearsal) planned(promote, more map[string]string) []map[string]string 
 // TestGitflowOnTheNode runs both workflows with the real verbs and keys of KMS, and finds one digest in both environments.
 func TestGitflowOnTheNode(t *testing.T) {
 	onNode(t)
+	beside(t, &environments)
 	f := newFlow(t)
 	f.checkout.recordNamespaces([]string{"--environment", "staging", "--environment", "production"})
 	signStaging, signProduction := newKey(t), newKey(t)

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -41,6 +42,10 @@ func TestMain(m *testing.M) {
 		fmt.Println("SKIPPED: the chain was not run on a real node; set ONEDIGEST_E2E=1 (Linux, root) to run it")
 		os.Exit(m.Run())
 	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", "1000"); err != nil { // the places bound it
+		panic(err)
+	}
 	os.Exit(run(m))
 }
 
@@ -64,6 +69,37 @@ func onNode(t *testing.T) {
 	if site.kubeconfig == "" {
 		t.Skip("NOT CHECKED: needs a real node; set ONEDIGEST_E2E=1")
 	}
+}
+
+// environments is held by a test that deploys to staging and production, which every repository's own files name.
+var environments sync.Mutex
+
+// places bounds how many tests run at a time: a verb waits most of its time, so that a processor serves three.
+var places = make(chan struct{}, 3*runtime.GOMAXPROCS(0))
+
+// placed has the names of the tests that have a place.
+var placed sync.Map
+
+// beside runs a test beside others, once it holds the locks and has a place. A test that has parallel subtests calls t.Parallel itself and takes no place:
+// its subtests do. A test that calls neither runs before all of these, alone.
+func beside(t *testing.T, locks ...sync.Locker) {
+	t.Helper()
+	for i, letter := range t.Name() {
+		if _, waits := placed.Load(t.Name()[:i]); waits && letter == '/' {
+			t.Fatalf("%s has a place and waits for this test: t.Parallel() takes none", t.Name()[:i])
+		}
+	}
+	t.Parallel()
+	for _, lock := range locks {
+		lock.Lock()
+		t.Cleanup(lock.Unlock)
+	}
+	places <- struct{}{}
+	placed.Store(t.Name(), true)
+	t.Cleanup(func() {
+		placed.Delete(t.Name())
+		<-places
+	})
 }
 
 func up() (err error) {
@@ -172,13 +208,26 @@ func (c checkout) shortenDrain() {
 	}
 }
 
+// owners has the checkout that each namespace belongs to.
+var owners sync.Map
+
 // recordNamespaces records the namespaces in a verb's arguments, for cleanup.
 func (c checkout) recordNamespaces(args []string) {
+	c.t.Helper()
 	for i, arg := range args[:max(0, len(args)-1)] {
 		if arg == "--environment" || arg == "--namespace" {
-			c.namespaces.Store(args[i+1], true)
+			c.own(args[i+1])
 		}
 	}
+}
+
+// own records a namespace for cleanup, and fails the test if another one that runs has it.
+func (c checkout) own(namespace string) {
+	c.t.Helper()
+	if owner, _ := owners.LoadOrStore(namespace, c.namespaces); owner != c.namespaces {
+		c.t.Fatalf("another test uses the namespace %q at the same time: each has its own", namespace)
+	}
+	c.namespaces.Store(namespace, true)
 }
 
 // deleteNamespaces deletes the checkout's namespaces and waits until they are gone.
@@ -203,6 +252,7 @@ func (c checkout) deleteNamespaces(t *testing.T) {
 		if err := wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, gone); err != nil {
 			t.Errorf("namespace %q is still there: %v", name, err)
 		}
+		owners.CompareAndDelete(name, c.namespaces)
 		return true
 	})
 }

@@ -13,7 +13,7 @@ import (
 // temporary files and its user.
 func TestAnImageHoldsWhatServicesExpect(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	tree := newCheckout(t)
 	for _, part := range []string{"system", "charts/broken"} {
 		if err := os.CopyFS(filepath.Join(tree.dir, part), os.DirFS(filepath.Join(site.root, "e2e/testdata", part))); err != nil {

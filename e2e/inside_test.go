@@ -77,6 +77,7 @@ spec:
 // TestSmokeInsideTheCluster asks releases that only their cluster can reach, pod by pod.
 func TestSmokeInsideTheCluster(t *testing.T) {
 	onNode(t)
+	t.Parallel()
 	tree := newCheckout(t)
 	for _, part := range []string{"broken", "charts/any"} {
 		if err := os.CopyFS(filepath.Join(tree.dir, part), os.DirFS(filepath.Join(site.root, "e2e/testdata", part))); err != nil {
@@ -149,7 +150,7 @@ func TestSmokeInsideTheCluster(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			test(t, name)
 		})
 	}

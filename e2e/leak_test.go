@@ -104,7 +104,7 @@ func more(args []string, others ...string) []string { return slices.Concat(args,
 
 // TestTheRunsOnAClusterAreComplete: every ending that the suite of canaries leaves to a cluster has a run there.
 func TestTheRunsOnAClusterAreComplete(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	var have, want []string
 	for _, run := range slices.Concat(leakRuns, pipelineRuns) {
 		have = append(have, run.verb+": "+string(run.ends))
@@ -126,7 +126,7 @@ func TestTheRunsOnAClusterAreComplete(t *testing.T) {
 // and the variable of the Deployment that was given one.
 func TestSecretsLeaveByNoWay(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	leaks := newLeaks(t, "leaks")
 	for _, run := range leakRuns {
 		leaks.run(run)
@@ -139,6 +139,7 @@ func TestSecretsLeaveByNoWay(t *testing.T) {
 // TestAPipelinesSecretsLeaveByNoWay is TestSecretsLeaveByNoWay for the pipeline.
 func TestAPipelinesSecretsLeaveByNoWay(t *testing.T) {
 	onNode(t)
+	beside(t, &environments)
 	leaks := newLeaks(t, "staging", "production")
 	for _, environment := range leaks.namespaces {
 		file := fmt.Sprintf("terraform/%s/values-%s.yaml", environment, environment)
@@ -287,7 +288,7 @@ func (l *leaks) plantEvents(ctx context.Context) (stop func()) {
 // putLiveSecrets makes a namespace with Secrets that are not the chart's.
 func (l *leaks) putLiveSecrets(namespace string) {
 	l.t.Helper()
-	l.tree.namespaces.Store(namespace, true)
+	l.tree.own(namespace)
 	_, err := client(l.t).CoreV1().Namespaces().Create(l.t.Context(), &core.Namespace{ObjectMeta: meta.ObjectMeta{Name: namespace}}, meta.CreateOptions{})
 	if err != nil {
 		l.t.Fatal(err)

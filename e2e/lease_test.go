@@ -177,6 +177,7 @@ func (c checkout) deployCleanly(namespace, image string, args ...string) verbRes
 
 func TestTwoDeploysOfOneRelease(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	image := tree.build()
 	runs := map[string]*started{}
@@ -210,7 +211,7 @@ func TestTwoDeploysOfOneRelease(t *testing.T) {
 // TestAHolderWhoseClockLags keeps the release for as long as it renews the Lease, whatever time it writes.
 func TestAHolderWhoseClockLags(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	tree := newCheckout(t)
 	image := tree.build()
 	const namespace = "lagging"
@@ -295,7 +296,7 @@ func stopEach(t *testing.T, prefix string, signal os.Signal, check func(t *testi
 	t.Logf("ONEDIGEST_E2E_SEED=%d", seed)
 	for i, work := range works {
 		t.Run(work.name, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			random := rand.New(rand.NewPCG(seed, uint64(i)))
 			tree := newCheckout(t)
 			image := tree.build()
@@ -347,6 +348,7 @@ func stopEach(t *testing.T, prefix string, signal os.Signal, check func(t *testi
 // TestAKilledRunDoesNotBlockADeploy ends runs as a machine that dies does (R8).
 func TestAKilledRunDoesNotBlockADeploy(t *testing.T) {
 	onNode(t)
+	t.Parallel()
 	stopEach(t, "killed", syscall.SIGKILL, func(t *testing.T, tree checkout, image string, stop stopped) bool {
 		<-stop.run.done
 		found := readReleaseState(t, stop.namespace)
@@ -363,6 +365,7 @@ func TestAKilledRunDoesNotBlockADeploy(t *testing.T) {
 // TestAnInterruptedRunLeavesNothingPending ends runs as GitHub does when a job is cancelled (R7).
 func TestAnInterruptedRunLeavesNothingPending(t *testing.T) {
 	onNode(t)
+	t.Parallel()
 	stopEach(t, "stopped", syscall.SIGINT, func(t *testing.T, tree checkout, image string, stop stopped) bool {
 		sent := time.Now()
 		result, got := stop.run.wait()

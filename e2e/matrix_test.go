@@ -18,7 +18,7 @@ import (
 // TestAMatrixOfServices takes two services from one file to production, and then a commit that changes nothing that enters their images.
 func TestAMatrixOfServices(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	tree := newCheckout(t)
 	const staging, production = "services-staging", "services-production"
 	tree.write("services.yaml", fmt.Sprintf(`
@@ -102,7 +102,7 @@ environments:
 // TestAMatrixToProduction takes two services to production in one call.
 func TestAMatrixToProduction(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	tree := newCheckout(t)
 	const staging, production = "one-call-staging", "one-call-production"
 	tree.recordNamespaces([]string{"--namespace", staging, "--namespace", production})

@@ -28,7 +28,7 @@ import (
 // and forth again, and to the contracted one, from which there is no way back.
 func TestASchemaIsExpandedAndContracted(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	const namespace = "migrated"
 	url := startPostgres(t)
 	tree := newCheckout(t)

@@ -189,7 +189,7 @@ func (n *network) applyTerraformsPolicies(t *testing.T) {
 
 func (n *network) createNamespace(t *testing.T, name string) {
 	t.Helper()
-	n.tree.namespaces.Store(name, true)
+	n.tree.own(name)
 	_, err := client(t).CoreV1().Namespaces().Create(t.Context(), &core.Namespace{ObjectMeta: meta.ObjectMeta{Name: name}}, meta.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 // TestTellingSlack runs the workflow of docs/notify.md against a server in the place of Slack: after a deploy, and after one that failed with a text that would
 // break JSON and command the shell.
 func TestTellingSlack(t *testing.T) {
+	beside(t)
 	page, err := os.ReadFile("../docs/notify.md")
 	if err != nil {
 		t.Fatal(err)

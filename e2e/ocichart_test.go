@@ -15,7 +15,7 @@ import (
 // chart.
 func TestTheCommonChartFromARegistry(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	tree := newCheckout(t)
 	image := tree.build()
 	publish := func() string {

@@ -24,6 +24,7 @@ func (c checkout) shallow(commit string) checkout {
 // TestOrderWithoutHistory: a checkout of one commit asks its remote for the rest, and where it cannot the deploy is refused.
 func TestOrderWithoutHistory(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	first := tree.git("rev-parse", "HEAD")
 	older := tree.build()
@@ -54,6 +55,7 @@ func TestOrderWithoutHistory(t *testing.T) {
 // TestAHotfixIsNotOverwritten deploys a branch, and then main without it.
 func TestAHotfixIsNotOverwritten(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	tree.git("checkout", "--quiet", "-b", "hotfix")
 	tree.edit("app/config.go", `"GREETING", "Hello"`, `"GREETING", "Good day"`)
@@ -81,7 +83,7 @@ func TestAHotfixIsNotOverwritten(t *testing.T) {
 // chart never replaces the newer one.
 func TestCommitsThatShareAnImage(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	tree := newCheckout(t)
 	first := tree.git("rev-parse", "HEAD")
 	image := tree.build()
@@ -108,7 +110,7 @@ func TestCommitsThatShareAnImage(t *testing.T) {
 // TestAnAdoptedImage goes the way of one that was built: the commit's image in another repository is deployed, smoked and promoted.
 func TestAnAdoptedImage(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	tree := newCheckout(t)
 	image := tree.build()
 	adopted := field(t, tree.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/adopted", "--adopt", image, "--output", "json"), "image")

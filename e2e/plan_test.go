@@ -48,7 +48,7 @@ type smallChart struct {
 func newSmallChart(t *testing.T, namespace string) smallChart {
 	t.Helper()
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	tree := newCheckout(t)
 	return smallChart{checkout: tree, image: tree.build(), namespace: namespace}
 }

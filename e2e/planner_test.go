@@ -20,6 +20,7 @@ import (
 // that directory: the dry run works, and everything else is refused.
 func TestPlannerChangesNothing(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	const namespace, user, group = "planned", "planner", "onedigest-plan-planned"
 	image := tree.build()

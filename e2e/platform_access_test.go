@@ -60,6 +60,7 @@ func impersonate(t *testing.T, user string) *kubernetes.Clientset {
 // TestPlatformAccess deploys to two environments, each with a reader of its own, and checks each user's permissions.
 func TestPlatformAccess(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	image := tree.build()
 	const staging, production = "access-staging", "access-production"
@@ -131,6 +132,7 @@ func TestPlatformAccess(t *testing.T) {
 // server-side dry run that knows no field but those of its schemas.
 func TestPlatformDryRun(t *testing.T) {
 	onNode(t)
+	beside(t)
 	config := adminConfig(t)
 	objects, err := dynamic.NewForConfig(config)
 	if err != nil {

@@ -33,7 +33,7 @@ environments:
 // TestRulesOnANode takes commits through a file of rules: what is refused and with which lines, an override, a rejection that nobody passes, and its end.
 func TestRulesOnANode(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	const production = "rules-production"
 	tree := newCheckout(t)
 	for _, name := range []string{"staging", "production", "manager"} {

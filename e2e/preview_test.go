@@ -42,11 +42,11 @@ func (c checkout) preview(mode string, args ...string) (result preview.Result, g
 // for it is left alone.
 func TestPreviews(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	const namespace, others = "preview-shop-17", "preview-shop-18"
 	c, ctx, cluster := newCheckout(t), t.Context(), client(t).CoreV1()
-	c.namespaces.Store(namespace, true)
-	c.namespaces.Store(others, true)
+	c.own(namespace)
+	c.own(others)
 	built := c.verb(ctx, appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--builder", "go", "--output", "json")
 	open := []string{"--pull-request", "17", "--image", field(t, built, "image"), "--values", "terraform/staging/values-staging.yaml", "--smoke-checks", "default", "--pod-security", "restricted"}
 

@@ -186,7 +186,7 @@ func policyRules(permissions []release.Permission) (rules []rbac.PolicyRule) {
 // the cause, goes back and smokes. Every request must be covered by a rule, and every rule used by a request.
 func TestTheRoleIsExact(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	tree := newCheckout(t)
 	for _, part := range []string{"broken", "charts/kinds"} {
 		if err := os.CopyFS(filepath.Join(tree.dir, part), os.DirFS(filepath.Join(site.root, "e2e/testdata", part))); err != nil {
@@ -290,7 +290,7 @@ func TestEveryMissingRuleIsNamed(t *testing.T) {
 					continue
 				}
 				t.Run(verb+" "+permission.Name(), func(t *testing.T) {
-					t.Parallel()
+					beside(t)
 					tree := tree
 					tree.t = t
 					user := fmt.Sprintf("lacking-%d-%d", i, j)
@@ -342,7 +342,7 @@ func grantedElsewhere(permissions []release.Permission, i int, verb string) bool
 // TestDoctorNamesEachMissingRule: of a user with the exact rules nothing fails; of one who lacks some, each is a finding with the rule to add.
 func TestDoctorNamesEachMissingRule(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	tree := newCheckout(t)
 	if err := os.CopyFS(filepath.Join(tree.dir, "charts/kinds"), os.DirFS(filepath.Join(site.root, "e2e/testdata/charts/kinds"))); err != nil {
 		t.Fatal(err)

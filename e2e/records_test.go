@@ -29,6 +29,7 @@ func garble(record *core.Secret) { record.Data["release"] = []byte("garbage!") }
 // TestRecordsThatCannotBeRead: a superseded one blocks nothing, the newest one blocks everything and is named.
 func TestRecordsThatCannotBeRead(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	image := tree.build()
 	for _, greeting := range []string{"one", "two"} {
@@ -59,6 +60,7 @@ func TestRecordsThatCannotBeRead(t *testing.T) {
 // TestAnotherHelmsRevisionIsWaitedForWithinTheTimeout: half of it, not Helm's own five minutes.
 func TestAnotherHelmsRevisionIsWaitedForWithinTheTimeout(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	image := tree.build()
 	_, got := tree.deploy(t.Context(), "another-helm", image)

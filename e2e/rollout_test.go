@@ -51,6 +51,7 @@ const probed = `readinessProbe: {httpGet: {path: /ready, port: 8080}, periodSeco
 // TestRolloutVerdicts deploys what is easily misjudged.
 func TestRolloutVerdicts(t *testing.T) {
 	onNode(t)
+	t.Parallel()
 	tree := newBrokenSite(t)
 	for name, test := range map[string]func(t *testing.T, tree brokenSite, namespace string){
 		"stateful-set-goes-back":       statefulSetGoesBack,
@@ -64,7 +65,7 @@ func TestRolloutVerdicts(t *testing.T) {
 		"stateful-set-has-to-stay":     statefulSetHasToStay,
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			test(t, tree, name)
 		})
 	}
@@ -122,7 +123,7 @@ func plainJob(what string) string {
 // stays, and one that each revision names anew runs.
 func TestAPlainJobOfTheRelease(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	tree := newBrokenSite(t)
 	build := func(repository string) string {
 		return field(t, tree.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/"+repository, "--context", "broken", "--output", "json"), "image")

@@ -115,6 +115,7 @@ spec:
 // TestPodsOfARelease deploys releases whose pods are easily mistaken.
 func TestPodsOfARelease(t *testing.T) {
 	onNode(t)
+	t.Parallel()
 	tree, first, second := newAnySite(t)
 	for name, test := range map[string]func(t *testing.T, namespace string){
 		// Another workload has the release's labels, and other images: it is neither compared nor touched by the next commit.
@@ -203,7 +204,7 @@ func TestPodsOfARelease(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			test(t, name)
 		})
 	}

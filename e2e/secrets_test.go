@@ -13,6 +13,7 @@ import (
 // TestRotatedSecret changes a Secret while the pod that needs it runs: the pod, which is not restarted, has the new values.
 func TestRotatedSecret(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	const namespace, name = "rotation", "shop-rotation"
 	image := tree.build()

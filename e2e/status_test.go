@@ -32,7 +32,7 @@ func (c checkout) statusOf(user, environment string) status.Row {
 
 // TestStatusAndUninstall: after a real deploy, status says what the cluster and the registry say, and uninstall leaves what it says that it leaves.
 func TestStatusAndUninstall(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	onNode(t)
 	const environment = "status"
 	c := newCheckout(t)

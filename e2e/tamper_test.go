@@ -116,7 +116,7 @@ func (i intruder) cosign(t *testing.T, tree checkout, image release.Image) error
 // TestTampering shows what somebody who may push, but has no key, can make production run: nothing. make demo-tampering prints it.
 func TestTampering(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	const (
 		environment = "tampering"
 		noProof     = `refused: the registry holds no evidence that "tampering" proved`

@@ -68,6 +68,7 @@ func (r verbResult) expect(t *testing.T, code int, wants ...string) {
 // TestAFailureRollsBackToTheVerifiedRevision breaks a release that works, by its configuration and by its answers.
 func TestAFailureRollsBackToTheVerifiedRevision(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	good := tree.build()
 	first, got := tree.deploy(t.Context(), "back", good)
@@ -100,6 +101,7 @@ func TestAFailureRollsBackToTheVerifiedRevision(t *testing.T) {
 // TestAFirstInstallThatFails is kept or cleared away, as asked.
 func TestAFirstInstallThatFails(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	image := tree.build()
 	_, got := tree.deploy(t.Context(), "kept", image, "--set", "config.LOG_LEVEL=loud")
@@ -118,6 +120,7 @@ func TestAFirstInstallThatFails(t *testing.T) {
 // TestAnOlderCommitDoesNotReplaceANewerOne goes back by accident, and then deliberately.
 func TestAnOlderCommitDoesNotReplaceANewerOne(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	older := tree.build()
 	tree.edit("app/config.go", `"GREETING", "Hello"`, `"GREETING", "Good day"`)
@@ -148,6 +151,7 @@ func TestAnOlderCommitDoesNotReplaceANewerOne(t *testing.T) {
 // TestADryRunChangesNothing plans a change, finds what is missing, and leaves the release at its revision.
 func TestADryRunChangesNothing(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	image := tree.build()
 	_, got := tree.deploy(t.Context(), "plan", image)
@@ -168,6 +172,7 @@ func TestADryRunChangesNothing(t *testing.T) {
 // TestAMatrixEndsWithTheWaveThatFails deploys to a canary and, only if that works, to the others.
 func TestAMatrixEndsWithTheWaveThatFails(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	image := tree.build()
 	matrix := `
@@ -182,7 +187,7 @@ waves:
       - {environment: many-three}
 `
 	for _, name := range []string{"canary", "one", "two", "three"} {
-		tree.namespaces.Store("many-"+name, true)
+		tree.own("many-" + name)
 	}
 	run := func(level string) (deploy.Result, verbResult) {
 		tree.write("deploys.yaml", fmt.Sprintf(matrix, level))
@@ -203,11 +208,11 @@ waves:
 // TestWavesKeepToTheJobsTime: a wave for which the job has no time left is not started.
 func TestWavesKeepToTheJobsTime(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	tree := newCheckout(t)
 	image := tree.build()
 	for _, name := range []string{"one", "two"} {
-		tree.namespaces.Store("timed-"+name, true)
+		tree.own("timed-" + name)
 	}
 	tree.write("deploys.yaml", "waves:\n  - name: first\n    deploys: [{environment: timed-one}]\n  - name: second\n    deploys: [{environment: timed-two}]\n")
 	_, got := tree.deploy(t.Context(), "unused", image, "--matrix", "deploys.yaml", "--timeout", "5m", "--job-timeout", "6m")
@@ -222,7 +227,7 @@ func TestWavesKeepToTheJobsTime(t *testing.T) {
 // TestAnInstallThatNeverSucceeded stays a first install, however often it is tried: there is nothing to roll back to, and nothing is said to have been tried.
 func TestAnInstallThatNeverSucceeded(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	tree := newCheckout(t)
 	image := tree.build()
 	for range 2 {
@@ -267,6 +272,7 @@ func TestAClusterThatGoesAwayIsWaitedFor(t *testing.T) {
 // TestConnectionsThatAreCutAreMadeAgain deploys through a proxy that cuts every connection, time and again.
 func TestConnectionsThatAreCutAreMadeAgain(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	image := tree.build()
 	tree.write("cut.yaml", kubeconfigWithDrops(t, 3*time.Second))
@@ -283,6 +289,7 @@ func TestConnectionsThatAreCutAreMadeAgain(t *testing.T) {
 // TestAHistoryOfAHundredIsPrunedToTen deploys over the remains of a Helm that kept everything.
 func TestAHistoryOfAHundredIsPrunedToTen(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	image := tree.build()
 	_, got := tree.deploy(t.Context(), "history", image)

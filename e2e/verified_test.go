@@ -26,6 +26,7 @@ func (c checkout) smoke(namespace string, args ...string) verbResult {
 // step after smoke.
 func TestARollbackGoesToWhatSmokeProved(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	tree.keyPair("signer")
 	tree.git("add", "--all")
@@ -77,6 +78,7 @@ func TestARollbackGoesToWhatSmokeProved(t *testing.T) {
 // TestARollbackByHandIsUnderstood: the revision that a person went back from, with Helm's own command, is not gone back to.
 func TestARollbackByHandIsUnderstood(t *testing.T) {
 	onNode(t)
+	beside(t)
 	tree := newCheckout(t)
 	image := tree.build()
 	for _, greeting := range []string{"one", "two"} {
@@ -111,7 +113,7 @@ func helmOf(t *testing.T, namespace string) *action.Configuration {
 // TestACommitThatHelmDeployed: a person deployed a newer commit's image with Helm's own command, which writes no commit anywhere. An older one does not replace it.
 func TestACommitThatHelmDeployed(t *testing.T) {
 	onNode(t)
-	t.Parallel()
+	beside(t)
 	tree, first, second := newAnySite(t)
 	const namespace = "by-helm"
 	tree.deployManifest(t, namespace, first, web).expect(t, 0, "created")

@@ -77,7 +77,7 @@ func TestWorkflowRules(t *testing.T) {
 	}
 	for _, path := range paths {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			text, read := readWorkflow(t, path)
 			checkPins(t, text)
 			// A called workflow gets the caller's permissions, and its jobs take what they need of them; those in hasCallersPermissions take what there is,
@@ -192,7 +192,7 @@ func TestConditionsAreChecked(t *testing.T) {
 		"skipped for a reason":       {map[string]workflowJob{"a": {If: "x"}, "b": {Needs: needs{"a"}, If: "!cancelled() && (needs.a.result == 'success' || needs.a.result == 'skipped' && !inputs.x)"}}, false, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			err := checkConditions(test.jobs, test.called)
 			if (err != nil) != (test.want != nil) {
 				t.Fatalf("got %v", err)
@@ -253,7 +253,7 @@ func checkEvidence(t *testing.T, job string, steps []step) {
 
 // TestUnsetKeysAreRefused: pipeline.yaml refuses environments whose passes would need no signature, if signatures are required or one has a key.
 func TestUnsetKeysAreRefused(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	_, read := readWorkflow(t, "../.github/workflows/pipeline.yaml")
 	condition := strings.Join(strings.Fields(read.Jobs["refuse"].If), " ")
 	environment := func(at int, key string) string { return fmt.Sprintf("fromJSON(inputs.environments)[%d].%s", at, key) }
