@@ -100,12 +100,77 @@ func TestTheLastSuccessfulPush(t *testing.T) {
 	if code != 0 || output != "services=[\"cart\",\"list\"]\n" {
 		t.Errorf("exit %d, output %q, log:\n%s", code, output, log)
 	}
-	if want := []string{"push success main Bearer canary-token"}; !slices.Equal(asked, want) {
+	if want := []string{"push  main Bearer canary-token"}; !slices.Equal(asked, want) {
 		t.Errorf("the API was asked %q, want %q", asked, want)
 	}
 	arguments, err := os.ReadFile(seen)
 	if err != nil || len(arguments) == 0 || strings.Contains(string(arguments), "canary") {
 		t.Errorf("curl's arguments are %q, %v; want some, without the token", arguments, err)
+	}
+}
+
+// TestServicesThatARunLeft: a service that a run may have left behind is taken again.
+func TestServicesThatARunLeft(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	git := func(args ...string) string {
+		t.Helper()
+		command := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=e2e", "-c", "user.email=e2e@example.com", "-c", "commit.gpgsign=false"}, args...)...)
+		command.Dir = dir
+		out, err := command.CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	commit := func(files ...string) string {
+		t.Helper()
+		for _, file := range files {
+			if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(file)), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(git("rev-list", "--all", "--count")), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		git("add", "--all")
+		git("commit", "--quiet", "--message", "x")
+		return git("rev-parse", "HEAD")
+	}
+	git("init", "--quiet", "--initial-branch=main")
+	first := commit("cart/x", "list/x")
+	both := commit("cart/x", "list/x")
+	git("revert", "--no-edit", both)
+	reverted := git("rev-parse", "HEAD")
+	cart := commit("cart/x")
+	list := commit("list/x")
+	last := commit("list/x")
+	run := func(id, commit, conclusion, created, updated string) string {
+		return `{"id":` + id + `,"head_sha":"` + commit + `","conclusion":` + conclusion + `,"created_at":"2026-01-01T00:` + created + `:00Z","updated_at":"2026-01-01T00:` + updated + `:00Z"}`
+	}
+	const success, failure, none = `"success"`, `"failure"`, "null"
+	for name, test := range map[string]struct {
+		commit, want string
+		runs         []string // the newest first
+	}{
+		"a failed change that is taken back":           {reverted, `["cart","list"]`, []string{run("2", both, failure, "10", "11"), run("1", first, success, "00", "01")}},
+		"a run that was superseded by one that failed": {last, `["cart","list"]`, []string{run("4", last, none, "40", "41"), run("3", list, failure, "12", "20"), run("2", cart, success, "10", "13"), run("1", reverted, success, "00", "01")}},
+		"a run that was superseded by one that passed": {last, `["list"]`, []string{run("4", last, none, "40", "41"), run("3", list, success, "12", "20"), run("2", cart, success, "10", "13"), run("1", reverted, success, "00", "01")}},
+		"a run that ended before the next one failed":  {last, `["list"]`, []string{run("4", last, none, "40", "41"), run("3", list, failure, "14", "20"), run("2", cart, success, "10", "13"), run("1", reverted, success, "00", "01")}},
+		"none that passed":                             {last, `["cart","list"]`, []string{run("4", last, none, "40", "41"), run("3", list, failure, "12", "20")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = w.Write([]byte(`{"workflow_runs":[` + strings.Join(test.runs, ",") + `]}`))
+			}))
+			t.Cleanup(api.Close)
+			output, log, code := runScript(t, dir, scriptOf(t, "pipeline.yaml", "changes", "changes"), "GITHUB_WORKFLOW_REF=o/r/.github/workflows/delivery.yaml@refs/heads/main",
+				"GITHUB_REPOSITORY=o/r", "GITHUB_RUN_ID=4", "GITHUB_API_URL="+api.URL, "BRANCH=main", "COMMIT="+test.commit, "BASE=", "TOKEN=x", `SERVICES={"cart":{"paths":["cart/**"]},"list":{"paths":["list/**"]}}`)
+			if code != 0 || output != "services="+test.want+"\n" {
+				t.Errorf("exit %d, output %q, want %s; log:\n%s", code, output, test.want, log)
+			}
+		})
 	}
 }
 

@@ -295,7 +295,7 @@ func TestServicesOfAMonorepo(t *testing.T) {
 			http.NotFound(w, request)
 			return
 		}
-		if err := json.NewEncoder(w).Encode(map[string]any{"workflow_runs": []map[string]string{{"head_sha": last}}}); err != nil {
+		if err := json.NewEncoder(w).Encode(map[string]any{"workflow_runs": []map[string]string{{"head_sha": last, "conclusion": "success"}}}); err != nil {
 			t.Error(err)
 		}
 	}))
