@@ -14,7 +14,7 @@ import (
 )
 
 // parseJSON reads one document (RFC 8259) and nothing after it. Numbers become int64 or uint64 where they are whole
-// and fit, else float64.
+// and fit, stay as they are where they are whole and do not fit, else float64.
 func parseJSON(body []byte) (any, error) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
@@ -38,10 +38,10 @@ func convertNumbers(value any) any {
 		if whole, err := strconv.ParseUint(value.String(), 10, 64); err == nil {
 			return whole
 		}
-		if number, err := value.Float64(); err == nil {
+		if number, err := value.Float64(); err == nil && !isWhole(value.String()) {
 			return number
 		}
-		return value // beyond what a float64 holds
+		return value // beyond what a machine's type holds
 	case []any:
 		for i := range value {
 			value[i] = convertNumbers(value[i])
@@ -52,6 +52,11 @@ func convertNumbers(value any) any {
 		}
 	}
 	return value
+}
+
+// isWhole reports whether a number is written as a whole one, in digits alone.
+func isWhole(text string) bool {
+	return strings.Trim(strings.TrimLeft(text, "+-"), "0123456789") == ""
 }
 
 // jsonTypes are the types of RFC 8259, section 3, by the names that json-type accepts.
@@ -95,7 +100,10 @@ func equalJSON(want, got any) bool {
 	return left.Cmp(right) == 0
 }
 
-// rational is a number's exact value; nil for one that no machine type holds, which could take all memory to expand.
+// maxDigits is how many digits of a whole number are compared by value; longer ones are compared by their text.
+const maxDigits = 400
+
+// rational is a number's exact value; nil for one with an exponent that no machine type holds, which could take all memory to expand.
 func rational(value any) *big.Rat {
 	switch value := value.(type) {
 	case int:
@@ -106,6 +114,11 @@ func rational(value any) *big.Rat {
 		return new(big.Rat).SetUint64(value)
 	case float64:
 		return new(big.Rat).SetFloat64(value)
+	case json.Number:
+		if isWhole(value.String()) && len(value) <= maxDigits {
+			whole, _ := new(big.Rat).SetString(value.String())
+			return whole
+		}
 	}
 	return nil
 }

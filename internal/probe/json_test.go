@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -44,6 +45,8 @@ func TestEqualNeedsTypeAndValue(t *testing.T) {
 		{uint64(1 << 63), uint64(1 << 63), true}, {9007199254740993, 9007199254740992.0, false},
 		{[]any{1}, []any{1.0}, true}, {[]any{1, 2}, []any{2, 1}, false}, {[]any{}, nil, false},
 		{map[string]any{"a": nil}, map[string]any{}, false}, {1, huge, false}, {huge, huge, true},
+		{json.Number("123456789012345678901234"), json.Number("123456789012345678901235"), false}, {json.Number("123456789012345678901234"), json.Number("123456789012345678901234"), true},
+		{1e23, json.Number("100000000000000000000000"), false}, // the nearest float64 is another number
 	} {
 		if equalJSON(test.want, test.got) != test.same {
 			t.Errorf("%#v and %#v are the same: %t, want %t", test.want, test.got, !test.same, test.same)

@@ -239,7 +239,7 @@ func (p *Prober) dialer(to Target, watch *stopwatch) func(ctx context.Context, n
 	return dialer.DialContext
 }
 
-// redirectPolicy follows redirects within the host of the request, at most three, and none where the check expects the
+// redirectPolicy follows redirects within the host of the request, or that of its Host header, at most three, and none where the check expects the
 // redirect itself.
 func redirectPolicy(check compiledCheck) func(*http.Request, []*http.Request) error {
 	return func(next *http.Request, via []*http.Request) error {
@@ -249,7 +249,19 @@ func redirectPolicy(check compiledCheck) func(*http.Request, []*http.Request) er
 		if len(via) > maxRedirects {
 			return &blockedError{to: next.URL.Redacted(), why: "more than 3 redirects"}
 		}
-		return allowRedirect(via[0].URL, next.URL)
+		first := via[0]
+		err := allowRedirect(first.URL, next.URL)
+		if err == nil || first.Host == "" || next.URL.Scheme != first.URL.Scheme {
+			return err
+		}
+		// A service knows itself by the Host header; a redirect to that host is sent to where the first request was.
+		named := *first.URL
+		named.Host = first.Host
+		if allowRedirect(&named, next.URL) != nil {
+			return err
+		}
+		next.Host, next.URL.Host = next.URL.Host, first.URL.Host
+		return nil
 	}
 }
 

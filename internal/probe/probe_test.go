@@ -310,6 +310,25 @@ func TestProbeBlocksRedirects(t *testing.T) {
 	}
 }
 
+// TestProbeFollowsToTheNamedHost: a service that redirects to the host of the Host header is asked at the same address again.
+func TestProbeFollowsToTheNamedHost(t *testing.T) {
+	t.Parallel()
+	base := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/admin" {
+			w.Header().Set("Location", "http://"+r.Host+"/admin/")
+			w.WriteHeader(http.StatusMovedPermanently)
+			return
+		}
+		fmt.Fprint(w, r.URL.Path, " of ", r.Host)
+	})
+	for host, want := range map[string]string{"shop.example.com": "/admin/ of shop.example.com", "shop.example.com:8080": "/admin/ of shop.example.com:8080"} {
+		check := release.Check{Path: "/admin", Headers: map[string]string{"Host": host}, BodyContains: []string{want}}
+		if got := New(Options{}).Probe(t.Context(), Target{Base: base}, check); !got.OK() {
+			t.Errorf("%s: %s %q", host, got.Stage, got.Wrong)
+		}
+	}
+}
+
 func TestProbeFollowsOnItsHost(t *testing.T) {
 	t.Parallel()
 	base := serve(t, func(w http.ResponseWriter, r *http.Request) {

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -156,6 +157,9 @@ func (p *parser) jsonValue(node *yaml.Node, depth int) any {
 		if err := node.Decode(&value); err != nil {
 			p.problem(node, "", "%s cannot be read: %s", quote(text), excerpt(err.Error()))
 		}
+	}
+	if _, inexact := value.(float64); inexact && isWhole(text) {
+		return json.Number(strings.TrimPrefix(text, "+"))
 	}
 	if number, ok := value.(float64); ok && (math.IsNaN(number) || math.IsInf(number, 0)) {
 		p.problem(node, "", "%s is not a number in JSON", quote(text))

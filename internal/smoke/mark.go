@@ -2,6 +2,7 @@ package smoke
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -17,6 +18,33 @@ func liveRevision(ctx context.Context, settings Settings, deps Deps) int {
 		return 0
 	}
 	return revision
+}
+
+// replacedBy says what replaced the release while it was checked, so that wrong answers may be those of another image; "" if nothing is known to have.
+func replacedBy(ctx context.Context, live int, found confirmed, verdict release.Verdict, settings Settings, deps Deps) string {
+	if verdict != release.Fail || settings.Release == "" {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	if live != 0 {
+		if now, err := deps.Cluster.LiveRevision(ctx, settings.Namespace, settings.Release); err == nil && now != live {
+			if now == 0 {
+				return fmt.Sprintf("release %q was being changed while it was checked", settings.Release)
+			}
+			return fmt.Sprintf("release %q went from revision %d to %d while it was checked", settings.Release, live, now)
+		}
+	}
+	for i, image := range settings.images() {
+		if len(found.pods[i]) == 0 {
+			continue
+		}
+		running, err := deps.Cluster.Running(ctx, settings.Namespace, settings.Release, image.Image)
+		if err == nil && len(running.Workloads) == 0 && len(running.Unread) == 0 {
+			return fmt.Sprintf("release %q no longer names %s, which was replaced while it was checked", settings.Release, image.Image.Digest.Short())
+		}
+	}
+	return ""
 }
 
 // markRevision marks the revision that was live when the rounds began, even when they took all the time there was. An inconclusive

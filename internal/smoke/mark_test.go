@@ -6,7 +6,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
 )
+
+// replacedAfter is a release whose workloads name the image for so many requests, and then no more.
+func replacedAfter(requests int, pods ...release.PodImage) func() release.Running {
+	return func() release.Running {
+		if requests--; requests < 0 {
+			return release.Running{}
+		}
+		return releasetest.Running(pods...)
+	}
+}
 
 // TestTheLiveRevisionIsMarkedWithTheVerdict, because a rollback goes by it.
 func TestTheLiveRevisionIsMarkedWithTheVerdict(t *testing.T) {
@@ -20,8 +31,12 @@ func TestTheLiveRevisionIsMarkedWithTheVerdict(t *testing.T) {
 		want  []string
 		exit  int
 	}{
-		"a pass":                    {&fakeDeps{live: 4, answers: []release.Answer{answerFrom(commit)}}, shop, []string{"staging/shop 4 proved"}, 0},
-		"a failure":                 {&fakeDeps{live: 4, answers: []release.Answer{broken}}, shop, []string{"staging/shop 4 failed"}, 1},
+		"a pass":                        {&fakeDeps{live: 4, answers: []release.Answer{answerFrom(commit)}}, shop, []string{"staging/shop 4 proved"}, 0},
+		"a failure":                     {&fakeDeps{live: 4, answers: []release.Answer{broken}}, shop, []string{"staging/shop 4 failed"}, 1},
+		"a failure of another revision": {&fakeDeps{live: 4, later: 5, answers: []release.Answer{broken}}, shop, nil, 3},
+		"a pass, then another revision": {&fakeDeps{live: 4, later: 5, answers: []release.Answer{answerFrom(commit)}}, shop, []string{"staging/shop 4 proved"}, 0},
+		"a failure of an image that was replaced": {&fakeDeps{revision: commit.String(), answers: []release.Answer{broken}, running: replacedAfter(1, good)},
+			append([]string{"--image", image(t).String()}, shop...), nil, 3},
 		"nothing answers":           {&fakeDeps{live: 4, answers: []release.Answer{{Stage: release.StageDNS}}}, shop, nil, 3},
 		"no revision is live":       {&fakeDeps{answers: []release.Answer{broken}}, shop, nil, 1},
 		"of a URL":                  {&fakeDeps{live: 4, answers: []release.Answer{broken}}, []string{"--url", "http://127.0.0.1:1", "--timeout", "30s"}, nil, 1},

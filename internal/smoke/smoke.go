@@ -4,6 +4,7 @@ package smoke
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -154,6 +155,10 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return result, interrupted(report)
+	}
+	if why := replacedBy(ctx, live, found, report.Verdict, settings, deps); why != "" {
+		result.Verdict, result.Report.Verdict = release.Inconclusive, release.Inconclusive
+		return result, &release.Fault{Side: "cluster", Err: fmt.Errorf("%s, so there is no verdict: %s", why, report.Reason), Do: "run smoke again"}
 	}
 	if found.heldBack && report.Verdict == release.Fail && !anyFails(slices.Concat(found.pods...), report.Answers) { // the answers may be those of another image
 		return result, verdictError(report)

@@ -57,6 +57,8 @@ type fakeDeps struct {
 	newestTakes time.Duration
 	recordTakes time.Duration
 	live        int // revision
+	later       int // revision from the second request on; 0: live
+	liveCalls   int
 	liveErr     error
 	marked      []string
 	markErr     error
@@ -79,6 +81,9 @@ type fakeDeps struct {
 }
 
 func (f *fakeDeps) LiveRevision(context.Context, string, string) (int, error) {
+	if f.liveCalls++; f.liveCalls > 1 && f.later != 0 {
+		return f.later, f.liveErr
+	}
 	return f.live, f.liveErr
 }
 

@@ -16,8 +16,11 @@ import (
 // maxSkippedTold is how many records that cannot be read are reported one by one.
 const maxSkippedTold = 5
 
-// maxAfter is the most earlier records that a record names.
-const maxAfter = 100
+// maxAfter is the most earlier records that a record names, and maxPods the most pods, of which the evidence package accepts no more.
+const (
+	maxAfter = 100
+	maxPods  = 1000
+)
 
 // recordTypes are the artifact types of records: signed ones and others.
 var recordTypes = []string{evidence.ArtifactType, signed.MediaType}
@@ -44,6 +47,7 @@ func (i *Images) Record(ctx context.Context, found release.Evidence) (release.Di
 		return release.Digest{}, err
 	}
 	found.After = earlier[:min(len(earlier), maxAfter)]
+	found.Pods = found.Pods[:min(len(found.Pods), maxPods)]
 	content, err := evidence.Encode(i.redact(found))
 	if err != nil {
 		return release.Digest{}, err

@@ -2,6 +2,7 @@ package images_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -98,6 +99,25 @@ func TestNewestWithoutTheRegistrysTimes(t *testing.T) {
 	}
 	if !strings.Contains(told.String(), "allow ecr:DescribeImages") {
 		t.Errorf("told %q", told)
+	}
+}
+
+// TestARecordOfManyPods names as many of them as evidence may have.
+func TestARecordOfManyPods(t *testing.T) {
+	t.Parallel()
+	connected, _ := connect(t, nil)
+	image := push(t, connected, registrytest.Repository(t))
+	written := record(image, "staging", release.Pass, time.Now())
+	written.Pods = make([]string, 1001)
+	for i := range written.Pods {
+		written.Pods[i] = fmt.Sprintf("shop-%d", i)
+	}
+	if _, err := connected.Record(t.Context(), written); err != nil {
+		t.Fatal(err)
+	}
+	newest, found, err := connected.Newest(t.Context(), image, "staging")
+	if err != nil || !found || len(newest.Pods) != 1000 {
+		t.Errorf("got %d pods, %t, %v", len(newest.Pods), found, err)
 	}
 }
 
