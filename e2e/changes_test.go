@@ -187,7 +187,7 @@ func TestTheChartOfTheCommit(t *testing.T) {
 		"a promotion, the common chart":                 {commit: "promoted/", want: "none"},
 		"a promotion, a chart by its path":              {files: []string{"deploy", "promoted/deploy"}, commit: "promoted/", given: "deploy", want: "promoted/deploy"},
 		"a promotion, a chart from a registry":          {files: []string{"charts/service"}, commit: "promoted/", given: "oci://registry.example.com/chart:1.0.0", want: "oci://registry.example.com/chart:1.0.0"},
-		"a promotion of a commit without the chart":     {files: []string{"charts/service"}, commit: "promoted/"},
+		"a promotion of a commit that used the common chart": {files: []string{"charts/service"}, commit: "promoted/", want: "none"},
 		"a promotion of a commit without a chart named": {files: []string{"deploy"}, commit: "promoted/", given: "deploy"},
 	} {
 		for _, job := range []string{"plan", "deploy"} {
@@ -199,7 +199,7 @@ func TestTheChartOfTheCommit(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				output, log, code := runScript(t, dir, scriptOf(t, "environment.yaml", job, "files"), "COMMIT="+c.commit, "CHART="+c.given, "VALUES=a.yaml\n\n")
+				output, log, code := runScript(t, dir, scriptOf(t, "environment.yaml", job, "files"), "COMMIT="+c.commit, "CHART="+c.given, "RUNNER_TEMP="+t.TempDir(), "VALUES=a.yaml\n\n")
 				if c.want == "" {
 					if code != 2 || output != "" || !strings.Contains(log, "::error title=onedigest::the promoted commit has no ") {
 						t.Errorf("exit %d, output %q, log:\n%s", code, output, log)
@@ -207,6 +207,9 @@ func TestTheChartOfTheCommit(t *testing.T) {
 					return
 				}
 				lines := strings.Split(output, "\n")
+				if _, err := os.Stat(filepath.Join(dir, "charts/service")); err == nil && c.want == "none" {
+					t.Error("the chart of the branch is the default")
+				}
 				if code != 0 || len(lines) != 7 || lines[1] != strings.TrimPrefix(c.want, "none") || lines[4] != c.commit+"a.yaml" {
 					t.Errorf("exit %d, output %q, log:\n%s", code, output, log)
 				}

@@ -67,7 +67,7 @@ func TestASchemaIsExpandedAndContracted(t *testing.T) {
 	}
 	deploy := func(image string, outcome release.Outcome, args ...string) string {
 		t.Helper()
-		result, got := tree.deploy(t.Context(), namespace, image, append([]string{"--values", "app/values-database.yaml"}, args...)...)
+		result, got := tree.deploy(t.Context(), namespace, image, append([]string{"--values", "app/values-database.yaml", "--timeout", "5m"}, args...)...)
 		if got.expect(t, 0); result.Outcome != outcome {
 			t.Fatalf("got outcome %q, want %q", result.Outcome, outcome)
 		}

@@ -328,16 +328,14 @@ func (r *Release) follow(ctx context.Context, deployed release.Deployed, commit 
 	}
 	r.commit = deployed.ConfigCommit
 	want := changes[0].Content
-	syncing, stop := halfOf(ctx)
-	defer stop()
-	deployed.Objects, err = r.Application.Synced(syncing, argocd.Watch{Commit: deployed.ConfigCommit, Report: r.Report,
+	deployed.Objects, err = r.Application.Synced(ctx, argocd.Watch{Commit: deployed.ConfigCommit, Report: r.Report, Within: halfOf(ctx),
 		Includes: r.Repository.Includes,
 		Changed:  func(ctx context.Context, later release.Commit) error { return r.checkReplaced(ctx, want, later) },
 		Applied: func(_ context.Context, objects []release.Object) error {
 			return wait(ctx, release.PhaseRollout, objects)
 		},
 	})
-	if err != nil && syncing.Err() != nil && !release.IsBadRelease(err) {
+	if err != nil && (errors.Is(err, argocd.ErrNotSynced) || ctx.Err() != nil) && !release.IsBadRelease(err) {
 		return deployed, &release.Failure{What: fmt.Sprintf("commit %s stays on branch %q; Argo CD will apply it", deployed.ConfigCommit.Short(), r.Repository.Branch), Err: err}
 	}
 	if err != nil {
@@ -349,14 +347,13 @@ func (r *Release) follow(ctx context.Context, deployed release.Deployed, commit 
 	return deployed, r.Application.Healthy(ctx, r.Report)
 }
 
-// halfOf returns a context for the sync: it may take half of the time that is left.
-func halfOf(ctx context.Context) (context.Context, context.CancelFunc) {
+// halfOf returns half of the time that is left, in which Argo CD has to begin the sync; 0 if the time is not limited.
+func halfOf(ctx context.Context) time.Duration {
 	deadline, limited := ctx.Deadline()
 	if !limited {
-		return ctx, func() {}
+		return 0
 	}
-	half := time.Until(deadline) / 2
-	return context.WithTimeoutCause(ctx, half, fmt.Errorf("not synced by Argo CD within %s", half.Round(time.Second)))
+	return max(time.Until(deadline)/2, 1)
 }
 
 // checkReplaced refuses a commit of somebody else that has replaced the digests of this deploy.

@@ -46,18 +46,19 @@ func TestServiceURL(t *testing.T) {
 		service *core.Service
 		want    string
 	}{
-		"its own name":          {named("shop.example.com, www.example.com", port(80, "http"), port(443, "https")), "https://shop.example.com"},
-		"its own name, plainly": {named("shop.example.com.", port(80, "http")), "http://shop.example.com"},
-		"none yet":              {service("shop", core.ServiceTypeLoadBalancer, "", port(80, "http")), ""},
-		"host":                  {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, "http")), "http://lb.example.com"},
-		"IP":                    {byIP, "http://192.0.2.7"},
-		"IPv6":                  {byIPv6, "http://[2001:db8::7]"},
-		"another port":          {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(8080, "web")), "http://lb.example.com:8080"},
-		"443":                   {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(443, "")), "https://lb.example.com"},
-		"named https":           {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(8443, "https")), "https://lb.example.com:8443"},
-		"both":                  {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(443, "https"), port(80, "http")), "http://lb.example.com"},
-		"UDP first":             {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", core.ServicePort{Port: 53, Protocol: core.ProtocolUDP}, port(80, "http")), "http://lb.example.com"},
-		"UDP only":              {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", core.ServicePort{Port: 53, Protocol: core.ProtocolUDP}), ""},
+		"its own name":                    {named("shop.example.com, www.example.com", port(80, "http"), port(443, "https")), "https://shop.example.com"},
+		"its own name, plainly":           {named("shop.example.com.", port(80, "http")), "http://shop.example.com"},
+		"none yet":                        {service("shop", core.ServiceTypeLoadBalancer, "", port(80, "http")), ""},
+		"host":                            {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, "http")), "http://lb.example.com"},
+		"IP":                              {byIP, "http://192.0.2.7"},
+		"IPv6":                            {byIPv6, "http://[2001:db8::7]"},
+		"another port":                    {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(8080, "web")), "http://lb.example.com:8080"},
+		"443":                             {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(443, "")), "https://lb.example.com"},
+		"named https for its application": {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(8443, "https-api")), "https://lb.example.com:8443"},
+		"named https":                     {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(8443, "https")), "https://lb.example.com:8443"},
+		"both":                            {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(443, "https"), port(80, "http")), "http://lb.example.com"},
+		"UDP first":                       {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", core.ServicePort{Port: 53, Protocol: core.ProtocolUDP}, port(80, "http")), "http://lb.example.com"},
+		"UDP only":                        {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", core.ServicePort{Port: 53, Protocol: core.ProtocolUDP}), ""},
 	}
 	for name, test := range tests {
 		if got := serviceURL(test.service); got != test.want {
@@ -127,6 +128,9 @@ func TestAddressByIngress(t *testing.T) {
 			}
 		}
 	}
+	listens := func(ports string) func(*networking.Ingress) {
+		return func(i *networking.Ingress) { i.Annotations = map[string]string{listenAnnotation: ports} }
+	}
 	inside := service("shop", core.ServiceTypeClusterIP, "", port(80, ""))
 	tests := map[string]struct {
 		there []runtime.Object
@@ -139,6 +143,17 @@ func TestAddressByIngress(t *testing.T) {
 		"with a certificate of ACM": {[]runtime.Object{inside, ingress("shop", "alb.example.com", func(i *networking.Ingress) {
 			i.Annotations = map[string]string{certificateAnnotation: "arn:aws:acm:eu-central-1:123456789012:certificate/1"}
 		})}, "https://alb.example.com", 0},
+		"with TLS for another host": {[]runtime.Object{inside, ingress("shop", "alb.example.com", func(i *networking.Ingress) {
+			hosts("internal.example.com")(i)
+			i.Spec.TLS = []networking.IngressTLS{{Hosts: []string{"shop.example.com"}}}
+		})}, "http://internal.example.com", 0},
+		"with TLS for all below": {[]runtime.Object{inside, ingress("shop", "alb.example.com", func(i *networking.Ingress) {
+			hosts("shop.example.com")(i)
+			i.Spec.TLS = []networking.IngressTLS{{Hosts: []string{"*.example.com"}}}
+		})}, "https://shop.example.com", 0},
+		"at ports of its own":    {[]runtime.Object{inside, ingress("shop", "alb.example.com", listens(`[{"HTTP": 8080}, {"HTTPS": 8443}]`))}, "https://alb.example.com:8443", 0},
+		"at a port of its own":   {[]runtime.Object{inside, ingress("shop", "alb.example.com", listens(`[{"HTTP": 8080}]`))}, "http://alb.example.com:8080", 0},
+		"at more than one port":  {[]runtime.Object{inside, ingress("shop", "alb.example.com", listens(`[{"HTTPS": 8443}, {"HTTPS": 443}, {"HTTP": 80}]`))}, "https://alb.example.com", 0},
 		"beside a load balancer": {[]runtime.Object{service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, "")), ingress("shop", "alb.example.com", nil)}, "http://lb.example.com", 0},
 		"its own of two":         {[]runtime.Object{inside, ingress("admin", "b.example.com", nil), ingress("shop", "a.example.com", nil)}, "http://a.example.com", 0},
 		"one of two":             {[]runtime.Object{inside, ingress("admin", "b.example.com", nil), ingress("web", "a.example.com", nil)}, "", release.ExitInput},
@@ -305,6 +320,15 @@ spec: {template: {metadata: {labels: {app: %s, tier: front}}, spec: {containers:
 			i.Spec.Rules = []networking.IngressRule{{IngressRuleValue: networking.IngressRuleValue{HTTP: paths}}}
 		})
 	}
+	hosts := func(of *networking.Ingress, hostAndService ...string) *networking.Ingress {
+		of.Spec.Rules = nil
+		for i := 0; i < len(hostAndService); i += 2 {
+			rule := through("", hostAndService[i+1]).Spec.Rules[0]
+			rule.Host = hostAndService[i]
+			of.Spec.Rules = append(of.Spec.Rules, rule)
+		}
+		return of
+	}
 	everything := balancer("any", "web")
 	everything.Spec.Selector = nil
 	both := balancer("both", "web")
@@ -315,12 +339,14 @@ spec: {template: {metadata: {labels: {app: %s, tier: front}}, spec: {containers:
 		want   string
 		refuse bool
 	}{
-		"one of two":             {[]runtime.Object{balancer("a-web", "web"), balancer("a-mail", "mail")}, builtImage(t), "http://a-web.example.com", false},
-		"both":                   {[]runtime.Object{balancer("a", "web"), both}, builtImage(t), "", true},
-		"neither":                {[]runtime.Object{balancer("a", "mail"), everything}, builtImage(t), "", true},
-		"the image is not known": {[]runtime.Object{balancer("a-web", "web"), balancer("a-mail", "mail")}, release.Image{}, "", true},
-		"one of two Ingresses":   {[]runtime.Object{behind("a", "web"), behind("b", "mail"), through("in-a", "a"), through("in-b", "b")}, builtImage(t), "http://in-a.example.com", false},
-		"two Ingresses to it":    {[]runtime.Object{behind("a", "web"), through("in-a", "a"), through("in-b", "a")}, builtImage(t), "", true},
+		"one of two":                {[]runtime.Object{balancer("a-web", "web"), balancer("a-mail", "mail")}, builtImage(t), "http://a-web.example.com", false},
+		"both":                      {[]runtime.Object{balancer("a", "web"), both}, builtImage(t), "", true},
+		"neither":                   {[]runtime.Object{balancer("a", "mail"), everything}, builtImage(t), "", true},
+		"the image is not known":    {[]runtime.Object{balancer("a-web", "web"), balancer("a-mail", "mail")}, release.Image{}, "", true},
+		"one of two Ingresses":      {[]runtime.Object{behind("a", "web"), behind("b", "mail"), through("in-a", "a"), through("in-b", "b")}, builtImage(t), "http://in-a.example.com", false},
+		"the host that leads to it": {[]runtime.Object{behind("a", "mail"), behind("b", "web"), hosts(through("shop", "a"), "admin.example.com", "a", "shop.example.com", "b")}, builtImage(t), "http://shop.example.com", false},
+		"no host leads to it":       {[]runtime.Object{behind("a", "mail"), hosts(through("shop", "a"), "admin.example.com", "a", "www.example.com", "a")}, builtImage(t), "http://admin.example.com", false},
+		"two Ingresses to it":       {[]runtime.Object{behind("a", "web"), through("in-a", "a"), through("in-b", "a")}, builtImage(t), "", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

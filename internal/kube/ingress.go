@@ -2,7 +2,10 @@ package kube
 
 import (
 	"cmp"
+	"encoding/json"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/kube/store"
@@ -44,8 +47,12 @@ func (w addressWait) ingressAmong(ingresses []*networking.Ingress) (*endpoint, e
 	slices.SortFunc(ingresses, func(a, b *networking.Ingress) int { return cmp.Compare(a.Name, b.Name) })
 	var endpoints []endpoint
 	for _, ingress := range ingresses {
+		host, err := w.hostOf(ingress)
+		if err != nil {
+			return nil, err
+		}
 		object := release.Object{APIVersion: "networking.k8s.io/v1", Kind: "Ingress", Namespace: ingress.Namespace, Name: ingress.Name}
-		endpoints = append(endpoints, endpoint{object: object, uid: ingress.UID, created: ingress.CreationTimestamp.Time, url: ingressURL(ingress), hosts: ruleHosts(ingress)})
+		endpoints = append(endpoints, endpoint{object: object, uid: ingress.UID, created: ingress.CreationTimestamp.Time, url: ingressURL(ingress, host), hosts: ruleHosts(ingress)})
 	}
 	return w.selectEndpoint(endpoints)
 }
@@ -81,27 +88,87 @@ func backendsOf(ingress networking.Ingress) (services []string) {
 	return services
 }
 
-// ingressURL returns the URL of an Ingress, "" until its controller has assigned an address: with the first host of its rules, because
-// an Ingress with hosts does not answer to its address, or else with the address.
-func ingressURL(ingress *networking.Ingress) string {
-	host := ""
-	for _, assigned := range ingress.Status.LoadBalancer.Ingress {
-		if host = cmp.Or(assigned.Hostname, assigned.IP); host != "" {
-			break
-		}
-	}
-	if host == "" {
-		return ""
-	}
+// hostOf returns the host of an Ingress's rules by which the release is asked; "" if there is none: the first that leads to pods of the image, or else the first.
+func (w addressWait) hostOf(ingress *networking.Ingress) (string, error) {
+	var hosts []networking.IngressRule
 	for _, rule := range ingress.Spec.Rules {
 		if rule.Host != "" && !strings.HasPrefix(rule.Host, "*") {
-			host = rule.Host
+			hosts = append(hosts, rule)
+		}
+	}
+	if len(hosts) == 0 {
+		return "", nil
+	}
+	if len(hosts) == 1 {
+		return hosts[0].Host, nil
+	}
+	leads, err := w.leads()
+	if err != nil {
+		return "", err
+	}
+	for _, rule := range hosts {
+		of := networking.Ingress{Spec: networking.IngressSpec{Rules: []networking.IngressRule{rule}}}
+		if slices.ContainsFunc(backendsOf(of), func(service string) bool {
+			return leads(release.Object{APIVersion: "v1", Kind: "Service", Namespace: ingress.Namespace, Name: service})
+		}) {
+			return rule.Host, nil
+		}
+	}
+	return hosts[0].Host, nil
+}
+
+// ingressURL returns the URL of an Ingress, "" until its controller has assigned an address: with the host of its rules, because
+// an Ingress with hosts does not answer to its address, or else with the address.
+func ingressURL(ingress *networking.Ingress, host string) string {
+	assigned := ""
+	for _, each := range ingress.Status.LoadBalancer.Ingress {
+		if assigned = cmp.Or(each.Hostname, each.IP); assigned != "" {
 			break
 		}
 	}
-	scheme := "http"
-	if len(ingress.Spec.TLS) > 0 || ingress.Annotations[certificateAnnotation] != "" || strings.Contains(ingress.Annotations[listenAnnotation], "HTTPS") {
-		scheme = "https"
+	if assigned == "" {
+		return ""
 	}
-	return scheme + "://" + bracketIPv6(host)
+	scheme, port := listener(ingress, host)
+	address := bracketIPv6(cmp.Or(host, assigned))
+	if port != 0 && !(scheme == "http" && port == 80 || scheme == "https" && port == 443) {
+		address = net.JoinHostPort(cmp.Or(host, assigned), strconv.Itoa(port))
+	}
+	return scheme + "://" + address
+}
+
+// listener returns the scheme and the port by which a host of an Ingress is asked: HTTPS where it is served, at the scheme's own port if that is served. The
+// port is 0 for the scheme's own.
+func listener(ingress *networking.Ingress, host string) (scheme string, port int) {
+	var listeners []map[string]int
+	if json.Unmarshal([]byte(ingress.Annotations[listenAnnotation]), &listeners) == nil {
+		ports := map[string][]int{}
+		for _, each := range listeners {
+			for protocol, port := range each {
+				ports[protocol] = append(ports[protocol], port)
+			}
+		}
+		for _, each := range []struct {
+			protocol, scheme string
+			usual            int
+		}{{"HTTPS", "https", 443}, {"HTTP", "http", 80}} {
+			if served := ports[each.protocol]; slices.Contains(served, each.usual) {
+				return each.scheme, each.usual
+			} else if len(served) > 0 {
+				return each.scheme, served[0]
+			}
+		}
+	}
+	if ingress.Annotations[certificateAnnotation] != "" || slices.ContainsFunc(ingress.Spec.TLS, func(tls networking.IngressTLS) bool { return covers(tls, host) }) {
+		return "https", 0
+	}
+	return "http", 0
+}
+
+// covers reports whether a certificate of an Ingress is for a host. One without hosts is for all (https://kubernetes.io/docs/reference/kubernetes-api/service-resources/ingress-v1/).
+func covers(tls networking.IngressTLS, host string) bool {
+	return len(tls.Hosts) == 0 || host == "" || slices.ContainsFunc(tls.Hosts, func(each string) bool {
+		_, parent, _ := strings.Cut(host, ".")
+		return each == host || each == "*."+parent
+	})
 }

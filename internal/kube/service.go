@@ -114,7 +114,7 @@ func portFor(service *core.Service, preferred string) (chosen *core.ServicePort)
 }
 
 func schemeOf(port core.ServicePort) string {
-	if port.Port == 443 || port.Name == "https" || port.AppProtocol != nil && strings.EqualFold(*port.AppProtocol, "https") {
+	if port.Port == 443 || port.Name == "https" || strings.HasPrefix(port.Name, "https-") || port.AppProtocol != nil && strings.EqualFold(*port.AppProtocol, "https") {
 		return "https"
 	}
 	return "http"

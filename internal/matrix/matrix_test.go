@@ -176,6 +176,9 @@ environments:
     clusters: [{timeout: "1", cluster: x}]
 `, "deploy", matrix.Options{Inputs: inputs("environment", "staging"), Digests: map[string]release.Digest{"a": digest(t, "a")}},
 			[]string{`m.yaml:5: there is no setting "colour"`, `"environment" applies to the whole matrix`, `"matrix" applies`, `"timeout" takes a value or a list`, `m.yaml:8: "timeout" is not a setting of a cluster`}},
+		"an environment twice": {"services: [{name: a, repository: r.example.com/a}]\nenvironments: [{name: staging, clusters: [{name: eu, kubeconfig: k}]}, {name: staging, clusters: [{name: us, kubeconfig: k}]}]", "smoke",
+			matrix.Options{Inputs: inputs("environment", "staging"), Digests: map[string]release.Digest{"a": digest(t, "a")}}, []string{`environment "staging" is listed twice`}},
+		"two documents":  {services + "---\nservices: []\n", "build", matrix.Options{}, []string{"has more than one document"}},
 		"digests":        {services, "deploy", matrix.Options{Inputs: inputs("environment", "staging")}, []string{`no digest is given for service "cart"`, `no digest is given for service "worker"`, `"shop": give --digests`}},
 		"no environment": {services, "smoke", matrix.Options{}, []string{"name one with --environment"}},
 		"another":        {services, "smoke", matrix.Options{Inputs: inputs("environment", "qa")}, []string{`there is no environment "qa"`}},

@@ -98,6 +98,9 @@ func decode(file string, content []byte) (read document, err error) {
 	if err := decoder.Decode(&read); err != nil && !errors.Is(err, io.EOF) {
 		return read, release.BadInput(file, strings.TrimPrefix(err.Error(), "yaml: "), "write services: and environments:, or waves: of deploys (docs/matrix.md)")
 	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return read, release.BadInput(file, "has more than one document", "write everything into one, without ---")
+	}
 	return read, nil
 }
 

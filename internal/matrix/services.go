@@ -82,6 +82,13 @@ func (p *parser[S]) checkServices() {
 			}
 		}
 	}
+	environments := map[string]bool{}
+	for _, environment := range p.document.Environments {
+		if environments[environment.Name] {
+			p.problem(0, "environment %q is listed twice: list its clusters together", environment.Name)
+		}
+		environments[environment.Name] = true
+	}
 	for _, name := range p.options.Services {
 		if _, listed := names[name]; !listed {
 			p.problem(0, "there is no service %q", name)

@@ -271,6 +271,17 @@ func (a application) problems() (lines []string) {
 	return lines
 }
 
+// degradedObjects lists the objects that Argo CD calls Degraded, with their messages; none if it does not write their health into the Application, as it does by
+// default since 3.0 (https://argo-cd.readthedocs.io/en/stable/operator-manual/upgrading/2.14-3.0/).
+func (a application) degradedObjects() (objects []string) {
+	for _, each := range a.Status.Resources {
+		if each.Health.Status == degraded {
+			objects = append(objects, fmt.Sprintf("%s/%s/%s: %s", each.Kind, each.Namespace, each.Name, each.Health.Message))
+		}
+	}
+	return objects
+}
+
 // unhealthy describes what is not healthy.
 func (a application) unhealthy() string {
 	parts := []string{text.Line(a.Status.Health.Status+prefixed(" ", a.Status.Health.Message), maxMessage)}

@@ -217,6 +217,71 @@ func TestWhenACommitIsApplied(t *testing.T) {
 	}
 }
 
+// TestASyncOutlastsItsLimit: the limit is for Argo CD to begin the sync. What the sync waits for takes as long as the context allows.
+func TestASyncOutlastsItsLimit(t *testing.T) {
+	t.Parallel()
+	const limit = 5 * time.Second
+	running := status("OutOfSync", ours.String(), "Running", ours.String(), "waiting for healthy state of apps/Deployment/shop", "Synced")
+	for name, test := range map[string]struct{ before, want string }{
+		"it has begun":     {running, ""},
+		"it has not begun": {status("Synced", before.String(), "Succeeded", before.String(), "", "Synced"), "not synced by Argo CD in time"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, application := server(t, test.before)
+			_, err := application.Synced(t.Context(), Watch{Commit: ours, Within: limit, Report: func(string) {},
+				Includes: func(_ context.Context, commit, other release.Commit) (bool, error) { return commit >= other, nil },
+				Changed:  func(context.Context, release.Commit) error { return nil },
+				Applied: func(context.Context, []release.Object) error {
+					time.Sleep(limit + time.Second)
+					s.Put(object(t, status("Synced", ours.String(), "Succeeded", ours.String(), "", "Synced")))
+					return nil
+				},
+			})
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) || errors.Is(err, ErrNotSynced) != (err != nil) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// TestDegradedBeforeTheDeploy: what was Degraded before is no fault of the deploy.
+func TestDegradedBeforeTheDeploy(t *testing.T) {
+	t.Parallel()
+	health := func(health, object string) string {
+		return spec + "status:\n  health: {status: " + health + "}\n  resources:\n  - {group: batch, version: v1, kind: CronJob, namespace: production, name: nightly, status: Synced, health: {status: Degraded, message: CronJob has not completed its last execution}}\n" + object
+	}
+	const set = "  - {group: apps, version: v1, kind: StatefulSet, namespace: production, name: shop, status: Synced, health: {status: Degraded, message: broken}}\n"
+	for name, test := range map[string]struct {
+		before, after string
+		ended, bad    bool
+	}{
+		"the same":                 {health("Degraded", ""), health("Degraded", ""), true, false},
+		"one more":                 {health("Degraded", ""), health("Degraded", set), false, true},
+		"healthy before":           {spec + "status: {health: {status: Healthy}}\n", health("Degraded", ""), false, true},
+		"no health of its objects": {spec + "status: {health: {status: Degraded}}\n", spec + "status: {health: {status: Degraded}}\n", true, false},
+		"healthy again":            {health("Degraded", ""), spec + "status: {health: {status: Healthy}}\n", true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, application := server(t, test.before)
+			if _, err := application.Check(t.Context(), expected()); err != nil {
+				t.Fatal(err)
+			}
+			found, err := parse(object(t, test.after))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ended, err := application.judge(found, 0, func(string) {}); ended != (found.Status.Health.Status == healthy) || err != nil {
+				t.Errorf("at once: ended %t, %v", ended, err)
+			}
+			if ended, err := application.judge(found, time.Minute, func(string) {}); ended != test.ended || release.IsBadRelease(err) != test.bad {
+				t.Errorf("after a minute: ended %t, %v", ended, err)
+			}
+		})
+	}
+}
+
 // TestTheApplicationChangesMeanwhile: a change of the Application is noticed when it comes.
 func TestTheApplicationChangesMeanwhile(t *testing.T) {
 	t.Parallel()

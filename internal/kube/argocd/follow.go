@@ -2,7 +2,9 @@ package argocd
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,8 +22,10 @@ import (
 type Application struct {
 	Namespace, Name string
 
-	client *kube.Client
-	index  int // of the source that is the configuration repository
+	client   *kube.Client
+	index    int             // of the source that is the configuration repository
+	degraded bool            // Check found it Degraded
+	before   map[string]bool // the objects that Check found Degraded, with their messages
 }
 
 // New returns an Application; it sends nothing.
@@ -56,7 +60,10 @@ func (a *Application) Check(ctx context.Context, expected Expected) (limits []st
 	if limits, err = a.client.CheckPermissions(ctx, a.Namespace, Permissions(a.Name)); err != nil {
 		return nil, err
 	}
-	a.index = index
+	a.index, a.degraded, a.before = index, found.Status.Health.Status == degraded, map[string]bool{}
+	for _, name := range found.degradedObjects() {
+		a.before[name] = true
+	}
 	if !found.automated() {
 		limits = append(limits, fmt.Sprintf("Application %q is not synced automatically: the deploy waits until somebody syncs it", a))
 	}
@@ -94,11 +101,16 @@ type Watch struct {
 	Changed func(ctx context.Context, later release.Commit) error
 	// Applied watches objects that a sync has applied and waits for.
 	Applied func(ctx context.Context, objects []release.Object) error
-	Report  func(line string)
+	// Within limits how long Argo CD may take to begin the sync, or to find that there is nothing to sync; 0: as long as the context.
+	Within time.Duration
+	Report func(line string)
 }
 
+// ErrNotSynced is in the error of a sync that did not come in time.
+var ErrNotSynced = errors.New("not synced by Argo CD in time")
+
 // Synced returns once Argo CD has applied the commit, or one that descends from it, with the objects of the Application. A sync that fails is a *release.BadRelease, one that does not
-// come in time a *release.Failure.
+// come in time a *release.Failure with ErrNotSynced.
 func (a *Application) Synced(ctx context.Context, watch Watch) (objects []release.Object, err error) {
 	allowed, err := a.refresh(ctx)
 	if err != nil {
@@ -108,7 +120,12 @@ func (a *Application) Synced(ctx context.Context, watch Watch) (objects []releas
 		watch.Report(fmt.Sprintf("Application %q may not be patched: Argo CD reads the repository when it next polls", a))
 	}
 	watched := false
-	err = a.until(ctx, watch.Report, func(found application) (bool, string, error) {
+	within := new(time.Timer) // never fires
+	if watch.Within > 0 {
+		within = time.NewTimer(watch.Within)
+		defer within.Stop()
+	}
+	err = a.until(ctx, within.C, watch.Report, func(found application) (bool, string, error) {
 		compared, operated := found.comparedWith(a.index), found.operated(a.index)
 		ours, err := a.includes(ctx, watch, compared)
 		if err != nil {
@@ -129,6 +146,9 @@ func (a *Application) Synced(ctx context.Context, watch Watch) (objects []releas
 			}
 		}
 		state := found.Status.OperationState
+		if oursOperated && watch.Within > 0 {
+			within.Stop()
+		}
 		if oursOperated && (state.Phase == phaseFailed || state.Phase == phaseError) {
 			return false, "", &release.BadRelease{Err: &release.Failure{What: fmt.Sprintf("Argo CD could not sync Application %q to commit %s: %s", a, operated.Short(), found.whyFailed())}}
 		}
@@ -182,27 +202,37 @@ func orNone(commit release.Commit) string {
 // degradedGrace is how long an Application may be Degraded although its rollout is ready: Argo CD reports late.
 const degradedGrace = 20 * time.Second
 
-// Healthy returns once Argo CD calls the Application healthy. One that is Degraded is a *release.BadRelease, one that does not become healthy in time a
-// *release.Failure.
+// Healthy returns once Argo CD calls the Application healthy, or Degraded by nothing but what Check found Degraded. One that is Degraded otherwise is a
+// *release.BadRelease, one that does not become healthy in time a *release.Failure.
 func (a *Application) Healthy(ctx context.Context, report func(string)) error {
 	began := time.Now()
-	return a.until(ctx, report, func(found application) (bool, string, error) {
-		switch status := found.Status.Health.Status; {
-		case status == healthy:
-			report(fmt.Sprintf("Application %q is healthy", a))
-			return true, "", nil
-		case status == degraded && time.Since(began) > degradedGrace:
-			return false, "", &release.BadRelease{Err: &release.Failure{What: fmt.Sprintf("Argo CD calls Application %q %s", a, found.unhealthy())}}
-		}
-		return false, "Argo CD calls it " + found.unhealthy(), nil
+	return a.until(ctx, nil, report, func(found application) (bool, string, error) {
+		ended, err := a.judge(found, time.Since(began), report)
+		return ended, "Argo CD calls it " + found.unhealthy(), err
 	})
+}
+
+// judge decides about the health of an Application whose rollout has been ready for so long. ended is false while it may still become healthy.
+func (a *Application) judge(found application, after time.Duration, report func(string)) (ended bool, err error) {
+	isNew := func(name string) bool { return !a.before[name] }
+	switch status := found.Status.Health.Status; {
+	case status == healthy:
+		report(fmt.Sprintf("Application %q is healthy", a))
+		return true, nil
+	case status != degraded || after <= degradedGrace:
+		return false, nil
+	case a.degraded && !slices.ContainsFunc(found.degradedObjects(), isNew):
+		report(fmt.Sprintf("Application %q is Degraded, as it was before the deploy: %s", a, found.unhealthy()))
+		return true, nil
+	}
+	return false, &release.BadRelease{Err: &release.Failure{What: fmt.Sprintf("Argo CD calls Application %q %s", a, found.unhealthy())}}
 }
 
 // pollWhile is how often the state is looked at again while nothing changes.
 const pollWhile = 5 * time.Second
 
-// until follows the Application until done says so. waiting is what is waited for, which is reported when it changes and said when the time is up.
-func (a *Application) until(ctx context.Context, report func(string), done func(application) (ok bool, waiting string, err error)) error {
+// until follows the Application until done says so, or the limit is reached. waiting is what is waited for, which is reported when it changes and said when the time is up.
+func (a *Application) until(ctx context.Context, limit <-chan time.Time, report func(string), done func(application) (ok bool, waiting string, err error)) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	changed := make(chan struct{}, 1)
@@ -242,6 +272,8 @@ func (a *Application) until(ctx context.Context, report func(string), done func(
 		select {
 		case <-changed:
 		case <-tick.C:
+		case <-limit:
+			return &release.Failure{What: fmt.Sprintf("Application %q: %s", a, waiting), Err: ErrNotSynced, Do: "look at the Application's conditions and at Argo CD's log"}
 		case <-ctx.Done():
 			if ctx.Err() == context.Canceled {
 				return context.Cause(ctx)
