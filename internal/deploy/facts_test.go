@@ -47,6 +47,15 @@ func TestADeploymentIsRecorded(t *testing.T) {
 	}
 }
 
+// TestADeploymentOfChangedFilesIsOfNoCommit: chart and values that no commit has say nothing about one.
+func TestADeploymentOfChangedFilesIsOfNoCommit(t *testing.T) {
+	t.Parallel()
+	facts, fakes := new(releasetest.Facts), &fakes{chartDigest: releasetest.Digest(t, "c"), checkedOut: release.CheckedOut{Commit: commit, Uncommitted: []string{"/tree/values.yaml"}}}
+	if _, err := fakes.recording(t, facts, "--smoke-checks", "default"); err != nil || len(facts.Recorded) != 1 || facts.Recorded[0].Deployment.Source != "" {
+		t.Errorf("got %+v, %v", facts.Recorded, err)
+	}
+}
+
 // TestTheValuesAreThoseThatWereChecked: the check of a deploy by GitOps writes the digests into them.
 func TestTheValuesAreThoseThatWereChecked(t *testing.T) {
 	t.Parallel()

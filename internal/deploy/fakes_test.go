@@ -99,6 +99,7 @@ type fakes struct {
 	lost             []release.CommitSummary
 	compareErr       error
 	blockCompare     bool
+	ran              release.Commit     // whose chart and values the environment before ran
 	checkedOut       release.CheckedOut // the image's commit if zero
 	checkedOutErr    error
 	comparedPaths    []string
@@ -171,6 +172,9 @@ func (s *fakes) Facts(_ context.Context, image release.Image, rung policy.Rung) 
 	if smoked := rung.Requires.Smoked; smoked != nil {
 		facts.Smoked = policy.Finding[release.Record]{Found: s.verdict != "", Err: s.newestErr, Fact: release.Record{Evidence: release.Evidence{Image: image,
 			Environment: smoked.In, Verdict: s.verdict, Checks: []string{"/"}, Rounds: 3, At: time.Now().Add(-time.Hour)}}}
+	}
+	if source := rung.Requires.Source; source != nil {
+		facts.Source = policy.Finding[policy.Deploy]{Found: source.Commit == s.ran}
 	}
 	return facts, nil
 }

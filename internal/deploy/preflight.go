@@ -288,7 +288,7 @@ func (r request) compareCheckout(ctx context.Context) (release.CheckedOut, error
 
 // warnOtherCheckout warns if chart and values are of another commit than the image's: that combination was never tested. It
 // happens when a workflow promotes an older image with its own checkout. Another commit with the same chart and values gives no
-// warning. It returns the commit that they are of; "" if that is unknown.
+// warning. It returns the commit that they are of; "" if that is unknown, and if a file is otherwise than that commit has it.
 func (r request) warnOtherCheckout(ctx context.Context) release.Commit {
 	commit := r.deployment.Commit
 	if commit == "" {
@@ -317,6 +317,9 @@ func (r request) warnOtherCheckout(ctx context.Context) release.Commit {
 		}
 		r.Reporter.Warnf("chart and values are those of commit %s, and the image is that of commit %s, which has others: %s; %s",
 			found.Commit.Short(), commit.Short(), strings.Join(names, ", "), advice)
+	}
+	if len(found.Uncommitted) > 0 {
+		return ""
 	}
 	return found.Commit
 }

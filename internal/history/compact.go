@@ -78,7 +78,7 @@ type lane struct {
 }
 
 // superseded returns the records about an image that can go without a change of any answer, the oldest first: passes of smoke, and scans, each between two of
-// the same signer that say the same, with nothing else between them. The first and the last of such a run stay, and so does what a promotion or a lift names.
+// the same signer that say the same, with nothing else between them: no other verdict, and no deploy. The first and the last of such a run stay, and so does what a promotion or a lift names.
 // Failures, and all other facts, stay. Where a record of the same kind cannot be read, nothing of its kind goes: it may be a failure.
 func superseded(records []fact.Record, image release.Image, now time.Time) (gone []fact.Record) {
 	lanes, blocked, named := map[lane][]fact.Record{}, map[fact.Kind]bool{}, map[release.Digest]bool{}
@@ -93,6 +93,9 @@ func superseded(records []fact.Record, image release.Image, now time.Time) (gone
 				named[each] = true
 			}
 		case record.Smoke != nil:
+			of := lane{kind: fact.Smoked, environment: record.Environment}
+			lanes[of] = append(lanes[of], record)
+		case record.Deployment != nil: // the pass after it proves its chart and values
 			of := lane{kind: fact.Smoked, environment: record.Environment}
 			lanes[of] = append(lanes[of], record)
 		case record.Scan != nil:

@@ -63,6 +63,8 @@ func TestSuperseded(t *testing.T) {
 		"two passes":                        {passes[:2], nil},
 		"a failure between":                 {with(smokedOn("f", 25, "ours", release.Fail)), nil},
 		"a failure between, by a stranger":  {with(smokedOn("f", 15, "", release.Fail)), []string{"2"}},
+		"a deploy between":                  {with(fact1(fact.Deployed, 25, func(f *fact.Fact) { f.Environment, f.Deployment = "staging", &fact.Deployment{Source: "x"} })), nil},
+		"a deploy to another environment":   {with(fact1(fact.Deployed, 25, func(f *fact.Fact) { f.Deployment = &fact.Deployment{Source: "x"} })), []string{"2", "3"}},
 		"an inconclusive smoke between":     {with(smokedOn("f", 25, "", release.Inconclusive)), nil},
 		"failures alone":                    {[]fact.Record{smokedOn("1", 40, "ours", release.Fail), smokedOn("2", 30, "ours", release.Fail), smokedOn("3", 20, "ours", release.Fail)}, nil},
 		"a pass of another key between":     {with(smokedOn("x", 25, "theirs", release.Pass)), []string{"2", "3"}},

@@ -42,6 +42,7 @@ type Request struct {
 	ChartErr error               // why that is unknown
 	Commit   release.Commit      // whose chart and values they are compared with, as the image's
 	Labelled release.Commit      // commit in the image's label; "" if it has none
+	Source   release.Commit      // whose chart and values enter with the image, in this run or the next; "" if unknown
 	Reason   string              // of an override; "": nothing is overridden
 	Actor    string              // who started the run; "" if unknown
 	Now      time.Time
@@ -50,6 +51,7 @@ type Request struct {
 // Check reads the facts, compares them with the rules and reports every line. The error is a *release.Refusal if the gate does not open, and no
 // override is allowed. With an override that is allowed, the decision says so and has no record yet: Record attaches it.
 func Check(ctx context.Context, request Request, gate Gate, reporter release.Reporter) (Decision, Facts, error) {
+	request.Rung = request.Rung.withSource(request.Source, request.Labelled)
 	facts, err := gate.Facts(ctx, request.Image, request.Rung)
 	if err != nil {
 		return Decision{Environment: request.Rung.Environment, Policy: request.Policy}, facts, err

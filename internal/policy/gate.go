@@ -20,6 +20,7 @@ const (
 	FactScanned     = "scanned"
 	FactNotRejected = "not rejected"
 	FactChart       = "chart of the commit"
+	FactSource      = "chart was run"
 )
 
 // Facts are what is known of an image.
@@ -27,6 +28,7 @@ type Facts struct {
 	Image    release.Image
 	Smoked   Finding[release.Record]
 	Deployed Finding[Deploy]
+	Source   Finding[Deploy] // of the chart and the values that Requirements.Source asks for
 	Built    Finding[Build]
 	Listed   Finding[List]
 	Scanned  Finding[Scan]
@@ -155,6 +157,9 @@ func Evaluate(source Source, rung Rung, facts Facts, now time.Time) Decision {
 	}
 	if rung.Requires.ChartOfCommit && (facts.Chart != nil || facts.ChartErr != nil) {
 		add(evaluateChart(facts))
+	}
+	if source := rung.Requires.Source; source != nil && (facts.Labelled != "" || !facts.names(source.Commit)) {
+		add(source.evaluate(facts, now))
 	}
 	for _, line := range decision.Lines {
 		decision.Opens = decision.Opens && line.Holds
@@ -423,6 +428,40 @@ func evaluateChart(facts Facts) Line {
 		line.Holds, line.Found = true, fmt.Sprintf("the same content; the image is labelled with commit %s, and its tag alone says that it is that of commit %s too", facts.Labelled.Short(), facts.Commit.Short())
 	}
 	return line
+}
+
+// evaluate returns the line for the requirement that an earlier environment ran the chart and the values of a commit.
+func (s SourceRun) evaluate(facts Facts, now time.Time) Line {
+	short := s.Commit.Short()
+	line := Line{Fact: FactSource, Required: fmt.Sprintf("a deploy of this image with chart and values of commit %s to %q", short, s.In),
+		Do: fmt.Sprintf("deploy it to %q from a checkout of commit %s, with --commit %s and --sign-key", s.In, short, s.Commit)}
+	if s.Smoked {
+		line.Required += ", and a pass of smoke before the next one"
+		line.Do += ", and run smoke there with --sign-key while that is live"
+	}
+	found := facts.Source
+	switch {
+	case found.Err != nil:
+		line.Found = found.Err.Error()
+	case !found.Found && found.Other != "":
+		line.Found = fmt.Sprintf("nothing that counts says that %q proved chart and values of commit %s, which has the image of commit %s: %s", s.In, short, facts.labelled(), found.Other)
+	case !found.Found:
+		line.Found = fmt.Sprintf("no statement that counts says that %q ran chart and values of commit %s, which has the image of commit %s", s.In, short, facts.labelled())
+	case isFuture(found.Fact.At, now):
+		line.Found = "a deploy that is dated " + dated(found.Fact.At) + ", which is in the future"
+	default:
+		line.Holds, line.By, line.At = true, found.Fact.Signer, &found.Fact.At
+		line.Found = fmt.Sprintf("chart and values of commit %s were deployed to %q at %s", short, s.In, dated(found.Fact.At))
+	}
+	return line
+}
+
+// labelled names the commit in the image's label.
+func (f Facts) labelled() string {
+	if f.Labelled == "" {
+		return "no label"
+	}
+	return f.Labelled.Short()
 }
 
 // names reports whether a statement that counts says that the image is of a commit.

@@ -31,6 +31,57 @@ func passed(t *testing.T) policy.Facts {
 	}
 }
 
+// TestRan: the last verdict of smoke while the commit's chart was live decides, by records that a signer signed.
+func TestRan(t *testing.T) {
+	t.Parallel()
+	image := release.Repository("registry.example/shop").At(releasetest.Digest(t, "a"))
+	later, other := release.Commit(strings.Repeat("e", 40)), releasetest.Commit
+	signer := policy.Signer{Key: "staging.pub"}
+	deployed := func(minute int, source release.Commit, change ...func(*fact.Record)) fact.Record {
+		record := fact.Record{Signer: "staging", Fact: fact.Fact{Kind: fact.Deployed, Image: image, Environment: "staging", At: now.Add(time.Duration(minute) * time.Minute),
+			Deployment: &fact.Deployment{Cluster: "c", Namespace: "n", Release: "r", Source: source}}}
+		for _, each := range change {
+			each(&record)
+		}
+		return record
+	}
+	smoked := func(minute int, verdict release.Verdict) fact.Record {
+		return fact.Record{Signer: "staging", Fact: fact.FromEvidence(release.Evidence{Image: image, Environment: "staging", Verdict: verdict, At: now.Add(time.Duration(minute) * time.Minute)})}
+	}
+	rolledBack := func(r *fact.Record) { r.Deployment.RolledBackTo = 1 }
+	for name, test := range map[string]struct {
+		records []fact.Record
+		found   bool
+		other   string
+	}{
+		"nothing":                       {},
+		"proved":                        {[]fact.Record{deployed(0, later), smoked(1, release.Pass)}, true, ""},
+		"proved, and another came":      {[]fact.Record{deployed(0, later), smoked(1, release.Pass), deployed(2, other), smoked(3, release.Fail)}, true, ""},
+		"an earlier pass":               {[]fact.Record{smoked(-1, release.Pass), deployed(0, later)}, false, "no smoke passed while it was live"},
+		"a pass of the next":            {[]fact.Record{deployed(0, later), deployed(2, other), smoked(3, release.Pass)}, false, "no smoke passed while it was live"},
+		"failed, gone back, passed":     {[]fact.Record{deployed(0, later), smoked(1, release.Fail), deployed(2, "", rolledBack), smoked(3, release.Pass)}, false, `the verdict of smoke was "fail"`},
+		"failed, then passed":           {[]fact.Record{deployed(0, later), smoked(1, release.Fail), smoked(2, release.Pass)}, true, ""},
+		"passed, then failed":           {[]fact.Record{deployed(0, later), smoked(1, release.Pass), smoked(2, release.Fail)}, false, `the verdict of smoke was "fail"`},
+		"deployed twice, proved once":   {[]fact.Record{deployed(0, later), smoked(1, release.Pass), deployed(2, other), deployed(4, later)}, true, ""},
+		"deployed again, then a pass":   {[]fact.Record{deployed(0, later), deployed(2, later), smoked(3, release.Pass)}, true, ""},
+		"a rollback to it":              {[]fact.Record{deployed(0, later, rolledBack), smoked(1, release.Pass)}, false, ""},
+		"another release between":       {[]fact.Record{deployed(0, later), deployed(1, other, func(r *fact.Record) { r.Deployment.Release = "s" }), smoked(2, release.Pass)}, true, ""},
+		"another chart":                 {[]fact.Record{deployed(0, other), smoked(1, release.Pass)}, false, ""},
+		"signed by nobody":              {[]fact.Record{deployed(0, later, func(r *fact.Record) { r.Signer = "" }), smoked(1, release.Pass)}, false, "signed by nobody"},
+		"in another environment":        {[]fact.Record{deployed(0, later, func(r *fact.Record) { r.Environment = "qa" }), smoked(1, release.Pass)}, false, ""},
+		"of another repository's image": {[]fact.Record{deployed(0, later, func(r *fact.Record) { r.Image.Repository = "registry.example/x" }), smoked(1, release.Pass)}, false, ""},
+		"one that cannot be read":       {[]fact.Record{deployed(0, later, func(r *fact.Record) { r.Problem, r.Deployment = "lost", nil }), smoked(1, release.Pass)}, false, ""},
+	} {
+		got := policy.Ran(test.records, image, policy.SourceRun{In: "staging", Commit: later, Smoked: true}, []policy.Signer{signer}, policy.Trust{signer: {"staging"}})
+		if got.Found != test.found || !test.found && !strings.Contains(got.Other, test.other) || test.other == "" && !test.found && got.Other != "" {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+	if got := policy.Ran([]fact.Record{deployed(0, later)}, image, policy.SourceRun{In: "staging", Commit: later}, nil, nil); !got.Found || got.Fact.At != now {
+		t.Errorf("a deploy alone: got %+v", got)
+	}
+}
+
 func TestEvaluate(t *testing.T) {
 	t.Parallel()
 	staging := policy.Requirements{Smoked: &policy.Smoked{In: "staging"}, NotRejected: true}
@@ -39,6 +90,7 @@ func TestEvaluate(t *testing.T) {
 		change(&smoked)
 		return policy.Requirements{Smoked: &smoked, NotRejected: true}
 	}
+	later := release.Commit(strings.Repeat("e", 40))
 	scanned := func(age time.Duration, limit fact.Severity) policy.Requirements {
 		return policy.Requirements{Scanned: &policy.Scanned{MaxAge: age, MaxSeverity: limit, Signers: []policy.Signer{{Key: "keys/scan.pub"}}}}
 	}
@@ -120,7 +172,20 @@ func TestEvaluate(t *testing.T) {
 		"a chart of a later commit, whose tag the image has": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) {
 			f.Commit, f.Labelled = release.Commit(strings.Repeat("e", 40)), releasetest.Commit
 		}, "", ""},
-		"no chart, as promote has none": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart = nil }, "", ""},
+		"a chart that staging ran": {policy.Requirements{Source: &policy.SourceRun{In: "staging", Commit: later}}, func(f *policy.Facts) {
+			f.Labelled, f.Source.Found, f.Source.Fact = releasetest.Commit, true, f.Deployed.Fact
+		}, "", ""},
+		"a chart that staging did not run": {policy.Requirements{Source: &policy.SourceRun{In: "staging", Commit: later}}, func(f *policy.Facts) { f.Labelled = releasetest.Commit },
+			`no statement that counts says that "staging" ran chart and values of commit eeeeeeeeeeee, which has the image of commit ` + releasetest.Commit.Short(), "deploy it to \"staging\" from a checkout of commit eeeeeeeeeeee"},
+		"a chart that staging ran without a pass": {policy.Requirements{Source: &policy.SourceRun{In: "staging", Commit: later, Smoked: true}}, func(f *policy.Facts) {
+			f.Labelled, f.Source.Other = releasetest.Commit, "no smoke passed"
+		}, "no smoke passed", "run smoke there with --sign-key while that is live"},
+		"a chart that runs in the future": {policy.Requirements{Source: &policy.SourceRun{In: "staging", Commit: later}}, func(f *policy.Facts) {
+			f.Labelled, f.Source.Found, f.Source.Fact.At = releasetest.Commit, true, now.Add(time.Hour)
+		}, "in the future", ""},
+		"a chart of the tag's commit, without a label":  {policy.Requirements{Source: &policy.SourceRun{In: "staging", Commit: later}}, nil, "no statement that counts says that", ""},
+		"a chart of the pass's commit, without a label": {requires: policy.Requirements{Source: &policy.SourceRun{In: "staging", Commit: releasetest.Commit}}},
+		"no chart, as promote has none":                 {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart = nil }, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

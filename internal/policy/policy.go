@@ -98,8 +98,31 @@ type Requirements struct {
 	Deployed      *Deployed
 	Smoked        *Smoked
 	Scanned       *Scanned
-	NotRejected   bool // that nobody rejected the image, and that it never failed in the environment
-	ChartOfCommit bool // that chart and values are those of the image's commit; only a deploy has them
+	NotRejected   bool       // that nobody rejected the image, and that it never failed in the environment
+	ChartOfCommit bool       // that chart and values are those of the image's commit, and that the environment before ran those of a later one
+	Source        *SourceRun // of a run, not of a file: set by Check
+}
+
+// SourceRun asks that an earlier environment ran the chart and the values of a commit, with an image that is labelled with another one.
+type SourceRun struct {
+	In     release.Environment
+	Commit release.Commit
+	Smoked bool // that smoke passed there then
+}
+
+// withSource returns the rules with what they ask of the chart and the values of a commit: nothing unless it is another one than the image's, which its pass
+// is about, and an earlier environment has to have run the image.
+func (r Rung) withSource(source, labelled release.Commit) Rung {
+	if !r.Requires.ChartOfCommit || source == "" || source == labelled {
+		return r
+	}
+	switch {
+	case r.Requires.Smoked != nil:
+		r.Requires.Source = &SourceRun{In: r.Requires.Smoked.In, Commit: source, Smoked: true}
+	case r.Requires.Deployed != nil:
+		r.Requires.Source = &SourceRun{In: r.Requires.Deployed.In, Commit: source}
+	}
+	return r
 }
 
 // Built asks for the provenance of the image.

@@ -66,6 +66,49 @@ func Select(records []fact.Record, image release.Image, rung Rung, signersOf fun
 	return facts
 }
 
+// Ran returns the newest deploy to an environment of the image with the chart and the values of a commit, from all records of deploys and smoke. If smoke has to
+// have passed, the last verdict while that was live, which is until the next deploy of the release with others, has to be a pass. Only what one of the signers signed counts.
+func Ran(records []fact.Record, image release.Image, source SourceRun, signers []Signer, trust Trust) (found Finding[Deploy]) {
+	found.Signed = len(signers) > 0
+	ofSource := func(r fact.Record) bool {
+		return r.Deployment.Source == source.Commit && r.Deployment.RolledBackTo == 0
+	}
+	var deploys, verdicts []fact.Record
+	var newest fact.Record
+	for _, record := range records {
+		_, counts := trust.By(signers, record.Signer)
+		isOf := record.Environment == source.In && record.Image == image && record.Problem == ""
+		switch {
+		case isOf && counts && record.Deployment != nil:
+			deploys = append(deploys, record)
+		case isOf && counts && record.Smoke != nil:
+			verdicts = append(verdicts, record)
+		case isOf && record.Deployment != nil && ofSource(record):
+			found.Other = "its deploy is signed by " + cmp.Or(record.Signer, "nobody") + ", who is not one of its signers"
+		}
+	}
+	for _, deploy := range deploys {
+		if !ofSource(deploy) || found.Found && !deploy.IsNewerThan(newest) {
+			continue
+		}
+		isLast := func(verdict fact.Record) bool {
+			return verdict.IsNewerThan(deploy) && !slices.ContainsFunc(deploys, func(next fact.Record) bool {
+				return !ofSource(next) && next.IsOfSameRelease(deploy.Fact) && next.IsNewerThan(deploy) && verdict.IsNewerThan(next)
+			})
+		}
+		last, proved := fact.Newest(verdicts, fact.Smoked, source.In, isLast)
+		if source.Smoked && (!proved || last.Smoke.Verdict != release.Pass) {
+			if found.Other = "it was deployed at " + dated(deploy.At) + ", and no smoke passed while it was live"; proved {
+				found.Other = fmt.Sprintf("it was deployed at %s, and the verdict of smoke was %q", dated(deploy.At), last.Smoke.Verdict)
+			}
+			continue
+		}
+		name, _ := trust.By(signers, deploy.Signer)
+		found.Found, newest, found.Fact = true, deploy, Deploy{Environment: deploy.Environment, At: deploy.At, Signer: name}
+	}
+	return found
+}
+
 // newestBy returns the newest record of a kind and an environment that one of the signers signed.
 func newestBy(records []fact.Record, image release.Image, kind fact.Kind, environment release.Environment, signers []Signer, trust Trust) (newest fact.Record, name string, found bool) {
 	newest, found = fact.Newest(records, kind, environment, func(r fact.Record) bool {

@@ -130,6 +130,7 @@ type promotion struct {
 	settings Settings
 	rung     policy.Rung
 	against  []policy.Rejection // that are lifted
+	labelled release.Commit     // commit in the label of the image that was found by its commit; "" if it has none
 	decision policy.Decision
 	evidence release.Record
 	source   release.TagState // of the tag in the image's own repository
@@ -141,7 +142,7 @@ type promotion struct {
 
 // prepare finds what the image's promotion needs, and refuses one that cannot be completed. It writes nothing.
 func prepare(ctx context.Context, settings Settings, deps Deps) (p promotion, err error) {
-	if p.settings, err = resolveImage(ctx, settings, deps); err != nil {
+	if p.settings, p.labelled, err = resolveImage(ctx, settings, deps); err != nil {
 		return p, err
 	}
 	var stop func()
@@ -214,26 +215,28 @@ func (p *promotion) writeTag(ctx context.Context, deps Deps) (err error) {
 	return nil
 }
 
-// resolveImage fills in the image from the repository and commit, and the target repository from the image.
-func resolveImage(ctx context.Context, settings Settings, deps Deps) (Settings, error) {
+// resolveImage fills in the image from the repository and commit, and the target repository from the image. It returns the commit in
+// the label of an image that was found by its commit, "" if it has none.
+func resolveImage(ctx context.Context, settings Settings, deps Deps) (_ Settings, labelled release.Commit, _ error) {
 	if settings.Image.IsZero() {
 		tagged, found, err := deps.Registry.Find(ctx, settings.Repository, release.Tag(settings.Commit))
 		switch {
 		case err != nil:
-			return settings, err
+			return settings, "", err
 		case !found:
-			return settings, &release.Refusal{Why: fmt.Sprintf("%q holds no image of commit %s", settings.Repository, settings.Commit), Do: "build the commit first"}
+			return settings, "", &release.Refusal{Why: fmt.Sprintf("%q holds no image of commit %s", settings.Repository, settings.Commit), Do: "build the commit first"}
 		case tagged.Revision != settings.Commit.String() && tagged.Revision != "" && !isReused(tagged):
-			return settings, &release.Refusal{Why: fmt.Sprintf("tag %s in %q names an image labelled with revision %q", settings.Commit, settings.Repository, tagged.Revision),
+			return settings, "", &release.Refusal{Why: fmt.Sprintf("tag %s in %q names an image labelled with revision %q", settings.Commit, settings.Repository, tagged.Revision),
 				Do: "find out who pushed it; a commit's tag must name that commit's image"}
 		}
+		labelled = release.Commit(tagged.Revision)
 		settings.Image = settings.Repository.At(tagged.Digest)
 		deps.Reporter.Infof("commit %s is %s%s", settings.Commit.Short(), tagged.Digest, reusedFrom(tagged, settings.Commit))
 	}
 	if settings.TargetRepository == "" {
 		settings.TargetRepository = settings.Image.Repository
 	}
-	return settings, nil
+	return settings, labelled, nil
 }
 
 // isReused reports whether an image that another commit's tag names may have been tagged by build, because the commit changes nothing that

@@ -41,7 +41,7 @@ func rejectOrLift(ctx context.Context, settings Settings, deps Deps) (Result, er
 
 // prepareStatement finds the image and, if rejections are to be lifted, those that apply to the environment.
 func prepareStatement(ctx context.Context, settings Settings, deps Deps) (p promotion, err error) {
-	if p.settings, err = resolveImage(ctx, settings, deps); err != nil {
+	if p.settings, _, err = resolveImage(ctx, settings, deps); err != nil {
 		return p, err
 	}
 	described, found, err := deps.Registry.Describe(ctx, p.settings.Image)

@@ -20,7 +20,8 @@ func (p *promotion) checkRules(ctx context.Context, deps Deps) (err error) {
 	} else if before, found := deps.Policy.Before(p.settings.To); found {
 		p.settings.From = before
 	}
-	request := policy.Request{Policy: deps.Policy.Source, Rung: p.rung, Image: p.settings.Image, Target: p.settings.TargetRepository, Reason: p.settings.OverrideReason, Actor: deps.Actor, Now: deps.Now()}
+	request := policy.Request{Policy: deps.Policy.Source, Rung: p.rung, Image: p.settings.Image, Target: p.settings.TargetRepository, Reason: p.settings.OverrideReason, Actor: deps.Actor, Now: deps.Now(),
+		Source: p.settings.Commit, Labelled: p.labelled}
 	decision, facts, err := policy.Check(ctx, request, deps.Gate, deps.Reporter)
 	p.decision = decision
 	p.result = Promoted{Name: p.settings.Name, Outcome: release.Refused, Image: p.settings.Image, Digest: p.settings.Image.Digest, From: p.settings.From, To: p.settings.To, Gate: &p.decision}
@@ -33,8 +34,8 @@ func (p *promotion) checkRules(ctx context.Context, deps Deps) (err error) {
 			return &release.Refusal{Why: "the evidence names no commit: " + err.Error(), Do: "run smoke with --expect-commit"}
 		}
 		deps.Reporter.Infof("%q proved %s at %s: %d checks, %d rounds", p.settings.From, p.settings.Image.Digest, p.evidence.At.Format(time.RFC3339), len(p.evidence.Checks), p.evidence.Rounds)
-		if asked := p.settings.Commit; asked != "" && asked != p.evidence.Commit {
-			deps.Reporter.Warnf("the proof is of commit %s: nothing here says that %q ran the chart and values of commit %s, which has the same image", p.evidence.Commit.Short(), p.settings.From, asked.Short())
+		if asked := p.settings.Commit; !p.rung.Requires.ChartOfCommit && asked != "" && (asked != p.evidence.Commit || p.labelled != "" && asked != p.labelled) {
+			deps.Reporter.Warnf("the proof is of commit %s: nothing here says that %q ran the chart and values of commit %s, which has the same image (chart-of-commit in the rules asks for that)", p.evidence.Commit.Short(), p.settings.From, asked.Short())
 		}
 		return nil
 	}

@@ -88,6 +88,9 @@ type Registry interface {
 	Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error)
 	// IsLifted reports whether a statement lifts a failed verdict, so that it does not count any more.
 	IsLifted(ctx context.Context, image release.Image, record release.Digest) (bool, error)
+	// DeployedSince reports whether the newest record of a deploy of the image to the environment is newer than a verdict, and of chart and values of
+	// another commit than the verdict's.
+	DeployedSince(ctx context.Context, verdict release.Record) (bool, error)
 	// Describe reads the revision label of an image, and returns false if the registry does not hold the image.
 	Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error)
 	// Find returns the image that a tag points to; false if the tag does not exist.

@@ -34,42 +34,43 @@ func image(t *testing.T) release.Image {
 
 // fakeDeps are all of smoke's adapters, on a clock that only pauses and probes advance.
 type fakeDeps struct {
-	mu          sync.Mutex // held by probe, which several goroutines call
-	now         time.Time
-	answers     []release.Answer                                   // the answers in order; the last one repeats
-	answer      func(now time.Time, address string) release.Answer // nil: answers
-	addresses   []string
-	probes      int
-	checks      []release.Check
-	pods        [][]release.PodImage // per request to the cluster; the last one repeats
-	podsOf      map[release.Digest][]release.PodImage
-	runningOf   map[release.Digest]release.Running
-	running     func() release.Running
-	podRequests int
-	unsignable  error // of CheckSigning
-	revision    string
-	revisions   map[release.Digest]string // of single images; "missing": the registry has none
-	tags        map[string]release.Digest // repository:tag
-	recorded    []release.Evidence
-	signer      string // of the records; "" if nobody signs
-	unsigned    int    // so many of the first records have no signature
-	newestErr   error
-	newestTakes time.Duration
-	recordTakes time.Duration
-	live        int // revision
-	later       int // revision from the second request on; 0: live
-	liveCalls   int
-	liveErr     error
-	marked      []string
-	markErr     error
-	url         string // of the release; "none" for none
-	hosts       []string
-	backends    func() release.Backends // nil: a pod that has nothing to ask
-	backendsOf  map[release.Digest]release.Backends
-	backendsFor func(release.Image) release.Backends
-	backendsErr error
-	liveImage   release.Image
-	idle        bool // the workload wants no pod
+	mu            sync.Mutex // held by probe, which several goroutines call
+	now           time.Time
+	answers       []release.Answer                                   // the answers in order; the last one repeats
+	answer        func(now time.Time, address string) release.Answer // nil: answers
+	addresses     []string
+	probes        int
+	checks        []release.Check
+	pods          [][]release.PodImage // per request to the cluster; the last one repeats
+	podsOf        map[release.Digest][]release.PodImage
+	runningOf     map[release.Digest]release.Running
+	running       func() release.Running
+	podRequests   int
+	unsignable    error // of CheckSigning
+	revision      string
+	revisions     map[release.Digest]string // of single images; "missing": the registry has none
+	tags          map[string]release.Digest // repository:tag
+	recorded      []release.Evidence
+	signer        string // of the records; "" if nobody signs
+	unsigned      int    // so many of the first records have no signature
+	newestErr     error
+	newestTakes   time.Duration
+	recordTakes   time.Duration
+	live          int // revision
+	later         int // revision from the second request on; 0: live
+	liveCalls     int
+	liveErr       error
+	marked        []string
+	markErr       error
+	url           string // of the release; "none" for none
+	hosts         []string
+	backends      func() release.Backends // nil: a pod that has nothing to ask
+	backendsOf    map[release.Digest]release.Backends
+	backendsFor   func(release.Image) release.Backends
+	backendsErr   error
+	liveImage     release.Image
+	idle          bool // the workload wants no pod
+	deployedSince bool // with the chart of another commit, since the newest record
 
 	commandRuns []string                                                 // names of the checks, and where they were sent
 	command     func(now time.Time, name string) (time.Duration, string) // how long it takes, and what is wrong; nil: passes at once
@@ -241,6 +242,10 @@ func (f *fakeDeps) Newest(ctx context.Context, image release.Image, environment 
 
 func (f *fakeDeps) IsLifted(context.Context, release.Image, release.Digest) (bool, error) {
 	return false, nil
+}
+
+func (f *fakeDeps) DeployedSince(context.Context, release.Record) (bool, error) {
+	return f.deployedSince, nil
 }
 
 func (f *fakeDeps) Describe(_ context.Context, image release.Image) (release.ImageInfo, bool, error) {
@@ -739,8 +744,12 @@ func TestAVerdictIsRecordedOnceUntilItChanges(t *testing.T) {
 			t.Errorf("step %d: %d records, want %d; result %v", i, len(fake.recorded), step.want, result.Evidence)
 		}
 	}
+	fake.deployedSince = true // with another chart: the pass proves that
+	if _, err := fake.run(t, "--environment", "staging", "--image", image(t).String()); err != nil || len(fake.recorded) != 7 {
+		t.Errorf("another chart was deployed since: got %v and %d records, want another record", err, len(fake.recorded))
+	}
 	fake.newestErr = errors.New("HTTP 500")
-	if result, err := fake.run(t, "--environment", "staging", "--image", image(t).String()); err != nil || len(fake.recorded) != 7 {
+	if result, err := fake.run(t, "--environment", "staging", "--image", image(t).String()); err != nil || len(fake.recorded) != 8 {
 		t.Errorf("the newest record cannot be read: got %v, %v and %d records, want another record", result, err, len(fake.recorded))
 	}
 }

@@ -189,7 +189,7 @@ func blamedImages(images []ImageResult, answers []release.Answer) []bool {
 }
 
 // recordEvidence records the verdict of an image, even when the rounds took all the time there was. One that repeats the newest record is
-// not recorded, unless that is a failure that is lifted. If this run signs, only a record that its own key signed counts, because anyone who may push can write others.
+// not recorded, unless that is a failure that is lifted, or a pass before a deploy of chart and values of another commit. If this run signs, only a record that its own key signed counts, because anyone who may push can write others.
 func recordEvidence(ctx context.Context, checks []release.Check, report Report, image ImageResult, settings Settings, deps Deps) (release.Digest, error) {
 	found := release.Evidence{
 		Image: image.Image, Commit: image.Commit, Environment: settings.Environment, Verdict: report.Verdict,
@@ -201,7 +201,7 @@ func recordEvidence(ctx context.Context, checks []release.Check, report Report, 
 	switch {
 	case err != nil: // one record too many does less harm than a verdict that is lost
 		deps.Reporter.Warnf("reading the newest record: %v", err)
-	case known && newest.Signer == deps.Signer && found.Repeats(newest.Evidence) && !isLifted(reading, newest, deps):
+	case known && newest.Signer == deps.Signer && found.Repeats(newest.Evidence) && !isLifted(reading, newest, deps) && !isOfEarlierChart(reading, newest, deps):
 		deps.Reporter.Infof("verdict %q of %q for %s is recorded since %s", report.Verdict, settings.Environment, image.Image.Digest, newest.At.Format(time.RFC3339))
 		return newest.Record, nil
 	}
@@ -224,6 +224,19 @@ func isLifted(ctx context.Context, record release.Record, deps Deps) bool {
 		deps.Reporter.Warnf("whether the recorded failure is lifted is unknown: %v", err)
 	}
 	return lifted || err != nil
+}
+
+// isOfEarlierChart reports whether the pass was recorded before the image was deployed with chart and values of another commit, or may have been: that these
+// are proved is then a statement of its own.
+func isOfEarlierChart(ctx context.Context, record release.Record, deps Deps) bool {
+	if record.Verdict != release.Pass {
+		return false
+	}
+	since, err := deps.Registry.DeployedSince(ctx, record)
+	if err != nil {
+		deps.Reporter.Warnf("whether the image was deployed with another chart since the recorded pass is unknown: %v", err)
+	}
+	return since || err != nil
 }
 
 // unsigned returns the note that a record is not signed, "" if this run signs.

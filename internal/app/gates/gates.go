@@ -215,7 +215,20 @@ func (g *Gate) factsFrom(ctx context.Context, listed *images.Images, image relea
 	if smoked := rung.Requires.Smoked; smoked != nil {
 		facts.Smoked, err = g.smoked(ctx, listed, image, smoked.In)
 	}
+	if source := rung.Requires.Source; source != nil && err == nil {
+		facts.Source, err = g.ran(ctx, listed, image, *source, signersOf(source.In), trust)
+	}
 	return facts, err
+}
+
+// ran finds the deploy to an earlier environment of an image with the chart and the values of a commit.
+func (g *Gate) ran(ctx context.Context, listed *images.Images, image release.Image, source policy.SourceRun, signers []policy.Signer, trust policy.Trust) (policy.Finding[policy.Deploy], error) {
+	trusted, err := g.verifiersFor(ctx, signers)
+	if err != nil {
+		return policy.Finding[policy.Deploy]{}, err
+	}
+	records, err := listed.Trusting(trusted).FactsIn(ctx, image, source.In, fact.Deployed, fact.Smoked)
+	return policy.Ran(records, image, source, signers, trust), err
 }
 
 // Against reads the rejections and failures that keep an image from an environment.
@@ -391,7 +404,7 @@ func asked(rung policy.Rung) (kinds []fact.Kind, provedIn release.Environment) {
 	if rung.Requires.Listed != nil {
 		kinds = append(kinds, fact.Listed)
 	}
-	if rung.Requires.Deployed != nil {
+	if rung.Requires.Deployed != nil || rung.Requires.Source != nil {
 		kinds = append(kinds, fact.Deployed)
 	}
 	if rung.Requires.Scanned != nil {

@@ -75,6 +75,15 @@ func (i *Images) IsLifted(ctx context.Context, image release.Image, record relea
 	}), err
 }
 
+// DeployedSince reports whether the newest record of a deploy of the image to the verdict's environment, whoever wrote it, is newer than the verdict, and of chart and
+// values of another commit than the verdict's.
+func (i *Images) DeployedSince(ctx context.Context, verdict release.Record) (bool, error) {
+	records, err := i.Trusting(nil).FactsIn(ctx, verdict.Image, verdict.Environment, fact.Deployed)
+	newest, found := fact.Newest(records, fact.Deployed, verdict.Environment, nil)
+	smoked := fact.Record{Fact: fact.FromEvidence(verdict.Evidence), Record: verdict.Record}
+	return found && newest.IsNewerThan(smoked) && newest.Deployment.Source != "" && newest.Deployment.Source != verdict.Commit, err
+}
+
 // Signing returns a copy of i whose records are signed by the signer; nil signs nothing.
 func (i *Images) Signing(signer signed.Signer) *Images {
 	other := *i

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onedigest/onedigest/devenv/registrytest"
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/images"
 	promoting "github.com/onedigest/onedigest/internal/app/promote"
@@ -503,6 +504,67 @@ func TestVerifyKeysCountForEveryFact(t *testing.T) {
 				return
 			}
 			if err != nil || result.Outcome != release.Created || result.Gate.Lines[1].By != "--verify-key keys/staging.pub" {
+				t.Errorf("got %+v, %v", result, err)
+			}
+		})
+	}
+}
+
+// TestAChartOfALaterCommit: an image that has the tag of a later commit enters with that commit's chart, so the environment before has to have run it. The pass is
+// recorded again after the deploy of another chart.
+func TestAChartOfALaterCommit(t *testing.T) {
+	t.Parallel()
+	const later = release.Commit("eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee")
+	for name, test := range map[string]struct {
+		deployer string         // key; "": never deployed
+		source   release.Commit // that was deployed
+		smokes   bool           // after the deploy
+		want     string         // "" to be promoted
+	}{
+		"never run":           {"", "", false, `no statement that counts says that "staging" ran chart and values of commit eeeeeeeeeeee`},
+		"another one's":       {"staging", releasetest.Commit, true, "no statement that counts says that"},
+		"a stranger's":        {"stranger", later, true, "who is not one of its signers"},
+		"not smoked since":    {"staging", later, false, "no smoke passed while it was live"},
+		"deployed and smoked": {"staging", later, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGuarded(t)
+			layout := registrytest.Layout(t, map[string]string{release.AnnotationRevision: releasetest.Commit.String(), release.AnnotationInputs: "sha256:x"})
+			if err := g.client.Push(t.Context(), layout, g.image.Repository, release.Tag(later), nil); err != nil {
+				t.Fatal(err)
+			}
+			g.image = g.image.Repository.At(layout.Digest)
+			g.write(".onedigest.yaml", []byte(strings.Replace(ruled, "max-age: 168h}", "max-age: 168h}, chart-of-commit: true", 1)))
+			smoke := func(ago time.Duration) {
+				g.pass("staging", func(e *release.Evidence) { e.Image, e.At = g.image, time.Now().Add(-ago).UTC() })
+			}
+			smoke(time.Hour)
+			if test.deployer != "" {
+				g.record(test.deployer, fact.Fact{Kind: fact.Deployed, Image: g.image, Commit: releasetest.Commit, Environment: "staging", At: time.Now().Add(-time.Minute).UTC(),
+					Deployment: &fact.Deployment{Cluster: "shop", Namespace: "staging", Release: "shop", Revision: 2, ChartDigest: releasetest.Digest(t, "2"), ValuesDigest: releasetest.Digest(t, "3"), Source: test.source, Pods: 2}})
+			}
+			earlier, _, err := g.registry("staging").Newest(t.Context(), g.image, "staging")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if since, err := g.registry("staging").DeployedSince(t.Context(), earlier); err != nil || since != (test.source == later) {
+				t.Errorf("since the pass, another chart was deployed: got %t, %v", since, err)
+			}
+			if test.smokes {
+				smoke(0)
+			}
+			result, err := g.run(func(s *promote.Settings) {
+				s.Image, s.Repository, s.Commit = release.Image{}, g.image.Repository, later
+			}, "octocat")
+			if test.want != "" {
+				checkPromotion(t, err, test.want)
+				return
+			}
+			if err != nil || result.Outcome != release.Created || result.Source != later {
+				t.Errorf("got %+v, %v", result, err)
+			}
+			if result, err := g.run(nil, "octocat"); err != nil || result.Source != releasetest.Commit { // the image alone: its own commit's chart
 				t.Errorf("got %+v, %v", result, err)
 			}
 		})

@@ -221,7 +221,7 @@ func Newest(records []Record, kind Kind, environment release.Environment, accept
 		if record.Problem != "" || record.Kind != kind || record.Environment != environment || accept != nil && !accept(record) {
 			continue
 		}
-		if !found || record.isNewerThan(newest) {
+		if !found || record.IsNewerThan(newest) {
 			newest, found = record, true
 		}
 	}
@@ -235,15 +235,15 @@ func NewestScan(records []Record, accept func(Record) bool) (newest Record, foun
 		if record.Problem != "" || record.Scan == nil || accept != nil && !accept(record) {
 			continue
 		}
-		if !found || record.Scan.ScannedAt.After(newest.Scan.ScannedAt) || record.Scan.ScannedAt.Equal(newest.Scan.ScannedAt) && record.isNewerThan(newest) {
+		if !found || record.Scan.ScannedAt.After(newest.Scan.ScannedAt) || record.Scan.ScannedAt.Equal(newest.Scan.ScannedAt) && record.IsNewerThan(newest) {
 			newest, found = record, true
 		}
 	}
 	return newest, found
 }
 
-// isNewerThan reports whether a record is newer than another: it names the other among the records before it, or else its time is later.
-func (r Record) isNewerThan(other Record) bool {
+// IsNewerThan reports whether a record is newer than another: it names the other among the records before it, or else its time is later.
+func (r Record) IsNewerThan(other Record) bool {
 	switch {
 	case slices.Contains(r.After, other.Record):
 		return true
