@@ -99,6 +99,7 @@ type fakes struct {
 	lost             []release.CommitSummary
 	compareErr       error
 	blockCompare     bool
+	findFails        int                // so many of the next requests for a tag fail
 	ran              release.Commit     // whose chart and values the environment before ran
 	checkedOut       release.CheckedOut // the image's commit if zero
 	checkedOutErr    error
@@ -191,6 +192,10 @@ func (s *fakes) Override(_ context.Context, image release.Image, overriding poli
 }
 
 func (s *fakes) Find(_ context.Context, _ release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
+	if s.findFails > 0 {
+		s.findFails--
+		return release.ImageInfo{}, false, errors.New("HTTP 503")
+	}
 	if label, found := s.labelsOfTags[tag]; found {
 		return release.ImageInfo{Revision: label}, true, nil
 	}

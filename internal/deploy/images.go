@@ -187,7 +187,7 @@ func (r request) checkSigning(ctx context.Context) (refused error) {
 // checkReused refuses an image that is labelled with another commit than the given one, unless it has the given commit's tag too: build
 // adds the tags of later commits that change nothing that enters the image.
 func (r request) checkReused(ctx context.Context, image release.Image, revision string) error {
-	tagged, found, err := r.Registry.Find(ctx, image.Repository, release.Tag(r.settings.Commit))
+	tagged, found, err := r.find(ctx, release.Tag(r.settings.Commit))
 	if err != nil {
 		return err
 	}
@@ -218,12 +218,33 @@ type proved struct {
 	unproved bool     // the pods do not prove the release: no pod runs the main image, or all pods of an image are held back at an older revision
 }
 
+// comparesPods reports whether pods are compared with an image: unless only hooks, texts, or custom resources of which the cluster shows no pods have it. A custom
+// resource that is not found as the release's is told.
+func (r request) comparesPods(ctx context.Context, i int, image release.Image) (bool, error) {
+	if i >= len(r.rendering.Images) || len(r.rendering.Images[i].Workloads) > 0 {
+		return true, nil
+	}
+	loose := r.rendering.Images[i].Loose
+	if len(loose) == 0 {
+		return false, nil
+	}
+	running, err := r.Cluster.Running(ctx, r.settings.Namespace, r.settings.Release, image)
+	if err == nil && len(running.Workloads) == 0 {
+		r.Reporter.Warnf("%s names %s outside of a pod template: whether its pods run it is not known", loose[0], image)
+	}
+	return len(running.Workloads) > 0, err
+}
+
 // prove proves every image that a workload runs, and lists the images that only hooks run.
 func (r request) prove(ctx context.Context, budget budget) (proved, error) {
 	all := proved{idle: true}
 	for i, image := range r.deployment.Images {
 		result := ImageResult{Name: image.Name, Image: image.Image, Commit: image.Commit, Pods: []string{}}
-		if i < len(r.rendering.Images) && len(r.rendering.Images[i].Workloads) == 0 {
+		compares, err := r.comparesPods(ctx, i, image.Image)
+		if err != nil {
+			return all, err
+		}
+		if !compares {
 			r.Reporter.Infof("no workload runs %s, only hooks or texts name it: no pod is compared", image.Image)
 			if i == 0 {
 				all.unproved = true

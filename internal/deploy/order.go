@@ -31,6 +31,9 @@ func (r request) checkOrder(ctx context.Context) (order, error) {
 	if found && live.Commit == "" {
 		live.Commit = r.commitOfImages(ctx, live)
 	}
+	if found && r.unordered != nil {
+		return r.orderUnknown(o, live, r.unordered)
+	}
 	if !found || live.Commit == r.deployment.Commit {
 		return o, nil
 	}

@@ -118,6 +118,37 @@ func TestTheCheckoutOfALaterCommitOfTheSameImage(t *testing.T) {
 	}
 }
 
+// TestARegistryThatDoesNotTellTheOrder: whether the image has the tag of the chart's commit only decides the order, so it is asked again, and the order is unknown if it
+// does not answer: that is refused, unless the settings allow it, and a first install needs no order.
+func TestARegistryThatDoesNotTellTheOrder(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		fails   int
+		history []release.Revision
+		flags   []string
+		want    string // "" for deployed
+	}{
+		"it recovers":         {2, live(commit), nil, ""},
+		"it stays away":       {9, live(commit), nil, "OD-213"},
+		"another commit runs": {9, live(release.Commit(strings.Repeat("3", 40))), nil, "OD-213"},
+		"diverged is allowed": {9, live(commit), []string{"--allow-diverged"}, ""},
+		"nothing is live":     {9, nil, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fakes := &fakes{findFails: test.fails, tags: map[release.Tag]release.Digest{release.Tag(another): image(t, "a").Digest}, checkedOut: release.CheckedOut{Commit: another}, history: test.history, revision: commit.String()}
+			_, log, err := fakes.run(t, append([]string{"--values", "values.yaml"}, test.flags...)...)
+			var refusal *release.Refusal
+			switch {
+			case test.want == "" && err != nil:
+				t.Errorf("got %v:\n%s", err, log)
+			case test.want != "" && (!errors.As(err, &refusal) || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "HTTP 503")):
+				t.Errorf("got %v, want a refusal with %s", err, test.want)
+			}
+		})
+	}
+}
+
 func TestAllowRollbackPinsUntilUnpin(t *testing.T) {
 	t.Parallel()
 	fakes := &fakes{history: live(another), relation: release.RelationBehind}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -24,6 +25,7 @@ type request struct {
 	plan       *keptPlan      // the plan to carry out; nil if none was given
 	values     release.Digest // of the values files; zero if nothing is recorded
 	checkedOut release.Commit // that chart and values are of; "" if unknown
+	unordered  error          // why it is not known which commit's chart and values are deployed, so that the order is not known either; nil if it is known
 	stated     release.Commit // the given commit, or else the image's, with which the rules compare chart and values
 	gates      []ImageGate    // of the images; none if the environment requires nothing
 }
@@ -67,10 +69,11 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 		return r, err
 	}
 	r.stated = cmp.Or(settings.Commit, r.deployment.Main().Commit)
-	commit, err := r.releaseCommit(ctx)
-	if err != nil {
-		return r, err
+	commit, unordered := r.releaseCommit(ctx)
+	if ctx.Err() != nil {
+		return r, context.Cause(ctx)
 	}
+	r.unordered = unordered
 	r.deployment.Commit, r.Holder.Commit = commit, commit
 	if r.gates, err = r.checkRules(ctx); err != nil {
 		return r, err
@@ -91,7 +94,7 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 // releaseCommit returns the commit of the release: the given one, or else the image's. If chart and values are those of another commit whose tag the image
 // has too, it is that one: only the order of these commits tells which chart and values are newer. A given commit that is only the image's label, as build
 // returns it, says no more than no commit, unless it is gone back to. The rules of the environment compare with the stated commit nevertheless: nothing proved the
-// other one's chart and values. A work tree with changes is of no commit.
+// other one's chart and values. A work tree with changes is of no commit. The error says that the registry did not tell whether the image has that tag: the order is not known then.
 func (r request) releaseCommit(ctx context.Context) (release.Commit, error) {
 	commit := r.stated
 	paths, _ := r.treePaths()
@@ -102,13 +105,36 @@ func (r request) releaseCommit(ctx context.Context) (release.Commit, error) {
 	if err != nil || found.Commit == "" || found.Commit == commit || len(found.Uncommitted) > 0 {
 		return commit, nil // warnOtherCheckout says why the commit is unknown
 	}
-	tagged, exists, err := r.Registry.Find(ctx, r.settings.Image.Repository, release.Tag(found.Commit))
-	if err != nil || !exists || tagged.Digest != r.settings.Image.Digest {
-		return commit, err
+	tagged, exists, err := r.find(ctx, release.Tag(found.Commit))
+	if err != nil {
+		r.Reporter.Warnf("chart and values are of commit %s, and whether the image has its tag is unknown: %v", found.Commit.Short(), err)
+		return commit, fmt.Errorf("chart and values are of commit %s, and the registry did not say whether the image is that commit's too: %w", found.Commit.Short(), err)
+	}
+	if !exists || tagged.Digest != r.settings.Image.Digest {
+		return commit, nil
 	}
 	r.Reporter.Infof("the image is labelled with commit %s, and has the tag of commit %s too, of which chart and values are: this is the commit that is deployed",
 		commit.Short(), found.Commit.Short())
 	return found.Commit, nil
+}
+
+// Attempts to find a tag, and the pause between them: what it tells is not worth a failed deploy.
+const (
+	findAttempts = 3
+	findPause    = 2 * time.Second
+)
+
+// find finds the image of a tag of the main image's repository, in several attempts.
+func (r request) find(ctx context.Context, tag release.Tag) (info release.ImageInfo, found bool, err error) {
+	for attempt := range findAttempts {
+		if attempt > 0 {
+			pause(ctx, findPause)
+		}
+		if info, found, err = r.Registry.Find(ctx, r.settings.Image.Repository, tag); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return info, found, err
 }
 
 // readSecrets reads the values that are kept in stores of secrets.

@@ -144,6 +144,9 @@ func (r request) proveImage(ctx context.Context, budget budget, image release.Im
 		for _, note := range proof.Notes {
 			r.Reporter.Infof("%s", note)
 		}
+		for _, unfound := range proof.Unfound {
+			r.Reporter.Warnf("%s", unfound)
+		}
 		switch {
 		case len(proof.Problems) == 0:
 			return proof, nil

@@ -88,6 +88,28 @@ func (a applied) hooksThatRan(namespace string, image release.Image) (hooks []re
 	return hooks, nil
 }
 
+// naming finds the objects and hooks that hold an image's digest anywhere, at most maxNaming.
+func (a applied) naming(namespace string, digest release.Digest) (objects []release.Object, err error) {
+	manifests := []string{a.Manifest}
+	for _, hook := range a.Hooks {
+		manifests = append(manifests, hook.Manifest)
+	}
+	for _, manifest := range manifests {
+		err := eachObject(manifest, "@"+digest.String(), func(object map[string]any) {
+			if len(objects) < maxNaming {
+				objects = append(objects, objectID(object, namespace))
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return objects, nil
+}
+
+// maxNaming is how many objects are told that name an image outside of a workload.
+const maxNaming = 3
+
 // appliedRecord returns the name of the Secret of the newest deployed revision, or of the newest one if none is deployed.
 func (c *Client) appliedRecord(ctx context.Context, namespace, name string) (string, error) {
 	selector := labels.SelectorFromSet(labels.Set{recordOwner: "helm", recordName: name}).String()
@@ -143,6 +165,7 @@ type templated struct {
 	containers []string     // containers that name the image
 	others     []string     // containers that name another image of its repository: "CONTAINER: IMAGE"
 	labels     []labels.Set // of its pods
+	loose      bool         // it names the image outside of a pod template only, so that it need not have pods
 }
 
 // workloadsNaming finds the workloads of a manifest whose pod template names an image of the repository. Objects without a namespace
@@ -199,18 +222,27 @@ func namesImage(object map[string]any, namespace string, image release.Image) (t
 			items, _ := spec[list].([]any)
 			for _, item := range items {
 				container, _ := item.(map[string]any)
-				name, _ := container["name"].(string)
-				reference, _ := container["image"].(string)
-				switch {
-				case namesDigest(reference, image.Digest):
-					result.containers = append(result.containers, name)
-				case namesRepository(reference, image.Repository):
-					result.others = append(result.others, text.Line(name+": "+reference, 300))
-				}
+				result.add(container, image)
 			}
 		}
 	}
+	result.loose = len(result.containers) == 0
+	for _, container := range release.LooseContainers(object) {
+		result.add(container, image)
+	}
 	return result, len(result.containers)+len(result.others) > 0
+}
+
+// add adds a container that names an image of the repository.
+func (t *templated) add(container map[string]any, image release.Image) {
+	name, _ := container["name"].(string)
+	reference, _ := container["image"].(string)
+	switch {
+	case namesDigest(reference, image.Digest):
+		t.containers = append(t.containers, name)
+	case namesRepository(reference, image.Repository):
+		t.others = append(t.others, text.Line(name+": "+reference, 300))
+	}
 }
 
 // objectID returns an object's identity. An object without a namespace gets the given one.

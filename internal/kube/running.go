@@ -33,7 +33,7 @@ func (c *Client) Running(ctx context.Context, namespace, name string, image rele
 	if err != nil {
 		return release.Running{}, err
 	}
-	running := release.Running{Unread: named.unread, Hooks: named.hooks}
+	running := release.Running{Unread: named.unread, Hooks: named.hooks, Named: named.named}
 	reader := newReader(c, named.objects()...)
 	for _, workload := range named.workloads {
 		for _, other := range workload.others {
@@ -56,6 +56,7 @@ type naming struct {
 	workloads []templated      // workloads whose pod template contains an image of the same repository
 	unread    []string         // kinds that this user may not list
 	hooks     []release.Object // hooks that succeeded with the image
+	named     []release.Object // other objects and hooks that hold its digest; only of an image that no workload and no such hook has
 }
 
 // objects returns the workloads whose pods are read.
@@ -84,7 +85,10 @@ func (c *Client) workloads(ctx context.Context, namespace, name string, image re
 	if err := found.addReferring(revision.Manifest, namespace); err != nil {
 		return naming{}, err
 	}
-	found.hooks, err = revision.hooksThatRan(namespace, image)
+	if found.hooks, err = revision.hooksThatRan(namespace, image); err != nil || len(found.hooks) > 0 || len(found.objects()) > 0 {
+		return found, err
+	}
+	found.named, err = revision.naming(namespace, image.Digest)
 	return found, err
 }
 
@@ -136,6 +140,10 @@ func (r *reader) runningWorkload(ctx context.Context, workload templated, image 
 func (r *reader) workloadWithPods(ctx context.Context, workload templated, image release.Image) (result release.RunningWorkload, pods []ownedPod, err error) {
 	result.Object = workload.object
 	live, err := r.workload(ctx, workload.object)
+	if workload.loose && (apierrors.IsNotFound(err) || apierrors.IsForbidden(err)) {
+		result.Unfound = "cannot be read, so whether its pods run the image is not known: " + text.Line(err.Error(), 200)
+		return result, nil, nil
+	}
 	if apierrors.IsNotFound(err) {
 		result.WantsPods, result.Note = true, "it does not exist"
 		if workload.object.Kind == "Job" {
@@ -150,7 +158,15 @@ func (r *reader) workloadWithPods(ctx context.Context, workload templated, image
 	if live.GetKind() == "Job" {
 		result.Failed = whyFailed(live)
 	}
-	if pods, result.Terminating, err = r.ownedPods(ctx, live, workload.containers, image); err != nil {
+	pods, result.Terminating, err = r.ownedPods(ctx, live, workload.containers, image)
+	if workload.loose && (apierrors.IsForbidden(err) || err == nil && len(pods) == 0) { // its spec may ask for pods of another kind, or for none
+		result.WantsPods, result.Unfound = false, "owns no pod of the image, so whether what it makes runs it is not known"
+		if err != nil {
+			result.Unfound = "has pods whose owners may not be read, so whether they run the image is not known: " + text.Line(err.Error(), 200)
+		}
+		return result, nil, nil
+	}
+	if err != nil {
 		return result, nil, err
 	}
 	if result.ByPods = isJudgedByPods(live) && !(isCustom(live) && runToEnd(pods)); result.ByPods && slices.ContainsFunc(pods, func(pod ownedPod) bool { return !isEnded(pod.Pod) }) {
@@ -182,10 +198,10 @@ func isJudgedByPods(live *unstructured.Unstructured) bool {
 	return isCustom(live)
 }
 
-// runToEnd reports whether there are pods and all of them are of Jobs, as those that KEDA's ScaledJob makes. They serve nothing, and there may be none at any
+// runToEnd reports whether there are pods and all of them have ended or are of Jobs, as those that KEDA's ScaledJob makes. They serve nothing, and there may be none at any
 // time. The restart policy does not tell: the pods of Agones' Fleet serve, and are never restarted.
 func runToEnd(pods []ownedPod) bool {
-	return len(pods) > 0 && !slices.ContainsFunc(pods, func(pod ownedPod) bool { return !pod.ofJob })
+	return len(pods) > 0 && !slices.ContainsFunc(pods, func(pod ownedPod) bool { return !pod.ofJob && !isEnded(pod.Pod) })
 }
 
 // isCustom reports whether an object is a custom resource.
@@ -339,7 +355,7 @@ func (r *reader) ownedPods(ctx context.Context, live *unstructured.Unstructured,
 	choose := func(isCandidate func(*core.Pod) bool) error {
 		for i := range list {
 			pod := &list[i]
-			if isEnded(pod) && (pod.DeletionTimestamp != nil || live.GetKind() != "Job") || !isCandidate(pod) {
+			if isEnded(pod) && (pod.DeletionTimestamp != nil || live.GetKind() != "Job" && !(isCustom(live) && hasRun(pod, image))) || !isCandidate(pod) {
 				continue
 			}
 			chain, err := owners.leadsToWorkload(ctx, pod)
@@ -369,6 +385,13 @@ func (r *reader) ownedPods(ctx context.Context, live *unstructured.Unstructured,
 	}
 	slices.Sort(leaving)
 	return pods, leaving, nil
+}
+
+// hasRun reports whether a pod has succeeded and names the image, as the pods of an Argo Workflow that has run do. Those of an earlier run name another.
+func hasRun(pod *core.Pod, image release.Image) bool {
+	return pod.Status.Phase == core.PodSucceeded && slices.ContainsFunc(slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers), func(container core.Container) bool {
+		return namesDigest(container.Image, image.Digest)
+	})
 }
 
 func isEnded(pod *core.Pod) bool {

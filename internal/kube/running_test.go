@@ -401,6 +401,30 @@ func TestRunningThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// TestRunningOfWhatOnlyTextsName: a text and a hook that has not run name the image, and no workload does.
+func TestRunningOfWhatOnlyTextsName(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		manifest string
+		want     []string
+	}{
+		"a ConfigMap":     {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shop}\ndata: {image: \"localhost:5000/shop@" + digest + "\"}", []string{"ConfigMap/shop"}},
+		"another image's": {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shop}\ndata: {image: \"localhost:5000/shop@" + older + "\"}", nil},
+		"a workload, too": {workload("apps/v1", "Deployment", "web", "") + "\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: shop}\ndata: {image: \"localhost:5000/shop@" + digest + "\"}", nil},
+	} {
+		s := newServer(t)
+		s.Put(recordOf(t, 1, "deployed", test.manifest))
+		running, err := s.client().Running(t.Context(), space, "shop", builtImage(t))
+		var got []string
+		for _, object := range running.Named {
+			got = append(got, object.String())
+		}
+		if diff := cmp.Diff(test.want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
+	}
+}
+
 func FuzzDecodeRecord(f *testing.F) {
 	f.Add(recordOf(f, 1, "deployed", "kind: Deployment").Data["release"])
 	f.Add([]byte(base64.StdEncoding.EncodeToString([]byte(`{"name":"shop","manifest":"a: b"}`))))
@@ -453,6 +477,10 @@ func TestRunningOfCustomTemplates(t *testing.T) {
 		pod.Status.Conditions = []core.PodCondition{{Type: core.PodReady, Status: core.ConditionTrue}}
 		return pod
 	}
+	succeeded := func(pod *core.Pod) *core.Pod {
+		pod.Status.Phase, pod.OwnerReferences[0].APIVersion = core.PodSucceeded, "example.com/v1"
+		return pod
+	}
 	for name, test := range map[string]struct {
 		manifest, besides string
 		pods              []*core.Pod
@@ -473,6 +501,17 @@ func TestRunningOfCustomTemplates(t *testing.T) {
 		"a template for each group": {custom("Cluster", "{head: {template: {spec: {containers: [{name: head, image: IMAGE}]}}}, groups: [{template: {spec: {containers: [{name: worker, image: IMAGE}]}}}]}"), "",
 			[]*core.Pod{withContainer(owned("web-h", "Cluster", "web", digest), "head"), withContainer(owned("web-w", "Cluster", "web", older), "worker")},
 			[]string{"web-h head " + digest, "web-w worker " + older}},
+		"an Argo Workflow, which has run": {custom("Workflow", "{templates: [{name: a, container: {image: IMAGE}}, {name: b, script: {image: 'python:3'}}]}"), "",
+			[]*core.Pod{succeeded(withContainer(owned("web-1", "Workflow", "web", digest), "main")), succeeded(withContainer(imageOf(owned("web-2", "Workflow", "web", older), "python:3"), "main"))},
+			[]string{"web-1 main " + digest}},
+		"an Argo CronWorkflow, of which an earlier run used another image": {custom("CronWorkflow", "{workflowSpec: {templates: [{sidecars: [{name: side, image: IMAGE}], containerSet: {containers: [{name: first, image: IMAGE}]}}]}}"),
+			"apiVersion: example.com/v1\nkind: Workflow\nmetadata: {name: run, ownerReferences: [{apiVersion: example.com/v1, kind: CronWorkflow, name: web, uid: uid-CronWorkflow-web, controller: true}]}",
+			[]*core.Pod{succeeded(withContainer(owned("run-1", "Workflow", "run", digest), "first")), succeeded(withContainer(owned("run-0", "Workflow", "run", older), "first"))},
+			[]string{"run-1 first " + digest}},
+		"a custom resource with a spec.image": {custom("Renamed", "{replicas: 2, image: IMAGE}"), "",
+			[]*core.Pod{owned("web-x", "Renamed", "web", older), withContainer(imageOf(owned("db-x", "Unreadable", "other", older), "redis:7"), "redis")}, []string{"web-x app " + older}},
+		"a custom resource with a spec.image, without pods": {custom("Renamed", "{replicas: 2, image: IMAGE}"), "", nil, []string{"Renamed/web owns no pod of the image, so whether what it makes runs it is not known"}},
+		"a custom resource with a spec.image, that is gone": {custom("Renamed", "{image: IMAGE}"), "gone", nil, []string{"Renamed/web cannot be read, so whether its pods run the image is not "}},
 		"a reference to a Deployment": {strings.Replace(workload("apps/v1", "Deployment", "web", ""), "replicas: 2", "replicas: 0", 1) + "\n---\n" + custom("Rollout", "{replicas: 1, workloadRef: {apiVersion: apps/v1, kind: Deployment, name: web}}"),
 			"apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: run, ownerReferences: [{apiVersion: example.com/v1, kind: Rollout, name: web, uid: uid-Rollout-web, controller: true}]}",
 			[]*core.Pod{owned("web-x", "ReplicaSet", "run", digest)}, []string{"web-x app " + digest}},
@@ -480,12 +519,14 @@ func TestRunningOfCustomTemplates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
-			for _, kind := range []string{"ScaledJob", "Cluster", "Rollout", "Service", "Renamed", "Fleet", "GameServer"} {
+			for _, kind := range []string{"ScaledJob", "Cluster", "Rollout", "Service", "Renamed", "Fleet", "GameServer", "Workflow", "CronWorkflow"} {
 				s.Serve(schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: kind}, strings.ToLower(kind)+"s", true)
 			}
 			s.Put(recordOf(t, 1, "deployed", test.manifest))
-			s.put(test.manifest)
-			if test.besides != "" {
+			if test.besides != "gone" {
+				s.put(test.manifest)
+			}
+			if strings.HasPrefix(test.besides, "apiVersion") {
 				s.put(test.besides)
 			}
 			for _, pod := range test.pods {
@@ -502,6 +543,10 @@ func TestRunningOfCustomTemplates(t *testing.T) {
 				}
 				if workload.Object.Kind == "Fleet" && (!workload.ByPods || !workload.WantsPods) {
 					t.Errorf("its pods are not judged: %+v", workload)
+				}
+				if workload.Unfound != "" {
+					unfound, _, _ := strings.Cut(workload.Unfound, "known: ")
+					got = append(got, fmt.Sprintf("%s %s", workload.Object, unfound))
 				}
 				for _, pod := range workload.Pods {
 					got = append(got, fmt.Sprintf("%s %s %s", pod.Pod, pod.Container, pod.Digest))

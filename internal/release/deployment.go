@@ -86,6 +86,7 @@ type Rendering struct {
 type ImageUse struct {
 	Name      string
 	Workloads []Object // workloads with the image in their pod template, CronJobs included; empty if only hooks have it
+	Loose     []Object // custom resources that name it outside of a pod template: their controllers may make pods of it
 }
 
 // Object identifies a Kubernetes object.
@@ -123,19 +124,50 @@ func ListItems(object map[string]any) []map[string]any {
 // containers, at any depth. So a custom kind's templates are found without knowing the kind, as KEDA's spec.jobTargetRef.template.
 // Source: kubernetes.io, API reference, PodTemplateSpec.
 func PodTemplates(object map[string]any) (templates []map[string]any) {
-	spec, _ := object["spec"].(map[string]any)
+	visitSpec(object, func(template map[string]any) { templates = append(templates, template) }, nil)
+	return templates
+}
+
+// LooseContainers returns the maps in the spec of a custom resource that have a text in their field image and are in none of its pod templates: steps from which a
+// controller makes containers, as those of an Argo Workflow, and the whole spec of a kind with a spec.image. An object of a built-in kind has none.
+// Source: argo-workflows.readthedocs.io, Field Reference, Template.
+func LooseContainers(object map[string]any) (containers []map[string]any) {
+	if !isCustomKind(object) {
+		return nil
+	}
+	visitSpec(object, nil, func(value map[string]any) {
+		if image, isText := value["image"].(string); isText && image != "" {
+			containers = append(containers, value)
+		}
+	})
+	return containers
+}
+
+// isCustomKind reports whether an object's API group has a dot and is not one of Kubernetes' own, which end in k8s.io.
+func isCustomKind(object map[string]any) bool {
+	version, _ := object["apiVersion"].(string)
+	group, _, _ := strings.Cut(version, "/")
+	builtIn := strings.HasSuffix(group, ".k8s.io") && !strings.HasSuffix(group, ".x-k8s.io") // kubernetes.io, "API Overview"; kubernetes/enhancements, KEP-2337
+	return strings.Contains(version, "/") && strings.Contains(group, ".") && !builtIn
+}
+
+// visitSpec calls a function for each pod template in the spec of an object, and another for each map that is in none; either may be nil.
+func visitSpec(object map[string]any, ofTemplate, ofMap func(map[string]any)) {
 	var visit func(value any)
 	visit = func(value any) {
 		switch value := value.(type) {
 		case map[string]any:
+			if ofMap != nil {
+				ofMap(value)
+			}
 			for _, key := range slices.Sorted(maps.Keys(value)) {
 				inner, _ := value[key].(map[string]any)
 				pod, _ := inner["spec"].(map[string]any)
-				if _, hasContainers := pod["containers"].([]any); hasContainers && strings.HasSuffix(strings.ToLower(key), "template") {
-					templates = append(templates, inner)
-					continue
+				if _, hasContainers := pod["containers"].([]any); !hasContainers || !strings.HasSuffix(strings.ToLower(key), "template") {
+					visit(value[key])
+				} else if ofTemplate != nil {
+					ofTemplate(inner)
 				}
-				visit(value[key])
 			}
 		case []any:
 			for _, inner := range value {
@@ -143,8 +175,8 @@ func PodTemplates(object map[string]any) (templates []map[string]any) {
 			}
 		}
 	}
+	spec, _ := object["spec"].(map[string]any)
 	visit(spec)
-	return templates
 }
 
 // Deployed is the result of an install, an upgrade or a rollback.

@@ -14,6 +14,7 @@ type Running struct {
 	Others    []string          // containers whose template contains another image of the same repository: "Deployment/shop migrate: REPO:TAG"
 	Unread    []string          // kinds whose workloads this user may not list; they are missing in Workloads
 	Hooks     []Object          // hooks of the live revision that name the image and succeeded
+	Named     []Object          // other objects and hooks of the live revision that name the image, whose pods, if they have any, are not compared
 }
 
 // RunningWorkload is a workload whose pod template contains the image, with its pods.
@@ -22,6 +23,7 @@ type RunningWorkload struct {
 	WantsPods bool   // it wants pods at present
 	Note      string // why it wants no pods, or why none can be shown; may be empty
 	Failed    string // why a Job has failed for good; "" if it has not
+	Unfound   string // why the pods of a custom resource that names the image outside of a pod template cannot be compared; "" if they are
 	// ByPods: its status does not say whether its pods are ready, so that only those that are count as running the image.
 	ByPods bool
 	Pods   []PodImage
@@ -132,6 +134,7 @@ type Contents interface {
 type RunningProof struct {
 	Pods     []string // pods that run the image in every container that should, sorted
 	Notes    []string // remarks: workloads that want no pod, pods that stay at an older revision
+	Unfound  []string // custom resources whose pods cannot be compared, and why
 	Problems []string // evidence that the release does not run the image
 	Pending  bool     // the only problem is that no pod has started yet
 	HeldBack bool     // some pods are held back at an older revision by their workload's settings (OnDelete, a partition)
@@ -152,6 +155,13 @@ func (r Running) Prove(ctx context.Context, image Image, contents Contents) (Run
 			proof.Notes = append(proof.Notes, fmt.Sprintf("hook %s ran %s to its end", hook, image.Digest.Short()))
 		}
 		proof.Idle, proof.Hooked = true, true
+		return proof, nil
+	}
+	if len(r.Workloads) == 0 && len(r.Named) > 0 {
+		for _, object := range r.Named {
+			proof.Notes = append(proof.Notes, fmt.Sprintf("%s names %s outside of a workload, so no pod is compared", object, image.Digest.Short()))
+		}
+		proof.Idle = true
 		return proof, nil
 	}
 	if len(r.Workloads) == 0 {
@@ -234,6 +244,8 @@ func (p *RunningProof) add(ctx context.Context, workload RunningWorkload, compar
 			what += ": " + workload.Note
 		}
 		p.Problems = append(p.Problems, what)
+	case workload.Unfound != "":
+		p.Unfound = append(p.Unfound, fmt.Sprintf("%s %s", workload.Object, workload.Unfound))
 	case workload.Note != "" && running == 0:
 		p.Notes = append(p.Notes, fmt.Sprintf("%s %s", workload.Object, workload.Note))
 	}

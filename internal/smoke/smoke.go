@@ -116,6 +116,7 @@ type ImageResult struct {
 	Image    release.Image  `json:"image"`
 	Commit   release.Commit `json:"commit"`
 	Pods     []string       `json:"pods"`               // that run it
+	Idle     bool           `json:"idle,omitempty"`     // no pod has to run it, so that nothing is recorded for it; of a further image
 	Evidence release.Digest `json:"evidence,omitempty"` // zero if nothing is recorded for it
 }
 
@@ -186,7 +187,7 @@ func checkSigning(ctx context.Context, settings Settings, deps Deps) (refused er
 func newResult(settings Settings, found confirmed, report Report) Result {
 	result := Result{Verdict: report.Verdict, Digest: settings.Image.Digest, Report: report}
 	for i, image := range settings.images() {
-		result.Images = append(result.Images, ImageResult{Name: image.Name, Image: image.Image, Commit: image.Commit, Pods: append([]string{}, found.pods[i]...)})
+		result.Images = append(result.Images, ImageResult{Name: image.Name, Image: image.Image, Commit: image.Commit, Pods: append([]string{}, found.pods[i]...), Idle: found.idle[i]})
 	}
 	return result
 }

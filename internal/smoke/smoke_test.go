@@ -683,13 +683,18 @@ func TestImagesThatRunToTheirEnd(t *testing.T) {
 		recorded string
 		want     string
 	}{
-		"a Job":                       {running: ends("Job", "", pod), recorded: "pass 1", want: "<nil>"},
-		"a CronJob that ran":          {running: ends("CronJob", "runs it later", pod), recorded: "pass 1", want: "<nil>"},
-		"a CronJob that has not run":  {running: ends("CronJob", "runs it later"), want: "CronJob/shop runs it later"},
-		"a hook":                      {running: hook, recorded: "pass 0", want: "<nil>"},
-		"nothing":                     {running: release.Running{}, want: "no workload of the release names"},
-		"a hook beside pods":          {running: releasetest.Running(pod), second: &hook, backends: serving, recorded: "pass 1, pass 0", want: "<nil>"},
-		"a hook, and no pod is ready": {running: releasetest.Running(pod), second: &hook, recorded: "fail 1", want: "no pod of release"},
+		"a Job":                                  {running: ends("Job", "", pod), recorded: "pass 1", want: "<nil>"},
+		"a CronJob that ran":                     {running: ends("CronJob", "runs it later", pod), recorded: "pass 1", want: "<nil>"},
+		"a CronJob that has not run":             {running: ends("CronJob", "runs it later"), want: "CronJob/shop runs it later"},
+		"a hook":                                 {running: hook, recorded: "pass 0", want: "<nil>"},
+		"nothing":                                {running: release.Running{}, want: "no workload of the release names"},
+		"a hook beside pods":                     {running: releasetest.Running(pod), second: &hook, backends: serving, recorded: "pass 1, pass 0", want: "<nil>"},
+		"a CronJob beside pods that has not run": {running: releasetest.Running(pod), second: new(ends("CronJob", "runs it later")), backends: serving, recorded: "pass 1", want: "<nil>"},
+		"a worker of 0 replicas beside pods":     {running: releasetest.Running(pod), second: new(ends("Deployment", "wants no pod")), backends: serving, recorded: "pass 1", want: "<nil>"},
+		"a text that names one beside pods":      {running: releasetest.Running(pod), second: &release.Running{Named: []release.Object{{Kind: "ConfigMap", Name: "shop"}}}, backends: serving, recorded: "pass 1", want: "<nil>"},
+		"a failed Job beside pods":               {running: releasetest.Running(pod), second: &release.Running{Workloads: []release.RunningWorkload{{Object: release.Object{Kind: "Job", Name: "x"}, Failed: "BackoffLimitExceeded"}}}, backends: serving, want: "has failed: BackoffLimitExceeded"},
+		"pods beside a main image of 0 replicas": {running: ends("Deployment", "wants no pod"), second: new(releasetest.Running(release.PodImage{Pod: "b", Digest: migrate.Digest, ImageID: "x"})), want: "so there is no verdict"},
+		"a hook, and no pod is ready":            {running: releasetest.Running(pod), second: &hook, recorded: "fail 1", want: "no pod of release"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -146,6 +146,7 @@ type confirmed struct {
 	pods     [][]string // pods that run each image, in the order of the images; nil without images
 	ready    bool       // one of the pods is ready
 	heldBack bool       // other pods are held back at an older revision (OnDelete, a partition)
+	idle     []bool     // of further images: no pod has to run the image, and none does, so that there is no verdict about it
 	ended    bool       // no workload of the images wants a pod any more: their Jobs have ended
 	// pending is set with an error that may disappear with time: pods of the images have not started yet.
 	pending bool
@@ -174,13 +175,13 @@ func awaitPods(ctx context.Context, settings Settings, deps Deps) (confirmed, er
 }
 
 // confirmPods lists the pods that run each image. It fails if a pod runs an unexpected image, if no pod runs the image and no hook ran it, or if a Job of the image has failed.
-// Without an image it does nothing.
+// A further image that no pod has to run is no failure, as it is none for deploy; without a pod of the main image there is no verdict. Without an image it does nothing.
 func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confirmed, err error) {
-	var problems []string
+	var problems, idle []string // idle: why the main image needs no pod
 	images := settings.images()
 	found.ended = len(images) > 0
-	pending, down, idle := true, false, len(images) > 0
-	for _, image := range images {
+	pending, down := true, false
+	for i, image := range images {
 		running, err := deps.Cluster.Running(ctx, settings.Namespace, settings.Release, image.Image)
 		if err != nil {
 			return confirmed{}, err
@@ -189,17 +190,22 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 		if err != nil {
 			return confirmed{}, err
 		}
-		problems, idle = append(problems, proof.Problems...), idle && proof.Idle && len(proof.Pods) == 0 && !proof.Hooked && len(proof.Problems) == 0
+		problems = append(problems, proof.Problems...)
+		failed := false
 		for _, workload := range running.Workloads {
 			awaits := workload.AwaitsNode()
 			found.awaits, down = cmp.Or(found.awaits, awaits), down || awaits == "" && !workload.HasReadyPod() && workload.WantsPods
 			if workload.Failed != "" {
-				pending, idle = false, false
+				pending, failed = false, true
 				problems = append(problems, fmt.Sprintf("%s, which ran the image, has failed: %s", workload.Object, workload.Failed))
 			}
 		}
 		pending = pending && (proof.Pending || len(proof.Problems) == 0)
-		if len(proof.Problems) == 0 && len(proof.Pods) == 0 && !proof.Hooked {
+		unrun := len(proof.Problems) == 0 && len(proof.Pods) == 0 && !proof.Hooked && !failed
+		switch {
+		case unrun && proof.Idle && i == 0:
+			idle = append([]string{fmt.Sprintf("no pod of release %q runs %s", settings.Release, image.Image.Digest)}, append(proof.Notes, proof.Unfound...)...)
+		case unrun && !proof.Idle:
 			pending = false
 			problems = append(problems, fmt.Sprintf("no pod of release %q runs %s", settings.Release, image.Image.Digest))
 			problems = append(problems, proof.Notes...)
@@ -208,20 +214,23 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 			for _, note := range proof.Notes {
 				deps.Reporter.Infof("%s", note)
 			}
+			for _, unfound := range proof.Unfound {
+				deps.Reporter.Warnf("%s", unfound)
+			}
 		}
-		found.pods = append(found.pods, proof.Pods)
+		found.pods, found.idle = append(found.pods, proof.Pods), append(found.idle, unrun)
 		found.ready = found.ready || slices.ContainsFunc(running.Workloads, release.RunningWorkload.HasReadyPod)
 		found.heldBack, found.ended = found.heldBack || proof.HeldBack, found.ended && proof.Idle
-	}
-	if idle {
-		return confirmed{}, &release.Fault{Side: "cluster", Err: fmt.Errorf("the workloads want no pod, so there is no verdict: %s", strings.Join(problems, "; ")),
-			Do: "scale it up, or run one of its Jobs, then smoke"}
 	}
 	if len(problems) > 0 {
 		if !pending || down {
 			found.awaits = ""
 		}
-		return confirmed{pending: pending, awaits: found.awaits}, &release.Failure{What: strings.Join(problems, "; "), Do: "deploy the image first, or wait until its rollout has finished"}
+		return confirmed{pending: pending, awaits: found.awaits}, &release.Failure{What: strings.Join(append(problems, idle...), "; "), Do: "deploy the image first, or wait until its rollout has finished"}
+	}
+	if len(idle) > 0 {
+		return confirmed{}, &release.Fault{Side: "cluster", Err: fmt.Errorf("the workloads want no pod, so there is no verdict: %s", strings.Join(idle, "; ")),
+			Do: "scale it up, or run one of its Jobs, then smoke"}
 	}
 	return found, nil
 }

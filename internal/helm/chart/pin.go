@@ -191,7 +191,11 @@ func (p *pinner) pinText(value, object string, path []string) string {
 // noteWorkload notes which images an object runs in its pods.
 func (p *pinner) noteWorkload(object map[string]any) {
 	images := manifest.Images(object)
+	loose := release.LooseContainers(object)
 	for i, image := range p.deployment.Images {
+		if slices.ContainsFunc(loose, func(container map[string]any) bool { return container["image"] == image.Image.String() }) {
+			p.uses[i].Loose = append(p.uses[i].Loose, manifest.ObjectID(object, p.deployment.Namespace))
+		}
 		if slices.Contains(images, image.Image.String()) {
 			p.uses[i].Workloads = append(p.uses[i].Workloads, manifest.ObjectID(object, p.deployment.Namespace))
 		}
