@@ -3,6 +3,7 @@ package helm
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/onedigest/onedigest/internal/helm/chart"
 	"github.com/onedigest/onedigest/internal/helm/manifest"
@@ -19,15 +20,18 @@ type kindSet map[kindKey][]string
 type kindKey struct {
 	group, resource, namespace string
 	use                        release.KindUse // what the deploy does with the objects
+	hasContainers              bool            // custom resources of which a controller may make pods
 }
 
 // add adds an object; its name may be "". One that only a rollback applies is left out if the deploy applies it too.
 func (k kindSet) add(key kindKey, name string) {
 	if key.use == release.UseRollback {
 		applied := key
-		for _, applied.use = range []release.KindUse{release.UseObject, release.UseHook} {
-			if slices.Contains(k[applied], name) {
-				return
+		for _, applied.hasContainers = range []bool{false, true} {
+			for _, applied.use = range []release.KindUse{release.UseObject, release.UseHook} {
+				if slices.Contains(k[applied], name) {
+					return
+				}
 			}
 		}
 	}
@@ -45,10 +49,10 @@ func (k kindSet) list() []release.AppliedKind {
 	list := make([]release.AppliedKind, 0, len(k))
 	for key, names := range k {
 		slices.Sort(names)
-		list = append(list, release.AppliedKind{Group: key.group, Resource: key.resource, Namespace: key.namespace, Use: key.use, Names: names})
+		list = append(list, release.AppliedKind{Group: key.group, Resource: key.resource, Namespace: key.namespace, Use: key.use, Names: names, HasContainers: key.hasContainers})
 	}
 	slices.SortFunc(list, func(a, b release.AppliedKind) int {
-		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Use, b.Use))
+		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Use, b.Use), cmp.Compare(strings.Join(a.Names, " "), strings.Join(b.Names, " ")))
 	})
 	return list
 }
@@ -92,6 +96,9 @@ func (s *session) addKind(kinds kindSet, object map[string]any, use release.Kind
 		return err
 	}
 	applied := kindKey{group: kind.Group, resource: mapping.Resource.Resource, use: use}
+	if use == release.UseObject {
+		applied.hasContainers = release.IsCustomKind(object) && len(release.PodTemplates(object))+len(release.LooseContainers(object)) > 0
+	}
 	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
 		applied.namespace = cmp.Or(one.GetNamespace(), s.namespace)
 	}

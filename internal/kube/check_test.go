@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -171,6 +172,33 @@ func TestCheckKindsNamesTheScope(t *testing.T) {
 }
 
 // TestCheckKindsByName: a rule that is limited to the chart's own objects does, for the requests that name an object.
+// TestKindsBetweenACustomResourceAndItsPods: deploy and smoke read what leads from a pod to its custom resource, so the rules are asked for before anything changes.
+func TestKindsBetweenACustomResourceAndItsPods(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		kind release.AppliedKind
+		want []string
+	}{
+		"CronWorkflow": {release.AppliedKind{Group: "argoproj.io", Resource: "cronworkflows", Namespace: "staging", HasContainers: true}, []string{"workflows.argoproj.io"}},
+		"Fleet":        {release.AppliedKind{Group: "agones.dev", Resource: "fleets", Namespace: "staging", HasContainers: true}, []string{"gameserversets.agones.dev", "gameservers.agones.dev"}},
+		"without pods": {release.AppliedKind{Group: "agones.dev", Resource: "fleets", Namespace: "staging"}, nil},
+		"another kind": {release.AppliedKind{Group: "argoproj.io", Resource: "rollouts", Namespace: "staging", HasContainers: true}, nil},
+	} {
+		var got []string
+		for _, permission := range KindPermissions(test.kind) {
+			if strings.Contains(permission.For, "by their owners") {
+				if permission.Without != "" || permission.Namespace != "staging" || !slices.Equal(permission.Verbs, []string{"get"}) {
+					t.Errorf("%s: got %+v", name, permission)
+				}
+				got = append(got, permission.Name())
+			}
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
+		}
+	}
+}
+
 func TestCheckKindsByName(t *testing.T) {
 	t.Parallel()
 	both := []string{"config", "more"}

@@ -124,8 +124,37 @@ func KindPermissions(kind release.AppliedKind) []release.Permission {
 	case release.UseDefinition:
 		return []release.Permission{permission("apply-crds", "", "get", "create", "patch")}
 	}
-	return append(needed, permission("the chart's objects", "", "get", "create", "patch"),
+	return append(append(needed, ownerPermissions(kind)...), permission("the chart's objects", "", "get", "create", "patch"),
 		permission("objects that are no longer part of the chart", "an object that is no longer part of the release stays", "delete"))
+}
+
+// ownersBetween are the kinds that the controllers of custom kinds put between an object and its pods, beside ReplicaSets. Each is read on the way from a pod to its
+// workload. Sources: argo-workflows.readthedocs.io, "Cron Workflows"; knative.dev, "Knative Serving", Serving resources; agones.dev, "Fleet Specification";
+// keda.sh, "Scaling Jobs"; jobset.sigs.k8s.io, "Concepts"; docs.ray.io, "KubeRay"; nightlies.apache.org/flink/flink-kubernetes-operator, "Overview".
+var ownersBetween = map[string][]release.Permission{
+	"cronworkflows.argoproj.io":          {{Group: "argoproj.io", Resource: "workflows"}},
+	"services.serving.knative.dev":       {{Group: "serving.knative.dev", Resource: "configurations"}, {Group: "serving.knative.dev", Resource: "revisions"}, {Group: "apps", Resource: "deployments"}},
+	"configurations.serving.knative.dev": {{Group: "serving.knative.dev", Resource: "revisions"}, {Group: "apps", Resource: "deployments"}},
+	"fleets.agones.dev":                  {{Group: "agones.dev", Resource: "gameserversets"}, {Group: "agones.dev", Resource: "gameservers"}},
+	"scaledjobs.keda.sh":                 {{Group: "batch", Resource: "jobs"}},
+	"jobsets.jobset.x-k8s.io":            {{Group: "batch", Resource: "jobs"}},
+	"rayservices.ray.io":                 {{Group: "ray.io", Resource: "rayclusters"}},
+	"rayjobs.ray.io":                     {{Group: "ray.io", Resource: "rayclusters"}},
+	"flinkdeployments.flink.apache.org":  {{Group: "apps", Resource: "deployments"}},
+}
+
+// ownerPermissions are the rules by which deploy and smoke find the pods of a custom resource that Helm has applied.
+func ownerPermissions(kind release.AppliedKind) (needed []release.Permission) {
+	if !kind.HasContainers {
+		return nil
+	}
+	of := release.Permission{Group: kind.Group, Resource: kind.Resource}
+	for _, permission := range ownersBetween[of.Name()] {
+		permission.Namespace, permission.Cluster, permission.Verbs = kind.Namespace, kind.Namespace == "", []string{"get"}
+		permission.For = "the pods of a custom resource, which are found by their owners"
+		needed = append(needed, permission)
+	}
+	return needed
 }
 
 // rollbackPermissions returns the rules for objects that only a rollback applies, or that the deploy removes.

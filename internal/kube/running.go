@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
 	"github.com/onedigest/onedigest/internal/release"
@@ -367,6 +368,9 @@ func (r *reader) ownedPods(ctx context.Context, live *unstructured.Unstructured,
 				leaving = append(leaving, pod.Name)
 			case chain.owned:
 				held := heldBack(live, pod)
+				if node, left := diagnose.DeadNode(pod, time.Now()); held == "" && live.GetKind() == "DaemonSet" && node != "" && left == 0 {
+					held = fmt.Sprintf("its node %q does not answer", node)
+				}
 				pods = append(pods, ownedPod{pod, held, held == "" && isOutdated(live, pod, chain.revision), chain.byJob})
 			}
 		}

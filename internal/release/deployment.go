@@ -132,7 +132,7 @@ func PodTemplates(object map[string]any) (templates []map[string]any) {
 // controller makes containers, as those of an Argo Workflow, and the whole spec of a kind with a spec.image. An object of a built-in kind has none.
 // Source: argo-workflows.readthedocs.io, Field Reference, Template.
 func LooseContainers(object map[string]any) (containers []map[string]any) {
-	if !isCustomKind(object) {
+	if !IsCustomKind(object) {
 		return nil
 	}
 	visitSpec(object, nil, func(value map[string]any) {
@@ -143,8 +143,8 @@ func LooseContainers(object map[string]any) (containers []map[string]any) {
 	return containers
 }
 
-// isCustomKind reports whether an object's API group has a dot and is not one of Kubernetes' own, which end in k8s.io.
-func isCustomKind(object map[string]any) bool {
+// IsCustomKind reports whether an object's API group has a dot and is not one of Kubernetes' own, which end in k8s.io.
+func IsCustomKind(object map[string]any) bool {
 	version, _ := object["apiVersion"].(string)
 	group, _, _ := strings.Cut(version, "/")
 	builtIn := strings.HasSuffix(group, ".k8s.io") && !strings.HasSuffix(group, ".x-k8s.io") // kubernetes.io, "API Overview"; kubernetes/enhancements, KEP-2337

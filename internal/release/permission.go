@@ -48,6 +48,8 @@ type AppliedKind struct {
 	Namespace string   // "": the kind is in no namespace
 	Use       KindUse  // what the deploy does with the objects
 	Names     []string // of the objects, sorted
+	// HasContainers reports that the objects are custom resources with a pod template or containers: their pods are found by the owners.
+	HasContainers bool
 }
 
 // KindUse is what a deploy does with objects of a kind.

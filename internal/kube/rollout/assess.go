@@ -69,7 +69,7 @@ func assess(known snapshot, policy policy, now time.Time) assessment {
 			continue
 		}
 		a.observeSuccess(o)
-		cond := declaredCondition(o, a.withOlderPods(o, a.ignoreBaselineDeadline(o, a.conditionOf(o))))
+		cond := declaredCondition(o, a.withDeadNodes(o, a.withOlderPods(o, a.ignoreBaselineDeadline(o, a.conditionOf(o)))))
 		switch {
 		case o.wait == reportOnly:
 			if cond, reported := reportedCondition(o.object.Kind, o.content); reported {

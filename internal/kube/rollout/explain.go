@@ -42,7 +42,7 @@ func (a *assessor) explain(o observedObject, cond condition) diagnose.Finding {
 		return a.observed(*found)
 	}
 	current := a.currentPods(o)
-	worst := a.worstOf(o, current)
+	worst := a.worstOf(o, a.onAnsweringNodes(o, current))
 	if worst != nil && worst.Code != "" {
 		return a.recordCause(o, *worst, cond)
 	}
