@@ -49,6 +49,35 @@ func isNotHTTP(err error) bool {
 		strings.Contains(err.Error(), "readLoopPeekFailLocked") // bytes came before the request was sent
 }
 
+// onlyHTTP2 says what to do about a server without HTTP/1.1.
+const onlyHTTP2 = "the server speaks HTTP/2 without TLS (h2c), and checks are sent in HTTP/1.1: serve that too, or check it with `grpc`, `tcp` or a command"
+
+// http2Preface is what a client of HTTP/2 sends first, with an empty frame of settings. Source: RFC 9113, sections 3.4, 4.1 and 6.5.
+const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+
+// speaksHTTP2 reports whether a server that did not answer in HTTP/1.1 answers the preface of HTTP/2 with its settings, as every server of HTTP/2 does. No request is
+// sent. It takes at most two seconds.
+func (p *Prober) speaksHTTP2(ctx context.Context, target *url.URL, to Target) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	port := target.Port()
+	if port == "" {
+		port = "80"
+	}
+	connection, err := p.dialer(to, startStopwatch())(ctx, "tcp", net.JoinHostPort(target.Hostname(), port))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = connection.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = connection.Close() })()
+	if _, err := io.WriteString(connection, http2Preface); err != nil {
+		return false
+	}
+	frame := make([]byte, 9) // length, type, flags and stream of the first frame
+	_, err = io.ReadFull(connection, frame)
+	return err == nil && frame[3] == 4 && [4]byte(frame[5:]) == [4]byte{}
+}
+
 // refusalIn returns the error of a forwarded connection that was refused after it had been opened; nil if err is another error.
 func refusalIn(err error) error {
 	var refused interface {

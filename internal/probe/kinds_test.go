@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -228,6 +229,38 @@ func TestARefusalMayBeSlow(t *testing.T) {
 		got := New(Options{Timeout: timeout}).Probe(t.Context(), Target{Base: "http://10.0.0.7:8080", Dial: dial}, release.Check{Kind: release.CheckTCP})
 		if !got.OK() || within != want {
 			t.Errorf("timeout %s: waited %s, want %s; got %+v", timeout, within, want, got)
+		}
+	}
+}
+
+// TestAServerOfHTTP2Alone: checks are sent in HTTP/1.1, so the failure says what the server speaks. Another protocol is not taken for it.
+func TestAServerOfHTTP2Alone(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = connection.Read(make([]byte, 1024))
+			_, _ = connection.Write([]byte("-ERR unknown command\r\n"))
+			_ = connection.Close()
+		}
+	}()
+	for url, want := range map[string]bool{server.URL: true, "http://" + listener.Addr().String(): false} {
+		got := New(Options{}).Probe(t.Context(), Target{Base: url}, release.Check{Path: "/", Status: 200})
+		if got.OK() || slices.ContainsFunc(got.Wrong, func(wrong string) bool { return strings.Contains(wrong, "HTTP/2 without TLS (h2c)") }) != want {
+			t.Errorf("%s: got %q, want the protocol named: %t", url, got.Wrong, want)
 		}
 	}
 }

@@ -124,6 +124,9 @@ func (p *Prober) probeHTTP(ctx context.Context, to Target, check release.Check, 
 	if err != nil {
 		answer.Stage, answer.Wrong = p.describeFailure(ctx, target, stage, err, check)
 		answer.NotHTTP = answer.Stage == release.StageHTTP && got.status == 0 && isNotHTTP(err)
+		if answer.NotHTTP && target.Scheme == "http" && !check.OrTCP && p.speaksHTTP2(limited, target, to) {
+			answer.Wrong = append(answer.Wrong, onlyHTTP2)
+		}
 		return answer
 	}
 	answer.Body = got.body

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -83,8 +84,11 @@ func (e *examination) examine() *Finding {
 	if found.Object.Kind == "" {
 		found.Object, found.UID = PodObject(e.Pod.Pod), e.UID
 	}
-	if mayPass(found) {
-		found.Grace = max(found.Grace, e.Deadline)
+	if mayPass(found) && e.Deadline > found.Grace {
+		found.Grace = e.Deadline
+		if found.Code == causes.Unschedulable && needsOtherNode(found.Message) {
+			found.Message = Message(fmt.Sprintf("no node that exists takes it, which is waited for until progressDeadlineSeconds (%s): %s", e.Deadline, found.Message))
+		}
 	}
 	if e.OfJob && e.DeletionTimestamp != nil {
 		e.setKilled(&found, statuses)
@@ -102,7 +106,7 @@ func (e *examination) examine() *Finding {
 func mayPass(found Finding) bool {
 	switch found.Code {
 	case causes.NotReady, causes.Unschedulable, causes.VolumePending:
-		return found.Grace > GraceShort
+		return found.Grace > GraceShort && !found.Hopeless
 	}
 	return false
 }

@@ -29,6 +29,8 @@ type Finding struct {
 	Dependent bool
 	// MayBeCreated is set if an object is missing that a Job or a custom resource of the release may still create.
 	MayBeCreated bool
+	// Hopeless is set if no node takes the pod and an autoscaler says that none of its nodes would: only a change of the cluster or of the release helps.
+	Hopeless bool
 	// Leaving is how much longer pods that are being deleted, and that may make room, may take to end; 0 if there are none, or if none can help. The finding's
 	// grace counts from their end.
 	Leaving time.Duration

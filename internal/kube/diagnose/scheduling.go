@@ -3,6 +3,7 @@ package diagnose
 import (
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release/causes"
@@ -40,6 +41,7 @@ func (e *examination) unscheduled(condition *core.PodCondition) Finding {
 		return found
 	}
 	found.Code, found.Grace = causes.Unschedulable, e.nodeGrace(condition.Message)
+	found.Hopeless = found.Grace == GraceNoNode && needsOtherNode(condition.Message) && e.noScaleUpHelps()
 	if !needsOtherNode(condition.Message) {
 		found.Leaving = e.Leaving
 	}
@@ -74,6 +76,23 @@ func (e *examination) nodeGrace(message string) time.Duration {
 		return GraceNoNode
 	}
 	return GraceNode
+}
+
+// mayScaleLater matches the autoscaler's reasons that pass: its limits and a pause after a failure. Source: kubernetes/autoscaler, cluster-autoscaler/core/scaleup/orchestrator,
+// skippedreasons.go and rejectedreasons.go.
+var mayScaleLater = regexp.MustCompile(`limit|max node group size|backoff|not ready|temporarily|in progress`)
+
+// noScaleUpHelps reports whether the last event of the cluster autoscaler says that a node of none of its groups would take the pod, and names nothing that passes.
+func (e *examination) noScaleUpHelps() bool {
+	for _, event := range slices.Backward(e.Events) {
+		switch {
+		case slices.Contains(scaleUpReasons, event.Reason):
+			return false
+		case slices.Contains(noScaleUpReasons, event.Reason):
+			return strings.Contains(event.Message, ": ") && !mayScaleLater.MatchString(event.Message)
+		}
+	}
+	return false
 }
 
 // needsOtherNode reports whether no pod that ends makes room: preemption helps on no node, and all nodes are in use. A node that starts or is drained may

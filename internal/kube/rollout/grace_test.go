@@ -358,6 +358,39 @@ func TestADeploymentsOwnDeadlineIsPatience(t *testing.T) {
 	}
 }
 
+// TestAPodThatNoNodeTakes: a Deployment's own deadline is waited for, and the reason is told at once. It is not waited for if an autoscaler says that none of its nodes would
+// take the pod either; its limits may be raised.
+func TestAPodThatNoNodeTakes(t *testing.T) {
+	t.Parallel()
+	const helpless = `0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.`
+	for name, test := range map[string]struct {
+		event string // of the autoscaler; "" if there is none
+		want  time.Duration
+		told  string
+	}{
+		"without an autoscaler":          {"", 15 * time.Minute, "no node that exists takes it, which is waited for until progressDeadlineSeconds (15m0s): 0/3 nodes"},
+		"none of its nodes would":        {"pod didn't trigger scale-up: 2 node(s) didn't match Pod's node affinity/selector", diagnose.GraceNoNode, "0/3 nodes are available"},
+		"its groups are at their limits": {"pod didn't trigger scale-up: 1 node(s) didn't match Pod's node affinity/selector, 1 max node group size reached", 15 * time.Minute, "no node that exists takes it"},
+		"it says nothing more":           {"pod didn't trigger scale-up", 15 * time.Minute, "no node that exists takes it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, false, []release.Object{ofDeployment}, func(s *stage) {
+				stated := deployment(2, 2, 1, 1)
+				stated.Spec.ProgressDeadlineSeconds = ptr(int32(900))
+				s.Put(stated, replicaSet(2), amend(unreadyPod(), unscheduledFor(helpless)))
+				if test.event != "" {
+					s.Put(eventAbout("e1", unreadyPod().ObjectMeta, "", "Normal", "NotTriggerScaleUp", test.event))
+				}
+				if s.evaluate(); !strings.Contains(s.last.steps[0].Message, test.told) {
+					t.Errorf("told %q, want %q", s.last.steps[0].Message, test.told)
+				}
+				s.failsAfter(test.want, causes.Unschedulable)
+			})
+		})
+	}
+}
+
 // TestWhatAHookMakesIsWaitedFor: Helm deletes and creates a hook's custom resource at each upgrade, and its Secret goes and comes with it. Other hooks
 // change no grace, neither that of the rollout nor that of a later hook.
 func TestWhatAHookMakesIsWaitedFor(t *testing.T) {
