@@ -130,6 +130,7 @@ var releaseCauses = []Cause{
 		Example: `OD-208 GET http://shop.example.com/configs: status 500, want 200; see which check failed and what was answered`,
 		Steps: []string{
 			"The message names the check, what was expected and what was answered. Check `pods` is about a workload that has no ready pod, or whose pod ends again and again, though another of the same image may serve; check `ready` about a pod that stopped being ready, or restarted, during the rounds; check `endpoints` about a Service that sends requests to another release's pods, or that selects none: compare its `selector` with the labels of the pods.",
+			"\"the server speaks HTTP/2 without TLS (h2c)\": checks are sent in HTTP/1.1, which this server does not speak. Serve that too, or check it with `grpc`, `tcp` or a command.",
 			"Run the same checks by hand: `smoke --url URL --checks FILE` changes nothing.",
 			"See the pods' log at that time: `kubectl -n NAMESPACE logs -l app.kubernetes.io/instance=RELEASE --since=10m`.",
 			"The failure keeps the image out of an environment that asks for a proof. If the image was not at fault, [lift it](workflow.md#after-a-failed-smoke).",
@@ -161,6 +162,7 @@ var releaseCauses = []Cause{
 			"\"is not in the repository … nor in its remote\": the branch was deleted or rewritten, or the image was built from another repository. See " +
 				"what it was (`git log COMMIT` in a clone that has it), then decide.",
 			"\"the image names no commit\": build it with the label `org.opencontainers.image.revision`, or give `--commit`.",
+			"\"the registry did not say whether the image is that commit's too\": chart and values are of a later commit, and only the image's tag of that commit tells that they belong together. Run again.",
 			"To deploy without knowing: `allow-diverged: true`. To go back to an older commit and stay there: `allow-rollback: true`.",
 		},
 	},

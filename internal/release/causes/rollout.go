@@ -203,7 +203,8 @@ var rolloutCauses = []Cause{
 	{
 		Code: Unschedulable, Name: "no node can run the pod",
 		Meaning: "The scheduler finds no node for the pod. A node may still be added, so this fails after one minute; after thirty seconds if no " +
-			"terminating pod could make room on an existing node; after ten minutes if an autoscaler reports that it is adding a node.",
+			"terminating pod could make room on an existing node; after ten minutes if an autoscaler reports that it is adding a node. A Deployment with " +
+			"`progressDeadlineSeconds` above 600 is waited for that long, unless an autoscaler reports that none of its nodes would take the pod; the log names the reason at once.",
 		Advice: "see the scheduler's reason: request less, correct the node selector, affinity and tolerations, or add nodes",
 		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-111 Pod/shop-6d4cf56db6-x7k2p: Unschedulable: 0/3 nodes are ` +
 			`available: 3 Insufficient cpu. no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption is not helpful for ` +
@@ -309,6 +310,8 @@ var rolloutCauses = []Cause{
 			"The log above the message shows what changed last, and when.",
 			"`kubectl -n NAMESPACE get pods` and `kubectl -n NAMESPACE describe pod POD` for the pod that is named.",
 			"A custom resource is ready when its own controller says so: `kubectl -n NAMESPACE describe KIND NAME`.",
+			"\"nodes do not answer\" of a DaemonSet: its pods on such nodes are not waited for after a minute, but each counts as unavailable, so that with `maxUnavailable: 1` one " +
+				"of them keeps the controller from replacing any other. Remove the nodes (`kubectl delete node NODE`), or raise `updateStrategy.rollingUpdate.maxUnavailable`.",
 			"If the cluster did not answer for long, the message says so: check the API server and the network first.",
 		},
 	},
