@@ -59,6 +59,13 @@ variable "environments" {
     error_message = "environments: a name is at most 16 characters: lower-case letters, digits and single hyphens, beginning with a letter."
   }
 
+  # AWS_ROLE_BUILD and the role NAME-build are the builds', AWS_ROLE_PLAN is the plan's, and jobs in the GitHub environment ENVIRONMENT-plan
+  # assume NAME-plan-ENVIRONMENT; NAME-deploy-… and NAME-runner-… are other roles'.
+  validation {
+    condition     = alltrue([for name in keys(var.environments) : !contains(["build", "plan", "deploy", "runner"], name) && !endswith(name, "-plan")])
+    error_message = "environments: ${join(", ", [for name in keys(var.environments) : name if contains(["build", "plan", "deploy", "runner"], name) || endswith(name, "-plan")])} would have a name of the roles that build, plan, deploy or run jobs: none is called build, plan, deploy or runner, or ends in -plan."
+  }
+
   validation {
     condition = alltrue([
       for environment in values(var.environments) :

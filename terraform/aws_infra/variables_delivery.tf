@@ -225,8 +225,8 @@ variable "services" {
 
   # The names of roles, which have at most 64 characters, begin with `name` and this. Without a hyphen, SERVICE-ENVIRONMENT is one pair only.
   validation {
-    condition     = alltrue([for service in keys(var.services) : can(regex("^[a-z][a-z0-9]{1,15}$", service)) && service != "build" && service != "deploy"])
-    error_message = "services: a name is 2 to 16 lower-case letters and digits, beginning with a letter, and neither build nor deploy."
+    condition     = alltrue([for service in keys(var.services) : can(regex("^[a-z][a-z0-9]{1,15}$", service)) && !contains(["build", "plan", "deploy", "runner"], service)])
+    error_message = "services: a name is 2 to 16 lower-case letters and digits, beginning with a letter, and none of build, plan, deploy and runner, which are in the names of other roles."
   }
 
   validation {

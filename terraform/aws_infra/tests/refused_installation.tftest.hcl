@@ -95,6 +95,56 @@ run "environments_name_too_long" {
   expect_failures = [var.environments]
 }
 
+run "environments_name_build_of_a_role" {
+  command = plan
+
+  variables {
+    environments = { production = { namespace = "production" }, build = { namespace = "other" } }
+  }
+
+  expect_failures = [var.environments]
+}
+
+run "environments_name_plan_of_a_role" {
+  command = plan
+
+  variables {
+    environments = { production = { namespace = "production" }, plan = { namespace = "other" } }
+  }
+
+  expect_failures = [var.environments]
+}
+
+run "environments_name_deploy_of_a_role" {
+  command = plan
+
+  variables {
+    environments = { production = { namespace = "production" }, deploy = { namespace = "other" } }
+  }
+
+  expect_failures = [var.environments]
+}
+
+run "environments_name_runner_of_a_role" {
+  command = plan
+
+  variables {
+    environments = { production = { namespace = "production" }, runner = { namespace = "other" } }
+  }
+
+  expect_failures = [var.environments]
+}
+
+run "environments_name_production_plan_of_a_role" {
+  command = plan
+
+  variables {
+    environments = { production = { namespace = "production" }, production-plan = { namespace = "other" } }
+  }
+
+  expect_failures = [var.environments]
+}
+
 run "environments_namespace_malformed" {
   command = plan
 

@@ -290,3 +290,20 @@ run "a_namespace_of_kubernetes" {
   }
   expect_failures = [var.services]
 }
+
+# With environment deploy-staging, its plan's role would be that of service plan's jobs in staging.
+run "a_service_called_like_the_plans" {
+  command = plan
+  variables {
+    services = { plan = { github_repository = "onedigest-example/cart" } }
+  }
+  expect_failures = [var.services]
+}
+
+run "a_service_called_like_the_runners" {
+  command = plan
+  variables {
+    services = { runner = { github_repository = "onedigest-example/cart" } }
+  }
+  expect_failures = [var.services]
+}
