@@ -65,7 +65,7 @@ resource "aws_kms_key" "evidence" {
       {
         Sid       = "ItsJobsSign"
         Effect    = "Allow"
-        Principal = { AWS = aws_iam_role.deploy[each.key].arn }
+        Principal = { AWS = length(lookup(var.evidence_signer_arns, each.value.environment, [])) == 0 ? aws_iam_role.deploy[each.key].arn : concat([aws_iam_role.deploy[each.key].arn], sort(var.evidence_signer_arns[each.value.environment])) }
         Action    = "kms:Sign"
         Resource  = "*"
       },

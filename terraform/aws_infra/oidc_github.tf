@@ -113,9 +113,9 @@ resource "aws_iam_role_policy" "build" {
 
 # ── Deploy ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-# Every environment's jobs write: smoke leaves its evidence beside the image, promote gives the image its tag. ECR knows no
-# permission for one tag and not another, so staging's jobs could name an image production-<commit>; what they cannot do is sign
-# production's evidence, or deploy there. It is signatures, and not tags, that say what was proved.
+# Every environment's jobs write: smoke leaves its evidence beside the image, promote gives the image its tag. ECR knows no permission for one tag
+# and not another, so in the builds' repository staging's jobs could name an image production-<commit>. Nobody believes that: the actions go by
+# signatures, and they cannot sign for production; Terraform goes by the tags of a repository into which they cannot write (ecr_promoted.tf).
 resource "aws_iam_role" "deploy" {
   for_each = local.deployments
 
@@ -141,10 +141,13 @@ resource "aws_iam_role_policy" "deploy" {
         Resource = ["*"]
       },
       {
-        Sid      = "PullTagAndAttestImages"
-        Effect   = "Allow"
-        Action   = concat(local.ecr_pull, local.ecr_push, local.ecr_look, ["ecr:DescribeImageScanFindings"]) # scan --from-ecr signs with the environment's key
-        Resource = [for repository in local.service_repositories[each.value.service] : aws_ecr_repository.this[repository].arn]
+        Sid    = "PullTagAndAttestImages"
+        Effect = "Allow"
+        Action = concat(local.ecr_pull, local.ecr_push, local.ecr_look, ["ecr:DescribeImageScanFindings"]) # scan --from-ecr signs with the environment's key
+        Resource = concat(
+          [for repository in local.service_repositories[each.value.service] : aws_ecr_repository.this[repository].arn],
+          [for name, it in local.promoted_repositories : aws_ecr_repository.promoted[name].arn if it.service == each.value.service && each.value.environment == local.highest],
+        )
       },
       {
         Sid      = "FindCluster"

@@ -5,6 +5,11 @@ output "repositories" {
   value       = { for name, repository in aws_ecr_repository.this : name => repository.repository_url }
 }
 
+output "promoted_repositories" {
+  description = "By repository, the one that the highest environment's Terraform looks its tags up in, with the registry's host: promote's `target-repository`."
+  value       = { for name, it in local.promoted_repositories : it.of => aws_ecr_repository.promoted[name].repository_url }
+}
+
 # ── GitHub ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 output "github_roles" {

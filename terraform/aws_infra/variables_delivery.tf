@@ -15,9 +15,15 @@ variable "ecr_repositories" {
   validation {
     condition = alltrue([
       for name in var.ecr_repositories :
-      can(regex("^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*$", name)) && length(name) >= 2 && length(name) <= 256
+      can(regex("^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*$", name)) && length(name) >= 2 && length(name) <= 239
     ])
-    error_message = "ecr_repositories: a name is 2 to 256 characters: lower-case letters, digits and single . _ - / between them, without the registry's host and without a tag."
+    error_message = "ecr_repositories: a name is 2 to 239 characters: lower-case letters, digits and single . _ - / between them, without the registry's host and without a tag."
+  }
+
+  # Where a repository's name begins so, its tags count in that environment (ecr_promoted.tf).
+  validation {
+    condition     = alltrue([for name in var.ecr_repositories : !contains(keys(var.environments), split("/", name)[0]) || !strcontains(name, "/")])
+    error_message = "ecr_repositories: ENVIRONMENT/… is where the promoted images of that environment are, and the jobs that build write to these."
   }
 }
 
@@ -205,6 +211,26 @@ variable "ladder" {
   }
 }
 
+variable "evidence_signer_arns" {
+  description = <<-EOT
+    By environment, roles besides that of its jobs that may sign its evidence: of the people who deploy there with Terraform and prove it by
+    hand (output `prove` of terraform/ENVIRONMENT). Empty: the jobs alone.
+  EOT
+  type        = map(set(string))
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = length(setsubtract(keys(var.evidence_signer_arns), keys(var.environments))) == 0
+    error_message = "evidence_signer_arns names an environment that var.environments does not have."
+  }
+
+  validation {
+    condition     = alltrue([for arn in flatten([for arns in values(var.evidence_signer_arns) : tolist(arns)]) : can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$", arn))])
+    error_message = "evidence_signer_arns must be ARNs of IAM roles, without a wildcard."
+  }
+}
+
 # ── Further services ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 variable "services" {
@@ -255,9 +281,16 @@ variable "services" {
   validation {
     condition = alltrue([
       for name in flatten([for service in values(var.services) : service.ecr_repositories]) :
-      can(regex("^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*$", name)) && length(name) >= 2 && length(name) <= 256
+      can(regex("^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*$", name)) && length(name) >= 2 && length(name) <= 239
     ])
-    error_message = "services: an ECR repository's name is 2 to 256 characters: lower-case letters, digits and single . _ - / between them."
+    error_message = "services: an ECR repository's name is 2 to 239 characters: lower-case letters, digits and single . _ - / between them."
+  }
+
+  validation {
+    condition = alltrue([
+      for name in flatten([for service in values(var.services) : service.ecr_repositories]) : !contains(keys(var.environments), split("/", name)[0]) || !strcontains(name, "/")
+    ])
+    error_message = "services: an ECR repository ENVIRONMENT/… is where the promoted images of that environment are, and the jobs that build write to these."
   }
 
   validation {

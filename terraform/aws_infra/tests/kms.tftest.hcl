@@ -314,3 +314,40 @@ run "images" {
     error_message = "The images' key serves others than ECR."
   }
 }
+
+# Who deploys with Terraform proves by hand, and promote believes a signature alone.
+run "people_who_prove_by_hand_sign" {
+  command = plan
+
+  variables {
+    evidence_signer_arns = { staging = ["arn:aws:iam::123456789012:role/platform"] }
+  }
+
+  assert {
+    condition = {
+      for environment, key in aws_kms_key.evidence : environment => flatten([
+        for statement in jsondecode(key.policy).Statement : statement.Principal.AWS if contains(flatten([statement.Action]), "kms:Sign")
+      ])
+      } == {
+      staging    = ["arn:aws:iam::123456789012:role/onedigest-deploy-staging", "arn:aws:iam::123456789012:role/platform"]
+      production = ["arn:aws:iam::123456789012:role/onedigest-deploy-production"]
+    }
+    error_message = "Others sign than the jobs and who is named for that environment."
+  }
+}
+
+run "signers_of_an_unknown_environment" {
+  command = plan
+  variables {
+    evidence_signer_arns = { test = ["arn:aws:iam::123456789012:role/platform"] }
+  }
+  expect_failures = [var.evidence_signer_arns]
+}
+
+run "signers_by_a_pattern" {
+  command = plan
+  variables {
+    evidence_signer_arns = { staging = ["arn:aws:iam::123456789012:role/*"] }
+  }
+  expect_failures = [var.evidence_signer_arns]
+}

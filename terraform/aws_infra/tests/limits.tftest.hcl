@@ -13,6 +13,11 @@ mock_provider "aws" {
     target = aws_ecr_repository.this
     values = { arn = "arn:aws:ecr:eu-central-1:123456789012:repository/team/a-service-with-a-long-name-19" }
   }
+
+  override_resource {
+    target = aws_ecr_repository.promoted
+    values = { arn = "arn:aws:ecr:eu-central-1:123456789012:repository/production/team/a-service-with-a-long-name-19" }
+  }
 }
 
 variables {
@@ -72,7 +77,7 @@ run "policies_fit_into_what_aws_accepts" {
   assert {
     condition = (
       alltrue([for policy in values(aws_ecr_lifecycle_policy.this) : length(policy.policy) <= 30720]) &&
-      alltrue([for policy in values(aws_ecr_repository_policy.pull) : length(policy.policy) <= 10240])
+      alltrue([for policy in concat(values(aws_ecr_repository_policy.pull), values(aws_ecr_repository_policy.promoted)) : length(policy.policy) <= 10240])
     )
     error_message = "A repository's policy is larger than ECR accepts."
   }

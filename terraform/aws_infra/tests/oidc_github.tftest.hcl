@@ -17,6 +17,11 @@ mock_provider "aws" {
   }
 
   override_resource {
+    target = aws_ecr_repository.promoted["production/shop"]
+    values = { arn = "arn:aws:ecr:eu-central-1:123456789012:repository/production/shop" }
+  }
+
+  override_resource {
     target = aws_kms_key.build[""]
     values = { arn = "arn:aws:kms:eu-central-1:123456789012:key/build" }
   }
@@ -108,6 +113,7 @@ variables {
   resources = {
     "*"                   = "*"
     "shop"                = "arn:aws:ecr:eu-central-1:123456789012:repository/shop"
+    "production's shop"   = "arn:aws:ecr:eu-central-1:123456789012:repository/production/shop"
     "another repository"  = "arn:aws:ecr:eu-central-1:123456789012:repository/shop2"
     "cluster"             = "arn:aws:eks:eu-central-1:123456789012:cluster/onedigest"
     "staging cluster"     = "arn:aws:eks:eu-central-1:123456789012:cluster/onedigest-staging"
@@ -284,6 +290,7 @@ run "permissions" {
       build = {
         "*"                   = ["ecr:GetAuthorizationToken"]
         "shop"                = var.images
+        "production's shop"   = [] # a tag there is what production's Terraform believes
         "another repository"  = []
         "cluster"             = []
         "staging cluster"     = []
@@ -296,6 +303,7 @@ run "permissions" {
       staging = {
         "*"                   = ["ecr:GetAuthorizationToken"]
         "shop"                = concat(var.images, ["ecr:DescribeImages", "ecr:GetLifecyclePolicy", "ecr:DescribeImageScanFindings"])
+        "production's shop"   = [] # a tag there is what production's Terraform believes
         "another repository"  = []
         "cluster"             = ["eks:DescribeCluster"]
         "staging cluster"     = []
@@ -308,6 +316,7 @@ run "permissions" {
       production = {
         "*"                   = ["ecr:GetAuthorizationToken"]
         "shop"                = concat(var.images, ["ecr:DescribeImages", "ecr:GetLifecyclePolicy", "ecr:DescribeImageScanFindings"])
+        "production's shop"   = concat(var.images, ["ecr:DescribeImages", "ecr:GetLifecyclePolicy", "ecr:DescribeImageScanFindings"])
         "another repository"  = []
         "cluster"             = ["eks:DescribeCluster"]
         "staging cluster"     = []
@@ -321,6 +330,7 @@ run "permissions" {
       production-plan = {
         "*"                   = ["ecr:GetAuthorizationToken"]
         "shop"                = concat([for action in var.images : action if !contains(["ecr:PutImage", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload"], action)], ["ecr:DescribeImages", "ecr:GetLifecyclePolicy"])
+        "production's shop"   = []
         "another repository"  = []
         "cluster"             = ["eks:DescribeCluster"]
         "staging cluster"     = []

@@ -36,10 +36,11 @@ output "smoke" {
 }
 
 output "prove" {
-  description = "The command that checks the service and stores the verdict next to the image for promote; null if the actions deploy or commit, because they store it themselves."
+  description = "The command that checks the service and stores the verdict, signed with the environment's key, next to the image for promote; null if the actions deploy or commit, because they store it themselves."
   value = local.deploys ? join(" ", [
     "go run ./cmd/smoke --cluster ${var.cluster_name} --release ${local.release} --namespace ${local.namespace} --environment ${var.environment}",
     "--image ${one(data.aws_ecr_repository.this[*].repository_url)}@${local.digest}${local.commit == null ? "" : " --expect-commit ${local.commit}"}",
+    "--sign-key awskms:///alias/${var.name}-evidence-${local.place}", # terraform/aws_infra lets evidence_signer_arns sign with it
   ]) : null
 }
 
@@ -53,7 +54,12 @@ output "put_secrets" {
   value       = local.secrets ? "aws secretsmanager put-secret-value --secret-id ${aws_secretsmanager_secret.this[0].name} --secret-string file://secrets.json" : null
 }
 
+output "tag_repository" {
+  description = "ECR repository in which image_tag is looked up; null if Terraform does not deploy."
+  value       = local.deploys ? local.tag_repository : null
+}
+
 output "promotion_tag" {
-  description = "Tag of promote that the image must have in addition to image_tag; null if none is required."
+  description = "Tag of promote that the image must have there in addition to image_tag; null if none is required."
   value       = var.require_promotion && local.deploys ? "${var.environment}-${coalesce(local.commit, "COMMIT")}" : null
 }

@@ -77,7 +77,7 @@ variable "require_commit_tag" {
 }
 
 variable "require_promotion" {
-  description = "Whether to refuse an image that `promote` has not tagged ENVIRONMENT-COMMIT. `promote` sets the tag after it has checked the evidence."
+  description = "Whether to look the tag up in ECR repository ENVIRONMENT/`repository`, to which only those who promote may write, and to refuse an image that `promote` has not tagged ENVIRONMENT-COMMIT there. `promote --target-repository` copies it there and sets the tag after it has checked the evidence."
   type        = bool
   default     = false
   nullable    = false

@@ -52,6 +52,21 @@ run "what_was_promoted_may_run" {
   }
 }
 
+# The repositories that builds and staging write to are of other names (terraform/aws_infra, ecr.tf).
+run "a_tag_is_believed_in_productions_repository_alone" {
+  command = plan
+
+  variables {
+    image_tag = "1.0.0-prod"
+    services  = {}
+  }
+
+  assert {
+    condition     = module.service.tag_repository == "production/shop"
+    error_message = "A tag of ${coalesce(module.service.tag_repository, "nothing")} decides what production runs."
+  }
+}
+
 # That an image without it is refused is tested in terraform/modules/service, whose data source refuses it.
 run "only_what_was_promoted_may_run" {
   command = plan

@@ -176,6 +176,21 @@ run "a_digest_in_capitals" {
   expect_failures = [data.aws_ecr_image.this]
 }
 
+# As it is in the builds' repository: there it is, and production's has it under production-COMMIT alone.
+run "another_environments_tag_in_productions_repository" {
+  command = plan
+  variables {
+    environment       = "production"
+    require_promotion = true
+    image_tag         = "staging-0123456789abcdef0123456789abcdef01234567"
+  }
+  override_data {
+    target = data.aws_ecr_images.this
+    values = { image_ids = [{ image_tag = "production-0123456789abcdef0123456789abcdef01234567", image_digest = "sha256:1111111111111111111111111111111111111111111111111111111111111111" }] }
+  }
+  expect_failures = [data.aws_ecr_image.this]
+}
+
 run "what_was_not_promoted_does_not_run_in_production" {
   command = plan
   variables {

@@ -60,7 +60,7 @@ run "it_is_the_actions_release" {
   }
 
   assert {
-    condition     = output.prove == "go run ./cmd/smoke --cluster onedigest --release shop --namespace staging --environment staging --image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:1111111111111111111111111111111111111111111111111111111111111111 --expect-commit 0123456789abcdef0123456789abcdef01234567"
+    condition     = output.prove == "go run ./cmd/smoke --cluster onedigest --release shop --namespace staging --environment staging --image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:1111111111111111111111111111111111111111111111111111111111111111 --expect-commit 0123456789abcdef0123456789abcdef01234567 --sign-key awskms:///alias/onedigest-evidence-staging"
     error_message = "What proves the release names the digest that was deployed."
   }
 
@@ -112,6 +112,73 @@ run "a_version_of_a_promoted_image_may_run_in_production" {
   assert {
     condition     = output.promotion_tag == "production-0123456789abcdef0123456789abcdef01234567"
     error_message = "The proof decides, whatever the tag is called."
+  }
+}
+
+# Builds and staging write to shop: that a tag is there says nothing in production.
+run "production_believes_a_repository_of_its_own" {
+  command = plan
+
+  variables {
+    environment       = "production"
+    require_promotion = true
+  }
+
+  assert {
+    condition = (
+      data.aws_ecr_images.this[0].repository_name == "production/shop" && data.aws_ecr_image.this[0].repository_name == "production/shop" &&
+      data.aws_ecr_image.this[0].image_tag == "production-0123456789abcdef0123456789abcdef01234567" && output.tag_repository == "production/shop"
+    )
+    error_message = "Production resolves the tag where builds and staging may write: ${data.aws_ecr_image.this[0].repository_name}:${data.aws_ecr_image.this[0].image_tag}."
+  }
+
+  assert {
+    condition = (
+      data.aws_ecr_repository.this[0].name == "shop" && helm_release.this[0].name == "shop" &&
+      { for one in helm_release.this[0].set : one.name => one.value }["image.repository"] == "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop"
+    )
+    error_message = "What runs is another reference than the actions deploy, and pods would be replaced when the owner changes."
+  }
+}
+
+run "a_version_is_looked_up_there_too" {
+  command = plan
+
+  variables {
+    environment       = "production"
+    require_promotion = true
+    repository        = "front/shop"
+    image_tag         = "1.0.0-prod"
+  }
+
+  assert {
+    condition     = data.aws_ecr_images.this[0].repository_name == "production/front/shop" && data.aws_ecr_image.this[0].repository_name == "production/front/shop" && data.aws_ecr_image.this[0].image_tag == "1.0.0-prod"
+    error_message = "A version is resolved elsewhere: ${data.aws_ecr_image.this[0].repository_name}:${data.aws_ecr_image.this[0].image_tag}."
+  }
+}
+
+# As where production has an account of its own, and there is no other repository.
+run "a_repository_of_productions_own_is_the_one" {
+  command = plan
+
+  variables {
+    environment       = "production"
+    require_promotion = true
+    repository        = "production/shop"
+  }
+
+  assert {
+    condition     = data.aws_ecr_image.this[0].repository_name == "production/shop" && data.aws_ecr_repository.this[0].name == "production/shop" && helm_release.this[0].name == "shop"
+    error_message = "The tag is looked up in ${data.aws_ecr_image.this[0].repository_name}."
+  }
+}
+
+run "where_nothing_is_to_be_promoted_the_builds_repository_counts" {
+  command = plan
+
+  assert {
+    condition     = data.aws_ecr_image.this[0].repository_name == "shop" && data.aws_ecr_image.this[0].image_tag == var.image_tag && output.tag_repository == "shop"
+    error_message = "Staging runs what the build pushed."
   }
 }
 
