@@ -8,7 +8,7 @@ locals {
 
   # An environment's release makes one load balancer; the highest environment's is internet-facing, with an address in each zone, unless the
   # edge stands in front of it.
-  internet_facing = setsubtract([local.highest], keys(var.edge))
+  internet_facing = setsubtract(setintersection([local.highest], keys(var.environments)), keys(var.edge))
 
   cost_lines = concat(
     [

@@ -15,8 +15,8 @@ locals {
   # number, so these come first and what they match stays, whatever other tags it carries. A list's patterns must all match, hence
   # a rule for each.
   ecr_kept_tags = distinct(concat(
-    [for environment in local.ladder : "${environment}*"], # production-<commit> and the moving tag production
-    [for tag in var.ecr_moving_tags : "${tag}*" if !anytrue([for environment in local.ladder : startswith(tag, environment)])],
+    [for environment in concat(local.ladder, var.environments_above) : "${environment}*"], # production-<commit> and the moving tag production
+    [for tag in var.ecr_moving_tags : "${tag}*" if !anytrue([for environment in concat(local.ladder, var.environments_above) : startswith(tag, environment)])],
   ))
 
   ecr_lifecycle_rules = concat(
@@ -49,6 +49,14 @@ locals {
     ],
   )
 
+  # By name, here or in the state below.
+  repositories = {
+    for name in flatten(values(local.service_repositories)) : name => {
+      arn = local.makes_builds ? aws_ecr_repository.this[name].arn : var.below.repositories[name].arn
+      url = local.makes_builds ? aws_ecr_repository.this[name].repository_url : var.below.repositories[name].url
+    }
+  }
+
   # ListImageReferrers and the referrers of the registry API are covered by BatchGetImage.
   ecr_pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
   ecr_look = ["ecr:DescribeImages", "ecr:GetLifecyclePolicy"] # which record was pushed last, and whether a rule deletes what is released
@@ -59,7 +67,7 @@ locals {
 # deployed: releases are pinned by digest.
 #trivy:ignore:AWS-0031
 resource "aws_ecr_repository" "this" {
-  for_each = toset(flatten(values(local.service_repositories)))
+  for_each = toset(local.makes_builds ? flatten(values(local.service_repositories)) : [])
 
   name                 = each.key
   image_tag_mutability = length(var.ecr_moving_tags) > 0 ? "IMMUTABLE_WITH_EXCLUSION" : "IMMUTABLE"

@@ -10,7 +10,7 @@ locals {
   # By repository: its service and the one that is promoted from.
   promoted_repositories = merge([
     for service, repositories in local.service_repositories : {
-      for repository in repositories : "${local.highest}/${repository}" => { service = service, of = repository }
+      for repository in repositories : "${local.highest}/${repository}" => { service = service, of = repository } if contains(keys(var.environments), local.highest)
     }
   ]...)
 

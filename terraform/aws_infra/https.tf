@@ -4,7 +4,7 @@
 locals {
   # The highest environment has the domain itself.
   hosts = var.domain == "" ? {} : {
-    for environment in local.ladder : environment => environment == local.ladder[length(local.ladder) - 1] ? var.domain : "${environment}.${var.domain}"
+    for environment in local.ladder : environment => environment == local.highest ? var.domain : "${environment}.${var.domain}"
   }
 }
 

@@ -65,7 +65,7 @@ resource "aws_kms_key" "evidence" {
       {
         Sid       = "ItsJobsSign"
         Effect    = "Allow"
-        Principal = { AWS = length(lookup(var.evidence_signer_arns, each.value.environment, [])) == 0 ? aws_iam_role.deploy[each.key].arn : concat([aws_iam_role.deploy[each.key].arn], sort(var.evidence_signer_arns[each.value.environment])) }
+        Principal = { AWS = concat([aws_iam_role.deploy[each.key].arn], sort(lookup(var.evidence_signer_arns, each.value.environment, []))) }
         Action    = "kms:Sign"
         Resource  = "*"
       },

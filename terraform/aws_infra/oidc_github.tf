@@ -8,7 +8,7 @@
 locals {
   github_issuer = "token.actions.githubusercontent.com"
 
-  build_subjects = { for service, heads in local.github_heads : service => [for head in heads : "${head}:ref:refs/heads/${var.github_branch}"] }
+  build_subjects = { for service, heads in local.github_heads : service => [for head in heads : "${head}:ref:refs/heads/${var.github_branch}"] if local.makes_builds }
 
   deploy_subjects = {
     for key, it in local.deployments : key => [for head in local.github_heads[it.service] : "${head}:environment:${it.environment}"]
@@ -19,7 +19,7 @@ locals {
     for key, it in local.deployments : key => [for head in local.github_heads[it.service] : "${head}:environment:${it.environment}-plan"]
     if it.environment == local.highest
   }
-  highest = local.ladder[length(local.ladder) - 1]
+  highest = concat(local.ladder, var.environments_above)[length(local.ladder) + length(var.environments_above) - 1] # perhaps of another state
 
   # By role: that of a service's builds by the service, of a deployment by its key, of its plans by its key and -plan.
   github_trust = {
@@ -54,7 +54,7 @@ locals {
           Sid      = "PushAndReuse"
           Effect   = "Allow"
           Action   = concat(local.ecr_pull, local.ecr_push)
-          Resource = [for repository in repositories : aws_ecr_repository.this[repository].arn]
+          Resource = [for repository in repositories : local.repositories[repository].arn]
         },
         {
           Sid      = "SignProvenance"
@@ -63,13 +63,13 @@ locals {
           Resource = [aws_kms_key.build[service].arn]
         },
       ]
-    })
+    }) if local.makes_builds
   }
 
   # By service.
-  build_roles = merge({ "" = aws_iam_role.build }, aws_iam_role.build_service)
+  build_roles = merge({ for role in aws_iam_role.build : "" => role }, aws_iam_role.build_service)
 
-  github_provider_arn = var.github_oidc_provider_arn == null ? aws_iam_openid_connect_provider.github[0].arn : var.github_oidc_provider_arn
+  github_provider_arn = try(coalesce(var.github_oidc_provider_arn, try(var.below.github_oidc_provider_arn, null)), aws_iam_openid_connect_provider.github[0].arn)
 
   ladder = var.ladder != null ? var.ladder : concat(
     sort(setsubtract(keys(var.environments), ["staging", "production"])),
@@ -83,6 +83,15 @@ locals {
     ]
   }
 
+  # By deployment: the public keys that its jobs check with, those of the states below included. There AccountChecksByIAM lets them.
+  checked_keys = {
+    for key, it in local.deployments : key => concat(
+      [for own in local.evidence_of[key] : aws_kms_key.evidence[own].arn],
+      [for other, arn in try(var.below.evidence_keys, {}) : arn if it.service == "" ? !strcontains(other, "/") : startswith(other, "${it.service}/")],
+      [local.makes_builds ? aws_kms_key.build[it.service].arn : var.below.build_keys[it.service == "" ? "build" : "${it.service}/build"]],
+    )
+  }
+
   cluster_arns = {
     for environment, cluster in local.cluster_of : environment => "arn:${local.partition}:eks:${var.region}:${local.account_id}:cluster/${local.clusters[cluster].name}"
   }
@@ -90,7 +99,7 @@ locals {
 
 # Without thumbprints: AWS checks GitHub's certificate against its own list of authorities.
 resource "aws_iam_openid_connect_provider" "github" {
-  count = var.github_oidc_provider_arn == null ? 1 : 0
+  count = var.github_oidc_provider_arn == null && var.below == null ? 1 : 0
 
   url            = "https://${local.github_issuer}"
   client_id_list = ["sts.amazonaws.com"]
@@ -99,6 +108,8 @@ resource "aws_iam_openid_connect_provider" "github" {
 # ── Build ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 resource "aws_iam_role" "build" {
+  count = local.makes_builds ? 1 : 0
+
   name                 = "${var.name}-build"
   description          = "GitHub jobs of ${var.github_repository} for ${var.github_branch}: push images"
   max_session_duration = 3600
@@ -106,8 +117,10 @@ resource "aws_iam_role" "build" {
 }
 
 resource "aws_iam_role_policy" "build" {
+  count = local.makes_builds ? 1 : 0
+
   name   = "push"
-  role   = aws_iam_role.build.id
+  role   = aws_iam_role.build[0].id
   policy = local.build_policy[""]
 }
 
@@ -145,7 +158,7 @@ resource "aws_iam_role_policy" "deploy" {
         Effect = "Allow"
         Action = concat(local.ecr_pull, local.ecr_push, local.ecr_look, ["ecr:DescribeImageScanFindings"]) # scan --from-ecr signs with the environment's key
         Resource = concat(
-          [for repository in local.service_repositories[each.value.service] : aws_ecr_repository.this[repository].arn],
+          [for repository in local.service_repositories[each.value.service] : local.repositories[repository].arn],
           [for name, it in local.promoted_repositories : aws_ecr_repository.promoted[name].arn if it.service == each.value.service && each.value.environment == local.highest],
         )
       },
@@ -165,7 +178,7 @@ resource "aws_iam_role_policy" "deploy" {
         Sid      = "CheckEvidence"
         Effect   = "Allow"
         Action   = ["kms:GetPublicKey"] # a signature is checked with it, outside KMS
-        Resource = concat([for key in local.evidence_of[each.key] : aws_kms_key.evidence[key].arn], [aws_kms_key.build[local.deployments[each.key].service].arn])
+        Resource = local.checked_keys[each.key]
       },
     ]
   })
@@ -202,7 +215,7 @@ resource "aws_iam_role_policy" "plan" {
         Sid      = "ReadImages"
         Effect   = "Allow"
         Action   = concat(local.ecr_pull, local.ecr_look)
-        Resource = [for repository in local.service_repositories[local.deployments[each.key].service] : aws_ecr_repository.this[repository].arn]
+        Resource = [for repository in local.service_repositories[local.deployments[each.key].service] : local.repositories[repository].arn]
       },
       {
         Sid      = "FindCluster"
@@ -214,7 +227,7 @@ resource "aws_iam_role_policy" "plan" {
         Sid      = "CheckEvidence"
         Effect   = "Allow"
         Action   = ["kms:GetPublicKey"] # a signature is checked with it, outside KMS
-        Resource = concat([for key in local.evidence_of[each.key] : aws_kms_key.evidence[key].arn], [aws_kms_key.build[local.deployments[each.key].service].arn])
+        Resource = local.checked_keys[each.key]
       },
     ]
   })

@@ -2,7 +2,7 @@
 
 output "repositories" {
   description = "The repositories by name, with the registry's host: the actions' `repository` input (variable ECR_REPOSITORY of the workflows)."
-  value       = { for name, repository in aws_ecr_repository.this : name => repository.repository_url }
+  value       = { for name, repository in local.repositories : name => repository.url }
 }
 
 output "promoted_repositories" {
@@ -15,7 +15,7 @@ output "promoted_repositories" {
 output "github_roles" {
   description = "Roles that GitHub's jobs assume: `build`, by environment, and to plan; of further services by service and environment."
   value = {
-    build  = aws_iam_role.build.arn
+    build  = one(aws_iam_role.build[*].arn)
     builds = { for service, role in aws_iam_role.build_service : service => role.arn }
     deploy = { for key, role in aws_iam_role.deploy : key => role.arn }
     plan   = { for key, role in aws_iam_role.plan : key => role.arn }
@@ -57,17 +57,27 @@ locals {
   github_variables = {
     for service, keys in local.keys : service => merge(
       {
-        AWS_REGION         = var.region
-        AWS_ROLE_BUILD     = service == "" ? aws_iam_role.build.arn : aws_iam_role.build_service[service].arn
-        AWS_ROLE_PLAN      = aws_iam_role.plan[keys[local.highest]].arn
-        EVIDENCE_KEY_BUILD = "awskms:///${aws_kms_key.build[service].arn}"
-        ECR_REPOSITORY     = aws_ecr_repository.this[local.service_repositories[service][0]].repository_url
+        AWS_REGION     = var.region
+        ECR_REPOSITORY = local.repositories[local.service_repositories[service][0]].url
       },
+      { for key, role in local.build_roles : "AWS_ROLE_BUILD" => role.arn if key == service },
+      { for key, role in local.build_roles : "EVIDENCE_KEY_BUILD" => "awskms:///${aws_kms_key.build[key].arn}" if key == service },
+      { for environment, key in keys : "AWS_ROLE_PLAN" => aws_iam_role.plan[key].arn if environment == local.highest },
       { for environment, key in keys : "AWS_ROLE_${upper(replace(environment, "-", "_"))}" => aws_iam_role.deploy[key].arn },
       { for environment, key in keys : "EVIDENCE_KEY_${upper(replace(environment, "-", "_"))}" => "awskms:///${aws_kms_key.evidence[key].arn}" },
       { for environment, key in local.cluster_of : "EKS_CLUSTER_${upper(replace(environment, "-", "_"))}" => local.clusters[key].name },
       { for environment, project in local.runner_labels[service] : "DEPLOY_RUNNER_${upper(replace(environment, "-", "_"))}" => project },
     )
+  }
+}
+
+output "below" {
+  description = "What the state of the environment above takes as `below`, where each environment has a state of its own in this account."
+  value = {
+    repositories             = local.repositories
+    build_keys               = local.makes_builds ? { for service, key in aws_kms_key.build : service == "" ? "build" : "${service}/build" => key.arn } : var.below.build_keys
+    evidence_keys            = merge(try(var.below.evidence_keys, {}), { for key, it in aws_kms_key.evidence : key => it.arn })
+    github_oidc_provider_arn = local.github_provider_arn
   }
 }
 

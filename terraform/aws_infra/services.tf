@@ -69,7 +69,7 @@ locals {
 # ── A further service's builds ──────────────────────────────────────────────────────────────────────────────────────────
 
 resource "aws_iam_role" "build_service" {
-  for_each = var.services
+  for_each = local.makes_builds ? var.services : {}
 
   name                 = "${var.name}-${each.key}-build"
   description          = "GitHub jobs of service ${each.key} for ${var.github_branch}: push images"
@@ -78,7 +78,7 @@ resource "aws_iam_role" "build_service" {
 }
 
 resource "aws_iam_role_policy" "build_service" {
-  for_each = var.services
+  for_each = local.makes_builds ? var.services : {}
 
   name   = "push"
   role   = aws_iam_role.build_service[each.key].id

@@ -81,6 +81,60 @@ variable "environments" {
   }
 }
 
+variable "environments_above" {
+  description = <<-EOT
+    Where each environment has a state of its own: the environments above these, lowest first. The highest of them has what the highest has
+    otherwise: the role that plans, the repositories for what is promoted, and `domain` itself.
+  EOT
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition = length(setintersection(var.environments_above, keys(var.environments))) == 0 && length(distinct(var.environments_above)) == length(var.environments_above) && alltrue([
+      for name in var.environments_above : can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", name)) && length(name) <= 16
+    ])
+    error_message = "environments_above names other environments than environments does, each once, by names that environments would take."
+  }
+}
+
+variable "below" {
+  description = <<-EOT
+    Where each environment has a state of its own in this account: the output `below` of the state below. The repositories, the roles and keys of
+    the builds and GitHub's identity provider are then that state's, and the jobs here may use its repositories and check with its keys. It needs a
+    `name` of its own. null: all of this is made here.
+  EOT
+  type = object({
+    repositories             = map(object({ arn = string, url = string }))
+    build_keys               = map(string)
+    evidence_keys            = map(string)
+    github_oidc_provider_arn = string
+  })
+  default = null
+
+  validation {
+    condition = var.below == null ? true : alltrue([
+      for name in concat(var.ecr_repositories, flatten([for service, settings in var.services : coalescelist(settings.ecr_repositories, [service])])) : contains(keys(var.below.repositories), name)
+      ]) && alltrue([
+      for service in concat(["build"], [for service in keys(var.services) : "${service}/build"]) : contains(keys(var.below.build_keys), service)
+    ])
+    error_message = "below lacks a repository or a service that this state names: ecr_repositories and services are those of the state below, so add them there first."
+  }
+
+  # Of another account, a key's policy lets nobody here check with it, and a repository's lets nobody push.
+  validation {
+    condition = var.below == null ? true : length(distinct([
+      for arn in concat(values(var.below.repositories)[*].arn, values(var.below.build_keys), values(var.below.evidence_keys), [var.below.github_oidc_provider_arn]) : split(":", arn)[4]
+    ])) == 1 && (var.allowed_account_ids == null ? true : contains(var.allowed_account_ids, split(":", var.below.github_oidc_provider_arn)[4]))
+    error_message = "below is of another account: there, promote copies into a repository of its own (docs/aws.md)."
+  }
+
+  validation {
+    condition     = var.below == null ? true : !anytrue([for key in keys(var.below.evidence_keys) : contains(keys(var.environments), reverse(split("/", key))[0])])
+    error_message = "below has an environment of environments already: each has one state."
+  }
+}
+
 variable "cluster_layout" {
   description = <<-EOT
     `shared`: one cluster, environments separated by namespace and access scope (a control plane costs about

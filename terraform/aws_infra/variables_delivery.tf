@@ -22,7 +22,7 @@ variable "ecr_repositories" {
 
   # Where a repository's name begins so, its tags count in that environment (ecr_promoted.tf).
   validation {
-    condition     = alltrue([for name in var.ecr_repositories : !contains(keys(var.environments), split("/", name)[0]) || !strcontains(name, "/")])
+    condition     = alltrue([for name in var.ecr_repositories : !contains(concat(keys(var.environments), var.environments_above), split("/", name)[0]) || !strcontains(name, "/")])
     error_message = "ecr_repositories: ENVIRONMENT/… is where the promoted images of that environment are, and the jobs that build write to these."
   }
 }
@@ -288,7 +288,7 @@ variable "services" {
 
   validation {
     condition = alltrue([
-      for name in flatten([for service in values(var.services) : service.ecr_repositories]) : !contains(keys(var.environments), split("/", name)[0]) || !strcontains(name, "/")
+      for name in flatten([for service in values(var.services) : service.ecr_repositories]) : !contains(concat(keys(var.environments), var.environments_above), split("/", name)[0]) || !strcontains(name, "/")
     ])
     error_message = "services: an ECR repository ENVIRONMENT/… is where the promoted images of that environment are, and the jobs that build write to these."
   }

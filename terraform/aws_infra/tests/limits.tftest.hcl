@@ -51,22 +51,22 @@ run "policies_fit_into_what_aws_accepts" {
   assert {
     condition = alltrue([
       for role in concat(
-        [aws_iam_role.build], values(aws_iam_role.build_service), values(aws_iam_role.deploy), values(aws_iam_role.plan), values(aws_iam_role.runner),
+        aws_iam_role.build, values(aws_iam_role.build_service), values(aws_iam_role.deploy), values(aws_iam_role.plan), values(aws_iam_role.runner),
         values(aws_iam_role.system), values(aws_iam_role.secrets_reader), values(aws_iam_role.cluster), values(aws_iam_role.node)
       ) : length(role.assume_role_policy) <= 2048
     ])
-    error_message = "A trust policy has more than 2,048 characters: ${jsonencode([for role in concat([aws_iam_role.build], values(aws_iam_role.deploy)) : length(role.assume_role_policy)])}"
+    error_message = "A trust policy has more than 2,048 characters: ${jsonencode([for role in concat(aws_iam_role.build, values(aws_iam_role.deploy)) : length(role.assume_role_policy)])}"
   }
 
   # Every role here has one inline policy.
   assert {
     condition = alltrue([
       for policy in concat(
-        [aws_iam_role_policy.build], values(aws_iam_role_policy.build_service), values(aws_iam_role_policy.deploy), values(aws_iam_role_policy.plan), values(aws_iam_role_policy.runner),
+        aws_iam_role_policy.build, values(aws_iam_role_policy.build_service), values(aws_iam_role_policy.deploy), values(aws_iam_role_policy.plan), values(aws_iam_role_policy.runner),
         values(aws_iam_role_policy.system), values(aws_iam_role_policy.secrets_reader), values(aws_iam_role_policy.cluster_secrets)
       ) : length(policy.policy) <= 10240
     ])
-    error_message = "A role's inline policy has more than 10,240 characters: ${jsonencode([for policy in concat([aws_iam_role_policy.build], values(aws_iam_role_policy.deploy), values(aws_iam_role_policy.system)) : length(policy.policy)])}"
+    error_message = "A role's inline policy has more than 10,240 characters: ${jsonencode([for policy in concat(aws_iam_role_policy.build, values(aws_iam_role_policy.deploy), values(aws_iam_role_policy.system)) : length(policy.policy)])}"
   }
 
   assert {

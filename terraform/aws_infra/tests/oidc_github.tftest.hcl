@@ -138,7 +138,7 @@ run "subjects_by_name" {
   assert {
     condition = alltrue(flatten([
       for subject in var.subjects : [
-        for role, policy in merge({ build = aws_iam_role.build.assume_role_policy }, { for name, role in aws_iam_role.deploy : name => role.assume_role_policy }, { for name, role in aws_iam_role.plan : "${name}-plan" => role.assume_role_policy }) :
+        for role, policy in merge({ build = aws_iam_role.build[0].assume_role_policy }, { for name, role in aws_iam_role.deploy : name => role.assume_role_policy }, { for name, role in aws_iam_role.plan : "${name}-plan" => role.assume_role_policy }) :
         (subject.role == role) == anytrue([
           for statement in jsondecode(policy).Statement :
           statement.Effect == "Allow" && contains(flatten([statement.Action]), "sts:AssumeRoleWithWebIdentity") &&
@@ -151,13 +151,13 @@ run "subjects_by_name" {
         ])
       ]
     ]))
-    error_message = "A subject may take a role that it must not, or not the one that it must: ${jsonencode([for name, role in merge({ build = aws_iam_role.build }, aws_iam_role.deploy) : jsondecode(role.assume_role_policy).Statement])}"
+    error_message = "A subject may take a role that it must not, or not the one that it must: ${jsonencode([for name, role in merge({ build = aws_iam_role.build[0] }, aws_iam_role.deploy) : jsondecode(role.assume_role_policy).Statement])}"
   }
 
   # One statement, GitHub's provider, the audience and the subject both asked for, and nothing beside them.
   assert {
     condition = alltrue([
-      for role in concat([aws_iam_role.build], values(aws_iam_role.deploy), values(aws_iam_role.plan)) :
+      for role in concat(aws_iam_role.build, values(aws_iam_role.deploy), values(aws_iam_role.plan)) :
       length(jsondecode(role.assume_role_policy).Statement) == 1 &&
       jsondecode(role.assume_role_policy).Statement[0].Action == "sts:AssumeRoleWithWebIdentity" &&
       jsondecode(role.assume_role_policy).Statement[0].Principal == { Federated = aws_iam_openid_connect_provider.github[0].arn } &&
@@ -188,7 +188,7 @@ run "subjects_by_id" {
   assert {
     condition = alltrue(flatten([
       for subject in concat(var.subjects_with_ids, [for subject in var.subjects : { sub = subject.sub, role = "" } if !strcontains(subject.sub, "@")]) : [
-        for role, policy in merge({ build = aws_iam_role.build.assume_role_policy }, { for name, role in aws_iam_role.deploy : name => role.assume_role_policy }, { for name, role in aws_iam_role.plan : "${name}-plan" => role.assume_role_policy }) :
+        for role, policy in merge({ build = aws_iam_role.build[0].assume_role_policy }, { for name, role in aws_iam_role.deploy : name => role.assume_role_policy }, { for name, role in aws_iam_role.plan : "${name}-plan" => role.assume_role_policy }) :
         (subject.role == role) == anytrue([
           for statement in jsondecode(policy).Statement :
           alltrue(flatten([
@@ -200,7 +200,7 @@ run "subjects_by_id" {
         ])
       ]
     ]))
-    error_message = "With ids: ${jsonencode([for name, role in merge({ build = aws_iam_role.build }, aws_iam_role.deploy) : jsondecode(role.assume_role_policy).Statement])}"
+    error_message = "With ids: ${jsonencode([for name, role in merge({ build = aws_iam_role.build[0] }, aws_iam_role.deploy) : jsondecode(role.assume_role_policy).Statement])}"
   }
 }
 
@@ -216,7 +216,7 @@ run "subjects_in_both_forms" {
   assert {
     condition = alltrue(flatten([
       for subject in concat(var.subjects_with_ids, [for subject in var.subjects : subject if !strcontains(subject.sub, "@")]) : [
-        for role, policy in merge({ build = aws_iam_role.build.assume_role_policy }, { for name, role in aws_iam_role.deploy : name => role.assume_role_policy }, { for name, role in aws_iam_role.plan : "${name}-plan" => role.assume_role_policy }) :
+        for role, policy in merge({ build = aws_iam_role.build[0].assume_role_policy }, { for name, role in aws_iam_role.deploy : name => role.assume_role_policy }, { for name, role in aws_iam_role.plan : "${name}-plan" => role.assume_role_policy }) :
         (subject.role == role) == anytrue([
           for statement in jsondecode(policy).Statement :
           alltrue(flatten([
@@ -228,7 +228,7 @@ run "subjects_in_both_forms" {
         ])
       ]
     ]))
-    error_message = "In both forms: ${jsonencode([for name, role in merge({ build = aws_iam_role.build }, aws_iam_role.deploy) : jsondecode(role.assume_role_policy).Statement])}"
+    error_message = "In both forms: ${jsonencode([for name, role in merge({ build = aws_iam_role.build[0] }, aws_iam_role.deploy) : jsondecode(role.assume_role_policy).Statement])}"
   }
 
   assert {
@@ -245,7 +245,7 @@ run "another_branch" {
   }
 
   assert {
-    condition     = jsondecode(aws_iam_role.build.assume_role_policy).Statement[0].Condition.StringEquals["${var.issuer}:sub"] == ["repo:onedigest-example/shop:ref:refs/heads/release/2.x"]
+    condition     = jsondecode(aws_iam_role.build[0].assume_role_policy).Statement[0].Condition.StringEquals["${var.issuer}:sub"] == ["repo:onedigest-example/shop:ref:refs/heads/release/2.x"]
     error_message = "Another branch than the one asked for builds."
   }
 }
@@ -259,7 +259,7 @@ run "the_accounts_own_provider" {
 
   assert {
     condition = length(aws_iam_openid_connect_provider.github) == 0 && alltrue([
-      for role in concat([aws_iam_role.build], values(aws_iam_role.deploy), values(aws_iam_role.plan)) :
+      for role in concat(aws_iam_role.build, values(aws_iam_role.deploy), values(aws_iam_role.plan)) :
       jsondecode(role.assume_role_policy).Statement[0].Principal == { Federated = var.github_oidc_provider_arn }
     ])
     error_message = "The provider that the account has is not the one that is trusted, or a second one is made."
@@ -272,7 +272,7 @@ run "permissions" {
 
   assert {
     condition = {
-      for role, policy in merge({ build = aws_iam_role_policy.build.policy }, { for name, policy in aws_iam_role_policy.deploy : name => policy.policy }, { for name, policy in aws_iam_role_policy.plan : "${name}-plan" => policy.policy }) :
+      for role, policy in merge({ build = aws_iam_role_policy.build[0].policy }, { for name, policy in aws_iam_role_policy.deploy : name => policy.policy }, { for name, policy in aws_iam_role_policy.plan : "${name}-plan" => policy.policy }) :
       role => {
         for name, arn in var.resources : name => [
           for action in var.actions : action
@@ -341,13 +341,13 @@ run "permissions" {
         "another key"         = []
       }
     }
-    error_message = "A role may do more or less than it is for: ${jsonencode(merge({ build = aws_iam_role_policy.build.policy }, { for name, policy in aws_iam_role_policy.deploy : name => policy.policy }, { for name, policy in aws_iam_role_policy.plan : "${name}-plan" => policy.policy }))}"
+    error_message = "A role may do more or less than it is for: ${jsonencode(merge({ build = aws_iam_role_policy.build[0].policy }, { for name, policy in aws_iam_role_policy.deploy : name => policy.policy }, { for name, policy in aws_iam_role_policy.plan : "${name}-plan" => policy.policy }))}"
   }
 
   # The tables above know these policies' language and no more of it.
   assert {
     condition = alltrue(flatten([
-      for policy in concat([aws_iam_role_policy.build.policy], values(aws_iam_role_policy.deploy)[*].policy, values(aws_iam_role_policy.plan)[*].policy) : [
+      for policy in concat([aws_iam_role_policy.build[0].policy], values(aws_iam_role_policy.deploy)[*].policy, values(aws_iam_role_policy.plan)[*].policy) : [
         for statement in jsondecode(policy).Statement : keys(statement) == ["Action", "Effect", "Resource", "Sid"] && statement.Effect == "Allow"
       ]
     ]))

@@ -85,7 +85,7 @@ run "who_writes_where" {
     condition = {
       for name, repository in merge(aws_ecr_repository.this, aws_ecr_repository.promoted) : name => join(" ", sort([
         for role, it in merge(
-          { for role, policy in { build = aws_iam_role_policy.build.policy } : role => { arn = aws_iam_role.build.arn, policy = policy } },
+          { for role, policy in { build = aws_iam_role_policy.build[0].policy } : role => { arn = aws_iam_role.build[0].arn, policy = policy } },
           { for key, policy in aws_iam_role_policy.build_service : "${key}-build" => { arn = aws_iam_role.build_service[key].arn, policy = policy.policy } },
           { for key, policy in aws_iam_role_policy.deploy : key => { arn = aws_iam_role.deploy[key].arn, policy = policy.policy } },
           { for key, policy in aws_iam_role_policy.plan : "${key}-plan" => { arn = aws_iam_role.plan[key].arn, policy = policy.policy } },

@@ -25,6 +25,26 @@ mock_provider "aws" {
   }
 
   override_resource {
+    target = aws_ecr_repository.promoted["production/shop"]
+    values = { arn = "arn:aws:ecr:eu-central-1:123456789012:repository/production/shop" }
+  }
+
+  override_resource {
+    target = aws_ecr_repository.promoted["production/cart"]
+    values = { arn = "arn:aws:ecr:eu-central-1:123456789012:repository/production/cart" }
+  }
+
+  override_resource {
+    target = aws_ecr_repository.promoted["production/mail/api"]
+    values = { arn = "arn:aws:ecr:eu-central-1:123456789012:repository/production/mail/api" }
+  }
+
+  override_resource {
+    target = aws_ecr_repository.promoted["production/mail/worker"]
+    values = { arn = "arn:aws:ecr:eu-central-1:123456789012:repository/production/mail/worker" }
+  }
+
+  override_resource {
     target = aws_kms_key.evidence["cart/staging"]
     values = { arn = "arn:aws:kms:eu-central-1:123456789012:key/cart-staging" }
   }
@@ -89,7 +109,7 @@ run "each_repository_takes_its_own_services_roles" {
   }
 
   assert {
-    condition     = jsondecode(aws_iam_role.build.assume_role_policy).Statement[0].Condition.StringEquals[var.sub] == ["repo:onedigest-example/shop:ref:refs/heads/main"]
+    condition     = jsondecode(aws_iam_role.build[0].assume_role_policy).Statement[0].Condition.StringEquals[var.sub] == ["repo:onedigest-example/shop:ref:refs/heads/main"]
     error_message = "The first service's builds are not its own repository's."
   }
 
@@ -106,18 +126,18 @@ run "each_service_writes_its_own_repositories" {
 
   assert {
     condition = {
-      for name, policy in merge({ build = aws_iam_role_policy.build }, { for service, policy in aws_iam_role_policy.build_service : "${service}/build" => policy }, aws_iam_role_policy.deploy) :
+      for name, policy in merge({ build = aws_iam_role_policy.build[0] }, { for service, policy in aws_iam_role_policy.build_service : "${service}/build" => policy }, aws_iam_role_policy.deploy) :
       name => join(" ", distinct(flatten([for statement in jsondecode(policy.policy).Statement : statement.Resource if contains(statement.Action, "ecr:PutImage")])))
       } == {
       build             = "arn:aws:ecr:eu-central-1:123456789012:repository/shop"
       staging           = "arn:aws:ecr:eu-central-1:123456789012:repository/shop"
-      production        = "arn:aws:ecr:eu-central-1:123456789012:repository/shop"
+      production        = "arn:aws:ecr:eu-central-1:123456789012:repository/shop arn:aws:ecr:eu-central-1:123456789012:repository/production/shop"
       "cart/build"      = "arn:aws:ecr:eu-central-1:123456789012:repository/cart"
       "cart/staging"    = "arn:aws:ecr:eu-central-1:123456789012:repository/cart"
-      "cart/production" = "arn:aws:ecr:eu-central-1:123456789012:repository/cart"
+      "cart/production" = "arn:aws:ecr:eu-central-1:123456789012:repository/cart arn:aws:ecr:eu-central-1:123456789012:repository/production/cart"
       "mail/build"      = "arn:aws:ecr:eu-central-1:123456789012:repository/mail/api arn:aws:ecr:eu-central-1:123456789012:repository/mail/worker"
       "mail/staging"    = "arn:aws:ecr:eu-central-1:123456789012:repository/mail/api arn:aws:ecr:eu-central-1:123456789012:repository/mail/worker"
-      "mail/production" = "arn:aws:ecr:eu-central-1:123456789012:repository/mail/api arn:aws:ecr:eu-central-1:123456789012:repository/mail/worker"
+      "mail/production" = "arn:aws:ecr:eu-central-1:123456789012:repository/mail/api arn:aws:ecr:eu-central-1:123456789012:repository/mail/worker arn:aws:ecr:eu-central-1:123456789012:repository/production/mail/api arn:aws:ecr:eu-central-1:123456789012:repository/production/mail/worker"
     }
     error_message = "A service's jobs can push to another's repository."
   }
@@ -161,7 +181,7 @@ run "each_services_builds_sign_with_their_own_key" {
 
   assert {
     condition = {
-      for service, policy in merge({ build = aws_iam_role_policy.build }, aws_iam_role_policy.build_service) :
+      for service, policy in merge({ build = aws_iam_role_policy.build[0] }, aws_iam_role_policy.build_service) :
       service => flatten([for statement in jsondecode(policy.policy).Statement : statement.Resource if contains(statement.Action, "kms:Sign")])
       } == {
       build = ["arn:aws:kms:eu-central-1:123456789012:key/build"]
