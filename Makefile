@@ -3,7 +3,7 @@ GO   ?= go
 BIN  := $(CURDIR)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-tampering demo-down test check build reference publish-chart bench
+.PHONY: help demo demo-tampering demo-down test check build reference thirdparty publish-chart bench
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ reference: ## regenerate action.yml of every action, docs/reference.md, docs/tro
 	$(GO) test ./internal/kube -run 'TestRoleFile' -update
 	charts/check.sh --write
 	scripts/terraform.sh --tables
+
+thirdparty: ## pull and render the third-party charts of terraform/platform at their pinned versions, and check what they grant
+	@scripts/thirdparty.sh
 
 publish-chart: ## publish the common chart: TO=HOST/PATH/service, with the credentials of docker
 	$(GO) run ./cmd/publishchart --to "$(TO)"

@@ -5,10 +5,12 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
@@ -27,6 +29,37 @@ var thirdParty = map[string]struct {
 	"alloy":            {"alloy", "monitoring", "alloy.yaml", map[string]any{"fullnameOverride": "alloy"}},
 	"external-secrets": {"external-secrets", "external-secrets", "external-secrets.yaml", nil},
 	"argo-cd":          {"argo-cd", "argocd", "argo-cd.yaml", nil},
+	// Their values are in load_balancer.tf and autoscaler.tf: none decides about permissions, but for the autoscaler's, which are the chart's default.
+	"aws-load-balancer-controller": {"aws-load-balancer-controller", "kube-system", "", map[string]any{"clusterName": "onedigest", "region": "eu-central-1", "vpcId": "vpc-0123456789abcdef0", "enableServiceMutatorWebhook": false,
+		"serviceAccount": map[string]any{"name": "aws-load-balancer-controller"}}},
+	"cluster-autoscaler": {"cluster-autoscaler", "kube-system", "", map[string]any{"cloudProvider": "aws", "awsRegion": "eu-central-1", "autoDiscovery": map[string]any{"clusterName": "onedigest"},
+		"rbac": map[string]any{"serviceAccount": map[string]any{"name": "cluster-autoscaler"}}}},
+}
+
+// pinnedChart matches a chart of terraform/platform/charts.tf: its name and its version.
+var pinnedChart = regexp.MustCompile(`repository = "https://[^"]+", chart = "([^"]+)", version = "([^"]+)"`)
+
+// pinnedVersions returns the versions of terraform/platform/charts.tf by chart.
+func pinnedVersions(t *testing.T) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile("../terraform/platform/charts.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions := map[string]string{}
+	for _, pin := range pinnedChart.FindAllStringSubmatch(string(text), -1) {
+		versions[pin[1]] = pin[2]
+	}
+	return versions
+}
+
+// TestEveryPinnedChartIsRendered holds the charts that are rendered where they can be had to those that terraform/platform installs.
+func TestEveryPinnedChartIsRendered(t *testing.T) {
+	t.Parallel()
+	pinned := slices.Sorted(maps.Keys(pinnedVersions(t)))
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(thirdParty)), pinned); diff != "" {
+		t.Errorf("the charts of terraform/platform/charts.tf are not those that TestNobodyReadsEverySecret renders (-rendered +pinned):\n%s", diff)
+	}
 }
 
 // argued are the permissions that could be misused to read Secrets or to become somebody else, and why each is needed: who has them in
@@ -47,22 +80,24 @@ var argued = map[string]string{
 
 // TestNobodyReadsEverySecret renders the charts with the values of terraform/platform, and holds what their accounts may do to argued. The
 // charts are somebody else's and not in this repository: ONEDIGEST_CHARTS names a directory that has them, each under its name
-// (helm pull --untar), with their dependencies.
+// (helm pull --untar), with their dependencies; scripts/thirdparty.sh pulls the pinned versions and runs this.
 func TestNobodyReadsEverySecret(t *testing.T) {
 	t.Parallel()
 	directory := os.Getenv("ONEDIGEST_CHARTS")
 	if directory == "" {
 		t.Skip("NOT CHECKED: what third-party charts grant; ONEDIGEST_CHARTS names a directory with the charts of terraform/platform/charts.tf")
 	}
-	unused := maps.Clone(argued)
+	unused, pinned := maps.Clone(argued), pinnedVersions(t)
 	for name, settings := range thirdParty {
 		chart, err := loader.Load(filepath.Join(directory, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		given, err := chartutil.ReadValuesFile(filepath.Join("../terraform/platform/values", settings.values))
-		if err != nil {
-			t.Fatal(err)
+		given := chartutil.Values{}
+		if settings.values != "" {
+			if given, err = chartutil.ReadValuesFile(filepath.Join("../terraform/platform/values", settings.values)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		values := chartutil.CoalesceTables(settings.set, given)
 		if err := chartutil.ProcessDependencies(chart, values); err != nil {
@@ -79,7 +114,11 @@ func TestNobodyReadsEverySecret(t *testing.T) {
 			t.Fatal(err)
 		}
 		powers := powersOf(t, settings.namespace, files)
-		t.Logf("%s %s: %d permissions of accounts to argue for", name, chart.Metadata.Version, len(powers))
+		which := "the pinned version"
+		if chart.Metadata.Version != pinned[name] {
+			which = "NOT the pinned version, " + pinned[name]
+		}
+		t.Logf("rendered %s %s, %s: %d permissions to argue for", name, chart.Metadata.Version, which, len(powers))
 		for _, power := range powers {
 			line := name + ": " + power
 			if argued[line] == "" {
