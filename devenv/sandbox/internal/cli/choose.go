@@ -12,8 +12,10 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/onedigest/onedigest/devenv/sandbox/internal/install"
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/node"
 )
 
@@ -25,33 +27,58 @@ const (
 	providerExisting = "kubeconfig"
 )
 
-// choose returns the provider: an existing cluster or kind, if possible, before a cluster that must be built.
-func choose(ctx context.Context, wanted, kubeconfig string) (string, error) {
-	native := requireNative()
-	switch {
-	case kubeconfig != "" && (wanted == providerAuto || wanted == providerExisting):
-		return providerExisting, nil
-	case kubeconfig != "":
-		return "", usageError{fmt.Errorf("--kubeconfig names an existing cluster: use it without --provider %s", wanted)}
-	case wanted == providerKind:
-		return wanted, kindWorks(ctx)
-	case wanted == providerNative:
-		return wanted, native
-	case wanted != providerAuto:
-		return "", usageError{fmt.Errorf("--provider: %q is not one of auto, native, kind", wanted)}
-	}
-	kind := kindWorks(ctx)
-	if kind == nil {
-		return providerKind, nil
-	}
-	if native == nil {
-		return providerNative, nil
-	}
-	return "", fmt.Errorf("no cluster can run here: kind: %w; native: %w; or name a cluster with --kubeconfig", kind, native)
+// machine says what can run here: each function returns nil, or why not.
+type machine struct {
+	native func() error
+	kind   func(context.Context) error
 }
 
-// requireNative returns an error if this machine cannot be a node.
+// thisMachine is the machine that the sandbox runs on.
+var thisMachine = machine{native: requireNative, kind: kindWorks} //nolint:gochecknoglobals // constant
+
+// choose returns the provider: an existing cluster if one is named, the native node where it can run, and kind where it cannot or if it is
+// asked for. Where the provider is not the tried one, note says so.
+func (m machine) choose(ctx context.Context, wanted, kubeconfig string) (provider, note string, err error) {
+	switch {
+	case kubeconfig != "" && (wanted == providerAuto || wanted == providerExisting):
+		return providerExisting, "", nil
+	case kubeconfig != "":
+		return "", "", usageError{fmt.Errorf("--kubeconfig names an existing cluster: use it without --provider %s", wanted)}
+	case wanted == providerKind:
+		return wanted, kindIsNew, m.kind(ctx)
+	case wanted == providerNative:
+		return wanted, "", m.native()
+	case wanted != providerAuto:
+		return "", "", usageError{fmt.Errorf("--provider: %q is not one of auto, native, kind", wanted)}
+	}
+	native := m.native()
+	if native == nil {
+		return providerNative, "", nil
+	}
+	kind := m.kind(ctx)
+	if kind == nil {
+		return providerKind, fmt.Sprintf("native cannot run here: %v. Using kind. %s", native, kindIsNew), nil
+	}
+	return "", "", fmt.Errorf("no cluster can run here: native: %w; kind: %w; or name a cluster with --kubeconfig", native, kind)
+}
+
+// kindIsNew is what the user of kind should know.
+const kindIsNew = "The kind provider is new, and has not yet taken a service to production; the tried provider is native (docs/demo.md says how far kind was run)"
+
+// requireNative returns an error if this machine cannot be a node: the node needs Linux, root, and Debian packages that are installed or can be.
 func requireNative() error {
+	if err := requireLinuxAndRoot(); err != nil {
+		return err
+	}
+	if missing := install.Missing(); len(missing) > 0 {
+		if _, err := exec.LookPath("apt-get"); err != nil {
+			return fmt.Errorf("%s missing, and there is no apt-get to install with: install by hand", strings.Join(missing, ", "))
+		}
+	}
+	return nil
+}
+
+func requireLinuxAndRoot() error {
 	if runtime.GOOS != "linux" {
 		return fmt.Errorf("it needs Linux, and this is %s", runtime.GOOS)
 	}
@@ -75,7 +102,7 @@ func kindWorks(ctx context.Context) error {
 	if err := exec.CommandContext(ask, "docker", "info").Run(); err != nil {
 		return errors.New("docker does not answer")
 	}
-	return requireNative()
+	return requireLinuxAndRoot() // the sandbox itself serves LoadBalancers
 }
 
 // checkRegistries refuses addresses of other machines: credentials and pulls must not leave this one.

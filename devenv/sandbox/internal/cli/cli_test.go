@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,12 +123,37 @@ func TestKindConfigNamesTheHelperForBothFormsOfKubeadm(t *testing.T) {
 	}
 }
 
+// TestChoose: native is the default wherever it can run, even beside a working kind; kind comes by asking, or where native cannot run, and says that it is new.
 func TestChoose(t *testing.T) {
-	for _, c := range []struct{ wanted, kubeconfig, want string }{
-		{providerAuto, "file", providerExisting},
+	t.Parallel()
+	for name, c := range map[string]struct {
+		wanted, kubeconfig string
+		native, kind       error
+		want, note, err    string
+	}{
+		"an existing cluster":               {wanted: providerAuto, kubeconfig: "file", want: providerExisting},
+		"both work":                         {wanted: providerAuto, want: providerNative},
+		"no kind":                           {wanted: providerAuto, kind: errors.New("kind is not installed"), want: providerNative},
+		"native cannot run":                 {wanted: providerAuto, native: errors.New("no apt-get"), want: providerKind, note: "native cannot run here: no apt-get. Using kind. The kind provider is new"},
+		"neither":                           {wanted: providerAuto, native: errors.New("no apt-get"), kind: errors.New("kind is not installed"), err: "native: no apt-get; kind: kind is not installed; or name a cluster with --kubeconfig"},
+		"kind by asking":                    {wanted: providerKind, want: providerKind, note: "The kind provider is new"},
+		"kind by asking, and there is none": {wanted: providerKind, kind: errors.New("kind is not installed"), err: "kind is not installed"},
+		"native by asking":                  {wanted: providerNative, want: providerNative},
+		"native by asking, and it cannot":   {wanted: providerNative, native: errors.New("no apt-get"), err: "no apt-get"},
 	} {
-		if got, err := choose(context.Background(), c.wanted, c.kubeconfig); err != nil || got != c.want {
-			t.Errorf("%+v: %q, %v", c, got, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := machine{native: func() error { return c.native }, kind: func(context.Context) error { return c.kind }}
+			got, note, err := m.choose(t.Context(), c.wanted, c.kubeconfig)
+			if c.err != "" {
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Errorf("got %q, %v; want an error with %q", got, err, c.err)
+				}
+				return
+			}
+			if err != nil || got != c.want || (note == "") != (c.note == "") || !strings.HasPrefix(note, c.note) {
+				t.Errorf("got %q, note %q, %v; want %q, note %q", got, note, err, c.want, c.note)
+			}
+		})
 	}
 }

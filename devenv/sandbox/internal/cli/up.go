@@ -46,7 +46,7 @@ role "admin" in every namespace and may create namespaces. An accepted token sta
 	var w upFlags
 	dir := dirFlag(c)
 	flags := c.Flags()
-	flags.StringVar(&w.provider, "provider", providerAuto, "where the cluster comes from: native, kind, or auto (kind if it works here, else native)")
+	flags.StringVar(&w.provider, "provider", providerAuto, "where the cluster comes from: native, kind (new, little tried), or auto (native if it can run here, else kind)")
 	flags.StringVar(&w.kubeconfig, "kubeconfig", "", "use the cluster of this file's current context; nothing is started")
 	flags.StringArrayVar(&w.registries, "registry", nil, "HOST:PORT of a plain HTTP registry on loopback that pods pull from (repeatable)")
 	flags.StringVar(&w.endpoint, "ecr-endpoint", "", "URL of the ECR API that issues the registries' passwords, http on loopback (default: pulls are anonymous)")
@@ -76,9 +76,12 @@ func (w upFlags) up(c *cobra.Command, dir place.Dir) error {
 		return usageError{errors.New("--port must be between 0 and 65535, --lb-delay must not be negative")}
 	}
 	ctx := c.Context()
-	provider, err := choose(ctx, w.provider, w.kubeconfig)
+	provider, note, err := thisMachine.choose(ctx, w.provider, w.kubeconfig)
 	if err != nil {
 		return err
+	}
+	if note != "" {
+		c.PrintErrln("note:", note)
 	}
 	if w.webhook != "" && provider != providerNative {
 		return usageError{fmt.Errorf("--token-webhook is a setting of the API server, which the sandbox does not start with provider %s: use --provider native", provider)}
