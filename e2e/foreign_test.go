@@ -2,17 +2,12 @@ package e2e
 
 import (
 	"bytes"
-	"compress/gzip"
-	"crypto/sha256"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -20,92 +15,23 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/devenv/acttest"
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/initialize"
 )
 
-// released is a release of this repository that scripts/release.sh tagged, as GitHub would have it for a repository that calls its workflows.
-type released struct {
-	commit string   // the tagged one
-	flags  []string // act's, for the release's commits
-	host   string   // of its files
-}
-
-const releaseVersion = "v9.8.7"
-
-var (
-	ownReference = regexp.MustCompile(`uses: onedigest/onedigest/\S+@([0-9a-f]{40}) # ` + releaseVersion)
-	pathUse      = regexp.MustCompile(`uses: \./`)
-)
-
 // newRelease releases this work tree with a program.
-func newRelease(t *testing.T, program []byte) released {
+func newRelease(t *testing.T, program []byte) acttest.Release {
 	t.Helper()
 	root, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, dist := filepath.Join(t.TempDir(), "source"), t.TempDir()
-	run := func(dir string, environ []string, name string, args ...string) string {
-		t.Helper()
-		command := exec.CommandContext(t.Context(), name, args...)
-		command.Dir, command.Env = dir, append(os.Environ(), environ...)
-		out, err := command.Output()
-		if err != nil {
-			t.Fatalf("%s %v: %v\n%s", name, args, err, out)
-		}
-		return strings.TrimSpace(string(out))
-	}
-	run("", nil, "bash", "-c", `mkdir -p "$1" && cd "$0" && git ls-files -z -co --exclude-standard | xargs -0 cp --parents -t "$1"`, root, source)
-	for _, args := range [][]string{{"init", "--quiet", "--initial-branch=main"}, {"config", "user.name", "e2e"}, {"config", "user.email", "e2e@example.com"}, {"add", "--all"}, {"commit", "--quiet", "--message", "first"}} {
-		run(source, nil, "git", args...)
-	}
-	var packed bytes.Buffer
-	writer := gzip.NewWriter(&packed)
-	if _, err := writer.Write(program); err != nil {
-		t.Fatal(err)
-	}
-	if err := writer.Close(); err != nil {
-		t.Fatal(err)
-	}
-	asset := "onedigest_" + runtime.GOOS + "_" + runtime.GOARCH
-	sums := fmt.Sprintf("%x  %s\n%x  %s.gz\n", sha256.Sum256(program), asset, sha256.Sum256(packed.Bytes()), asset)
-	if err := os.WriteFile(filepath.Join(dist, "SHA256SUMS"), []byte(sums), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	r := released{commit: run(source, []string{"GITHUB_REPOSITORY=onedigest/onedigest", "GITHUB_SERVER_URL=https://github.example"}, "scripts/release.sh", "tag", releaseVersion, dist)}
-	commits := []string{r.commit}
-	for _, workflow := range []string{"pipeline", "service", "environment"} {
-		text := run(source, nil, "git", "show", r.commit+":.github/workflows/"+workflow+".yaml")
-		if pathUse.MatchString(text) {
-			t.Errorf("the released %s.yaml uses something of the repository that calls it:\n%s", workflow, text)
-		}
-		for _, match := range ownReference.FindAllStringSubmatch(text, -1) {
-			commits = append(commits, match[1])
-		}
-	}
-	slices.Sort(commits)
-	for _, commit := range slices.Compact(commits) {
-		dir := t.TempDir()
-		// What the workflows use of it; act copies all of it for each step.
-		run(source, nil, "bash", "-c", `git archive "$0" actions charts .github | tar -x -C "$1"`, commit, dir)
-		run(dir, nil, "sed", "-i", "/^      queue: max$/d", ".github/workflows/service.yaml") // which act does not know
-		r.flags = append(r.flags, "--local-repository", "onedigest/onedigest@"+commit+"="+dir)
-	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		if request.URL.Path != "/"+releaseVersion+"/"+asset+".gz" {
-			http.NotFound(w, request)
-			return
-		}
-		_, _ = w.Write(packed.Bytes())
-	}))
-	t.Cleanup(server.Close)
-	r.host = server.URL
-	return r
+	return acttest.NewRelease(t, root, program)
 }
 
 // foreignFlow is a repository that is not this one, and calls a release.
-func foreignFlow(t *testing.T, r released, files map[string]string) *flow {
+func foreignFlow(t *testing.T, r acttest.Release, files map[string]string) *flow {
 	t.Helper()
 	f := &flow{act: actProgram(t), checkout: checkout{t: t, dir: t.TempDir(), namespaces: new(sync.Map)}}
 	t.Cleanup(func() { f.checkout.deleteNamespaces(t) })
@@ -117,7 +43,7 @@ func foreignFlow(t *testing.T, r released, files map[string]string) *flow {
 		f.checkout.write(name, content)
 	}
 	f.commitAll("first")
-	f.remote = append(replaceRemote(t, "../.github/workflows"), r.flags...)
+	f.remote = append(acttest.StandIns(t, "../.github/workflows"), r.Flags...)
 	return f
 }
 
@@ -127,7 +53,7 @@ func (f *flow) commitAll(message string) {
 }
 
 // readmeWorkflow is the workflow that README shows, of at most fifteen lines.
-func readmeWorkflow(t *testing.T, r released) string {
+func readmeWorkflow(t *testing.T, r acttest.Release) string {
 	t.Helper()
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -141,15 +67,15 @@ func readmeWorkflow(t *testing.T, r released) string {
 	if lines := strings.Count(text, "\n"); lines > 15 {
 		t.Errorf("README's workflow has %d lines; want at most 15", lines)
 	}
-	return strings.ReplaceAll(text, "FULL_COMMIT_SHA", r.commit)
+	return strings.ReplaceAll(text, "FULL_COMMIT_SHA", r.Commit)
 }
 
 // rehearse runs a workflow of another repository on stand-ins that are the release's program, and returns what the verbs were given.
-func (f *flow) rehearse(t *testing.T, r released, event, workflow string, args ...string) (verbs []map[string]string, log string, err error) {
+func (f *flow) rehearse(t *testing.T, r acttest.Release, event, workflow string, args ...string) (verbs []map[string]string, log string, err error) {
 	t.Helper()
 	record := t.TempDir()
 	commit := f.checkout.git("rev-parse", "HEAD")
-	log, err = f.run(t, event, workflow, append([]string{"--env", "ONEDIGEST_RELEASES=" + r.host, "--env", "RECORD=" + record, "--env", "BUILT=" + builtDigest,
+	log, err = f.run(t, event, workflow, append([]string{"--env", "ONEDIGEST_RELEASES=" + r.Host, "--env", "RECORD=" + record, "--env", "BUILT=" + builtDigest,
 		"--env", "PLANNED=" + plannedDigest, "--env", "PROMOTED=" + commit, "--env", "OF=" + commit}, args...)...)
 	if strings.Contains(log, "compiling") {
 		t.Errorf("something was compiled:\n%s", log)
@@ -204,11 +130,11 @@ func contextOf(service map[string]string) string {
 }
 
 // initialized is a foreign repository with what init writes into it, unedited.
-func initialized(t *testing.T, r released, files map[string]string, args ...string) *flow {
+func initialized(t *testing.T, r acttest.Release, files map[string]string, args ...string) *flow {
 	t.Helper()
 	f := foreignFlow(t, r, files)
 	var log bytes.Buffer
-	code := initialize.Command("").Run(t.Context(), app.Process{Args: append([]string{"--pin", r.commit}, args...), Dir: f.checkout.dir, Environ: []string{"PATH=" + os.Getenv("PATH")}, Stdout: &log, Stderr: &log, Now: time.Now})
+	code := initialize.Command("").Run(t.Context(), app.Process{Args: append([]string{"--pin", r.Commit}, args...), Dir: f.checkout.dir, Environ: []string{"PATH=" + os.Getenv("PATH")}, Stdout: &log, Stderr: &log, Now: time.Now})
 	if code != 0 {
 		t.Fatalf("init ended with %d:\n%s", code, log.String())
 	}
@@ -287,7 +213,7 @@ jobs:
 func TestServicesOfAMonorepo(t *testing.T) {
 	beside(t)
 	r := newRelease(t, []byte(standIns))
-	f := foreignFlow(t, r, map[string]string{".github/workflows/delivery.yaml": strings.ReplaceAll(monorepo, "COMMIT", r.commit), "cart/a": "1", "catalog/a": "1", "go.mod": "1"})
+	f := foreignFlow(t, r, map[string]string{".github/workflows/delivery.yaml": strings.ReplaceAll(monorepo, "COMMIT", r.Commit), "cart/a": "1", "catalog/a": "1", "go.mod": "1"})
 	first := f.checkout.git("rev-parse", "HEAD")
 	var last string // the head of the last successful run, as GitHub's API says it
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
@@ -341,7 +267,7 @@ func TestServicesOfAMonorepo(t *testing.T) {
 			}
 		})
 	}
-	planned := strings.Replace(strings.ReplaceAll(monorepo, "COMMIT", r.commit), `{"name": "staging", `, `{"name": "staging", "plan": true, `, 1)
+	planned := strings.Replace(strings.ReplaceAll(monorepo, "COMMIT", r.Commit), `{"name": "staging", `, `{"name": "staging", "plan": true, `, 1)
 	f.checkout.write(".github/workflows/planned.yaml", planned)
 	f.commitAll("a plan of the first environment")
 	if verbs, log, err := f.rehearse(t, r, "push", "planned.yaml", "--env", "GITHUB_API_URL="+api.URL); err == nil || len(verbs) > 0 || !strings.Contains(log, "no plan for the first") {

@@ -16,6 +16,9 @@ declare -A tools=(
   [tflint]=github.com/terraform-linters/tflint@v0.64.0
   [terraform-docs]=github.com/terraform-docs/terraform-docs@v0.22.0
   [cosign]=github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
+  [ko]=github.com/google/ko@v0.19.1
+  [crane]=github.com/google/go-containerregistry/cmd/crane@v0.22.1
+  [kubectl]=k8s.io/kubernetes/cmd/kubectl@v1.37.2
   [registry]=github.com/distribution/distribution/v3/cmd/registry@v3.1.1
   [trivy]=github.com/aquasecurity/trivy/cmd/trivy@v0.70.0
 )
@@ -48,6 +51,8 @@ install_go() {
   (
     cd "$scratch"
     printf 'module tool\n\ngo 1.26\n\nrequire %s %s\n' "${module%/cmd/*}" "$version" >go.mod
+    # Kubernetes requires its own modules at v0.0.0; the sandbox's go.mod says which versions these are.
+    [[ $module != k8s.io/kubernetes/* ]] || sed -n '/^replace (/,/^)/p' "$root/devenv/sandbox/go.mod" >>go.mod
     env "${extra[@]}" GOBIN="$root/bin/tools/building" GOFLAGS=-mod=mod go install "$module"
   ) || status=1
   rm -rf "$scratch"

@@ -161,6 +161,8 @@ var floors = []floor{
 		why: "a connection to a pod, whatever is sent over it"},
 	{packages: []string{"devenv/runner"}, banned: heavy,
 		why: "a runner that imported what it runs would prove nothing"},
+	{packages: []string{"devenv/acttest"}, banned: heavy,
+		why: "what runs workflows for tests and benchmarks knows nothing of what they do"},
 	{packages: []string{"devenv/registrytest"}, allowed: []string{"internal/release"}, banned: except(heavy, "github.com/google/go-containerregistry"),
 		why: "a registry for the tests of the floors above"},
 	{packages: []string{"internal/kube/kubetest"}, banned: except(heavy, "k8s.io/"),
