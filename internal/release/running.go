@@ -237,6 +237,10 @@ func (p *RunningProof) add(ctx context.Context, workload RunningWorkload, compar
 		slices.Sort(unready)
 		comparison.pending++
 		p.Problems = append(p.Problems, fmt.Sprintf("no pod of %s that runs the image is ready: %s", workload.Object, strings.Join(slices.Compact(unready), ", ")))
+	case workload.WantsPods && running == 0 && held && workload.ByPods && workload.Object.Kind != "ReplicationController":
+		// Its controller has not made a pod with the image yet, or has given up on it. A ReplicationController never replaces a pod by itself.
+		comparison.pending++
+		p.Problems = append(p.Problems, fmt.Sprintf("no pod of %s runs the image", workload.Object))
 	case workload.WantsPods && len(workload.Pods) == 0 && !held:
 		comparison.pending++
 		what := fmt.Sprintf("no pod of %s runs", workload.Object)

@@ -107,6 +107,11 @@ func TestProveDistinguishesWantedHeldAndIdlePods(t *testing.T) {
 	byPods := func(pods ...release.PodImage) release.Running {
 		return release.Running{Workloads: []release.RunningWorkload{{Object: workload, WantsPods: true, ByPods: true, Pods: pods}}}
 	}
+	of := func(kind string, pods ...release.PodImage) release.Running {
+		running := byPods(pods...)
+		running.Workloads[0].Object.Kind = kind
+		return running
+	}
 	wants := func(pods ...release.PodImage) release.Running {
 		return release.Running{Workloads: []release.RunningWorkload{{Object: workload, WantsPods: true, Pods: pods}}}
 	}
@@ -138,6 +143,10 @@ func TestProveDistinguishesWantedHeldAndIdlePods(t *testing.T) {
 		"none is ready":                           {byPods(right), release.RunningProof{Pending: true, Problems: []string{"no pod of StatefulSet/web that runs the image is ready: web-0"}}},
 		"one of the older revision is ready": {byPods(right, readyHeld), release.RunningProof{Pending: true, HeldBack: true, Notes: []string{stays},
 			Problems: []string{"no pod of StatefulSet/web that runs the image is ready: web-0"}}},
+		"only older ones of a custom resource": {of("Rollout", readyHeld), release.RunningProof{Pending: true, HeldBack: true, Notes: []string{strings.Replace(stays, "StatefulSet", "Rollout", 1)},
+			Problems: []string{"no pod of Rollout/web runs the image"}}},
+		"only older ones of a ReplicationController": {of("ReplicationController", readyHeld), release.RunningProof{HeldBack: true,
+			Notes: []string{strings.Replace(stays, "StatefulSet", "ReplicationController", 1)}}},
 		"one is ready":         {byPods(readyRight, unreadyToo), release.RunningProof{Pods: []string{"web-0"}}},
 		"one of two is absent": {release.Running{Workloads: append(wants(right).Workloads, wants().Workloads...)}, release.RunningProof{Pods: []string{"web-0"}, Pending: true, Problems: []string{"no pod of StatefulSet/web runs"}}},
 	} {
