@@ -163,7 +163,7 @@ func (s *session) finish(ctx context.Context, outcome release.Outcome, err error
 		err = fmt.Errorf("recording that it is deployed: %w", s.store.WriteErr)
 	}
 	if err != nil {
-		return deployed, failure.Classify(ctx, err, format, subjects...)
+		return deployed, failure.ClassifyIn(ctx, s.namespace, err, format, subjects...)
 	}
 	deployed.Outcome = outcome
 	return deployed, nil

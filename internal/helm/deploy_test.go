@@ -298,6 +298,7 @@ func TestDeployClassifiesErrors(t *testing.T) {
 		"records forbidden":           {on("GET", "/secrets", 403, `secrets is forbidden: User "ci" cannot list resource "secrets"`), release.ExitFault, "grant the deploying identity"},
 		"not let in":                  {on("GET", "/version", 401, "Unauthorized"), release.ExitFault, "refresh the kubeconfig"},
 		"no namespace":                {on("POST", "/secrets", 404, `namespaces "staging" not found`), release.ExitInput, "--create-namespace"},
+		"another namespace":           {on("POST", "/deployments", 404, `namespaces "monitoring" not found`), release.ExitFailed, "create the namespace"},
 		"quota":                       {on("POST", "/deployments", 403, `deployments.apps "shop" is forbidden: exceeded quota: all`), release.ExitFailed, "OD-108"},
 		"policy":                      {on("POST", "/deployments", 403, `admission webhook "x" denied the request: no`), release.ExitFailed, "OD-109"},
 		"another run's":               {on("POST", "/secrets", 409, `secrets "sh.helm.release.v1.shop.v1" already exists`), release.ExitFailed, "OD-203"},

@@ -162,6 +162,27 @@ func (c *Client) NamespacePhase(ctx context.Context, namespace string) (phase st
 	return string(core.NamespaceActive), true, nil
 }
 
+// checkNamespaces refuses namespaces that certainly do not exist, all of them together.
+func (c *Client) checkNamespaces(ctx context.Context, names []string) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	var problems []release.Problem
+	for _, name := range names {
+		_, err := c.namespaces().Get(ctx, name, meta.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			problems = append(problems, release.Problem{Setting: "chart", What: fmt.Sprintf("it has objects in namespace %q, which does not exist in %s", name, c.Host),
+				Do: "create the namespace, or set another in the values"})
+		case err != nil && !apierrors.IsForbidden(err):
+			return c.Fault(ctx, err, "reading namespace %q", name)
+		}
+	}
+	if len(problems) > 0 {
+		return &release.InputError{Problems: problems}
+	}
+	return nil
+}
+
 // DeleteNamespacePermission is the rule that deleting a namespace needs.
 func DeleteNamespacePermission() release.Permission {
 	return release.Permission{Resource: "namespaces", Cluster: true, Verbs: []string{"get", "delete"}, For: "delete-namespace"}

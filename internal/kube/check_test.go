@@ -171,6 +171,46 @@ func TestCheckKindsNamesTheScope(t *testing.T) {
 	}
 }
 
+// TestCheckKindsOfNamespacesThatDoNotExist: only what the deploy itself makes may be missing.
+func TestCheckKindsOfNamespacesThatDoNotExist(t *testing.T) {
+	t.Parallel()
+	monitor := release.AppliedKind{Group: "monitoring.coreos.com", Resource: "servicemonitors", Namespace: "monitoring"}
+	own := release.AppliedKind{Resource: "services", Namespace: space}
+	with := func(use release.KindUse) release.AppliedKind { kind := monitor; kind.Use = use; return kind }
+	hidden := func(r *http.Request) int {
+		if r.Method == http.MethodGet {
+			return http.StatusForbidden
+		}
+		return 0
+	}
+	for name, test := range map[string]struct {
+		kinds  []release.AppliedKind
+		broken func(*http.Request) int
+		code   int
+	}{
+		"an object":                      {[]release.AppliedKind{own, monitor}, nil, release.ExitInput},
+		"a hook":                         {[]release.AppliedKind{own, with(release.UseHook)}, nil, release.ExitInput},
+		"one that the chart makes":       {[]release.AppliedKind{monitor, {Resource: "namespaces", Names: []string{"monitoring"}}}, nil, release.ExitDone},
+		"another that the chart makes":   {[]release.AppliedKind{monitor, {Resource: "namespaces", Names: []string{"tools"}}}, nil, release.ExitInput},
+		"one that a hook may make":       {[]release.AppliedKind{monitor, {Group: "batch", Resource: "jobs", Namespace: space, Use: release.UseHook}}, nil, release.ExitDone},
+		"only a rollback's":              {[]release.AppliedKind{with(release.UseRollback)}, nil, release.ExitDone},
+		"another tool's":                 {[]release.AppliedKind{with(release.UseWatch)}, nil, release.ExitDone},
+		"what may not be read":           {[]release.AppliedKind{monitor}, hidden, release.ExitDone},
+		"the release's own":              {[]release.AppliedKind{own}, nil, release.ExitDone},
+		"a cluster that does not answer": {[]release.AppliedKind{monitor}, func(r *http.Request) int { return map[string]int{http.MethodGet: 503}[r.Method] }, release.ExitFault},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.Break(test.broken)
+			_, err := s.client().CheckKinds(t.Context(), space, test.kinds)
+			if got := release.ExitCode(err); got != test.code || got == release.ExitInput && !strings.Contains(err.Error(), `namespace "monitoring", which does not exist`) {
+				t.Errorf("got exit code %d, %v; want %d", got, err, test.code)
+			}
+		})
+	}
+}
+
 // TestCheckKindsByName: a rule that is limited to the chart's own objects does, for the requests that name an object.
 // TestKindsBetweenACustomResourceAndItsPods: deploy and smoke read what leads from a pod to its custom resource, so the rules are asked for before anything changes.
 func TestKindsBetweenACustomResourceAndItsPods(t *testing.T) {

@@ -168,11 +168,35 @@ func rollbackPermissions(permission func(purpose, without string, verbs ...strin
 	return needed
 }
 
-// CheckKinds asks the cluster whether this user may apply objects of the kinds. The limits and errors are those of Check.
+// CheckKinds asks the cluster whether this user may apply objects of the kinds, and whether the namespaces of the chart's objects and hooks exist. One that
+// the chart makes itself counts as existing, and any that this user may not read or that a hook may make. The limits and errors are those of Check.
 func (c *Client) CheckKinds(ctx context.Context, namespace string, kinds []release.AppliedKind) (limits []string, err error) {
 	var wanted []release.Permission
 	for _, kind := range kinds {
 		wanted = append(wanted, KindPermissions(kind)...)
 	}
-	return c.CheckPermissions(ctx, namespace, wanted)
+	if limits, err = c.CheckPermissions(ctx, namespace, wanted); err != nil {
+		return limits, err
+	}
+	return limits, c.checkNamespaces(ctx, otherNamespaces(namespace, kinds))
+}
+
+// otherNamespaces returns the namespaces in which a deploy applies objects and that have to exist before it, the release's own aside, sorted.
+func otherNamespaces(own string, kinds []release.AppliedKind) (others []string) {
+	made := []string{"", own}
+	for _, kind := range kinds {
+		switch {
+		case kind.Use == release.UseHook && slices.Contains([]string{"jobs", "pods"}, kind.Resource):
+			return nil
+		case kind.Group == "" && kind.Resource == "namespaces":
+			made = append(made, kind.Names...)
+		}
+	}
+	for _, kind := range kinds {
+		if (kind.Use == release.UseObject || kind.Use == release.UseHook) && !slices.Contains(made, kind.Namespace) {
+			others = append(others, kind.Namespace)
+		}
+	}
+	slices.Sort(others)
+	return slices.Compact(others)
 }

@@ -19,13 +19,18 @@ import (
 // side names the side that failed in a release.Fault.
 const side = "cluster"
 
-var namespaceNotFound = regexp.MustCompile(`namespaces "[^"]*" not found`)
+var namespaceNotFound = regexp.MustCompile(`namespaces "([^"]*)" not found`)
 
 // Classify wraps an error of changing a release. If the cluster refuses the release's objects, the result is a
 // *release.BadRelease; if somebody else is changing the release, a *release.Failure; if the namespace is missing, a
 // *release.InputError; otherwise a *release.Fault. It returns nil, and an error that already is one of these, unchanged. The
 // format and subjects say what was being done.
 func Classify(ctx context.Context, err error, format string, subjects ...any) error {
+	return ClassifyIn(ctx, "", err, format, subjects...)
+}
+
+// ClassifyIn is Classify of applying the objects of a release in a namespace: if another one is missing, the result is a *release.BadRelease.
+func ClassifyIn(ctx context.Context, namespace string, err error, format string, subjects ...any) error {
 	var (
 		input   *release.InputError
 		failure *release.Failure
@@ -43,7 +48,7 @@ func Classify(ctx context.Context, err error, format string, subjects ...any) er
 		return &release.Failure{What: what, Err: ctx.Err(), Do: "it was stopped while it was running; the next deploy continues from there"}
 	case errors.Is(err, driver.ErrReleaseExists):
 		return &release.Failure{What: string(causes.ReleaseHeld) + " " + what, Err: sanitized{err}, Do: causes.ReleaseHeld.Cause().Advice}
-	case namespaceNotFound.MatchString(err.Error()):
+	case isMissing(namespace, err):
 		return release.BadSetting("namespace", Sanitize(err.Error()), "give --create-namespace, or create it")
 	}
 	if known := lookUp(err); known != nil && !known.fault {
@@ -54,6 +59,16 @@ func Classify(ctx context.Context, err error, format string, subjects ...any) er
 		return &release.BadRelease{Err: refused}
 	}
 	return Fault(err, format, subjects...)
+}
+
+// isMissing reports whether an error says that a namespace does not exist; any if the name is "".
+func isMissing(namespace string, err error) bool {
+	for _, match := range namespaceNotFound.FindAllStringSubmatch(err.Error(), -1) {
+		if namespace == "" || match[1] == namespace {
+			return true
+		}
+	}
+	return false
 }
 
 // Fault wraps an error of reading the cluster, or of preparing to do so. It adds advice if the error is known.

@@ -23,6 +23,7 @@ var knownErrors = []knownError{
 		`the object has been modified; please apply your changes`), code: causes.ReleaseHeld},
 	{text: regexp.MustCompile(`no matches for kind|ensure CRDs are installed first`),
 		do: "install what defines this kind first, or switch it off in the values"},
+	{text: namespaceNotFound, do: "create the namespace, or set another in the values"},
 	{text: regexp.MustCompile(`exceeded quota`), code: causes.QuotaExceeded},
 	{text: regexp.MustCompile(`denied the request|violates PodSecurity|ValidatingAdmissionPolicy`), code: causes.AdmissionRefused},
 	{text: regexp.MustCompile(`Too long: may not be more than 1048576 bytes|must have at most 1048576 bytes|etcdserver: request is too large`),
