@@ -165,9 +165,9 @@ var rolloutCauses = []Cause{
 	},
 	{
 		Code: AdmissionRefused, Name: "the cluster refuses the pods",
-		Meaning: "An admission rule refuses the pods: the namespace's Pod Security level, a policy, a webhook, a LimitRange, or a ServiceAccount " +
-			"that is missing. This fails after two seconds, and after forty if a webhook does not answer or the ServiceAccount is missing; " +
-			"a missing ServiceAccount that a Job or a custom resource of the release may still create, after two minutes.",
+		Meaning: "An admission rule refuses the pods, or an object of the chart: the namespace's Pod Security level, a policy, a webhook, a LimitRange, a claim " +
+			"that cannot be resized, a namespace that is being deleted, or a ServiceAccount that is missing. A refused object fails the deploy at once. " +
+			"Refused pods fail it after two seconds, and after forty if a webhook does not answer or the ServiceAccount is missing; a missing ServiceAccount that a Job or a custom resource of the release may still create, after two minutes.",
 		Advice: "change what the rule in the message objects to, or have the rule changed",
 		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-109 ReplicaSet/shop-2: FailedCreate: pods ` +
 			`"shop-6d4cf56db6-x7k2p" is forbidden: violates PodSecurity "restricted:latest": privileged (container "app" must not set ` +

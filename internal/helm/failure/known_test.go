@@ -1,0 +1,39 @@
+package failure
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// TestClassifyByTheClustersWords: what the cluster says of an object tells whether the release, the identity or the cluster is at fault.
+func TestClassifyByTheClustersWords(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		message string
+		bad     bool // the release is at fault, and is rolled back
+		code    int
+		want    string
+	}{
+		"a claim that cannot be resized": {`persistentvolumeclaims "data" is forbidden: only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize`, true, release.ExitFailed, "OD-109"},
+		"a LimitRange":                   {`persistentvolumeclaims "data" is forbidden: maximum storage usage per PersistentVolumeClaim is 1Gi, but request is 2Gi`, true, release.ExitFailed, "OD-109"},
+		"a namespace that is deleted":    {`configmaps "a" is forbidden: unable to create new content in namespace tools because it is being terminated`, true, release.ExitFailed, "OD-109"},
+		"an account of a Pod":            {`pods "a" is forbidden: error looking up service account staging/a: serviceaccount "a" not found`, true, release.ExitFailed, "OD-109"},
+		"a quota that wants requests":    {`pods "a" is forbidden: failed quota: team: must specify limits.cpu for: app`, true, release.ExitFailed, "OD-108"},
+		"a user without a right":         {`configmaps is forbidden: User "ci" cannot create resource "configmaps" in API group "" in the namespace "staging"`, false, release.ExitFault, "grant the deploying identity"},
+		"rights that the user lacks":     {`roles.rbac.authorization.k8s.io "a" is forbidden: user "ci" (groups=["system:authenticated"]) is attempting to grant RBAC permissions not currently held: {APIGroups:[""]}`, false, release.ExitFault, "escalate or bind"},
+		"an owner that may not be set":   {`configmaps "a" is forbidden: cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on: , <nil>`, false, release.ExitFault, "grant it"},
+		"a quota that is new":            {`pods "a" is forbidden: status unknown for quota: team, resources: pods`, false, release.ExitFault, "deploy again"},
+		"a cluster that starts":          {`pods "a" is forbidden: not yet ready to handle request`, false, release.ExitFault, "deploy again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := Classify(t.Context(), errors.New(test.message), "upgrading")
+			if release.IsBadRelease(err) != test.bad || release.ExitCode(err) != test.code || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got exit code %d, %v", release.ExitCode(err), err)
+			}
+		})
+	}
+}
