@@ -47,12 +47,9 @@ func (r request) changePin(leaseCtx context.Context, lease release.Lease, order 
 }
 
 // markRevisionsRolledBack marks the verified revisions that this deploy deliberately replaces by an older commit, so that no later rollback returns to
-// one of them: all that are newer than the last revision with the image that is live now.
+// one of them.
 func (r request) markRevisionsRolledBack(ctx context.Context, live int, revisions []release.Revision) {
-	for _, revision := range revisions {
-		if revision.Number == live || revision.Digest == r.settings.Image.Digest {
-			return
-		}
+	for _, revision := range replacedBy(revisions, live, r.deployment.Commit, r.settings.Image.Digest) {
 		if !revision.Mark.Verified() {
 			continue
 		}
@@ -60,6 +57,28 @@ func (r request) markRevisionsRolledBack(ctx context.Context, live int, revision
 			r.Reporter.Warnf("revision %d, from which this deploy went back, could not be marked: %v; a rollback may go to it", revision.Number, err)
 		}
 	}
+}
+
+// replacedBy returns the revisions, newest first, that a deliberate deploy of an older commit replaces: all that are newer than the last one that ran the
+// commit. Several commits may have one image, so that the image tells only where a revision names no commit, or none is of the commit: then it is the last one
+// with the image that is not of the commit that is left. live is the number of the revision that is live now.
+func replacedBy(revisions []release.Revision, live int, commit release.Commit, image release.Digest) []release.Revision {
+	ran := func(revision release.Revision) bool {
+		return (revision.Status == "deployed" || revision.Status == "superseded") && revision.Mark != release.MarkFailed
+	}
+	end := slices.IndexFunc(revisions, func(revision release.Revision) bool {
+		return revision.Number == live || ran(revision) && (revision.Commit == commit || revision.Commit == "" && revision.Digest == image)
+	})
+	if end < 0 {
+		left, _ := liveRevision(revisions)
+		end = slices.IndexFunc(revisions, func(revision release.Revision) bool {
+			return ran(revision) && revision.Digest == image && revision.Commit != left.Commit
+		})
+	}
+	if end < 0 {
+		return revisions
+	}
+	return revisions[:end]
 }
 
 // markFailed marks a revision whose smoke failed, so that no later rollback goes to it. The rollback of this deploy may fail, or

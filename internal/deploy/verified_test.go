@@ -125,3 +125,40 @@ func TestAPinThatCannotBeChangedIsReported(t *testing.T) {
 		t.Errorf("got %q, %v\n%s", result.State, err, log)
 	}
 }
+
+// TestGoingBackMarksWhatIsLeft: commits that only change the chart have one image.
+func TestGoingBackMarksWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	older, third := release.Commit(strings.Repeat("3", 40)), release.Commit(strings.Repeat("4", 40))
+	same, other := image(t, "a").Digest, image(t, "b").Digest
+	is := func(number int, commit release.Commit, digest release.Digest) release.Revision {
+		return release.Revision{Number: number, Status: "superseded", Commit: commit, Digest: digest, Mark: release.MarkProved}
+	}
+	failed, disproved := is(4, commit, same), is(4, commit, same)
+	failed.Status, failed.Mark = "failed", ""
+	disproved.Mark = release.MarkFailed
+	for name, test := range map[string]struct {
+		history []release.Revision
+		want    []string
+	}{
+		"one image":                       {[]release.Revision{is(5, another, same), is(4, third, same), is(3, commit, same), is(2, older, other)}, []string{"5 left", "4 left"}},
+		"several images":                  {[]release.Revision{is(5, another, other), is(4, commit, same), is(3, older, same)}, []string{"5 left"}},
+		"a commit that never ran":         {[]release.Revision{is(5, another, same), is(4, another, same), is(3, older, same)}, []string{"5 left", "4 left"}},
+		"one that ran in an unknown way":  {[]release.Revision{is(5, another, other), is(4, "", same), is(3, older, other)}, []string{"5 left"}},
+		"one that failed before":          {[]release.Revision{is(5, another, other), failed, is(3, another, other), is(2, commit, same)}, []string{"5 left", "3 left"}},
+		"one whose smoke failed before":   {[]release.Revision{is(5, another, other), disproved, is(3, another, other), is(2, commit, same)}, []string{"5 left", "3 left"}},
+		"one whose image was never there": {[]release.Revision{is(5, another, other), is(4, third, other)}, []string{"5 left", "4 left"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.history[0].Status = "deployed"
+			fakes := &fakes{history: test.history, relation: release.RelationBehind}
+			if _, log, err := fakes.run(t, "--allow-rollback"); err != nil {
+				t.Fatalf("%v\n%s", err, log)
+			}
+			if diff := cmp.Diff(append([]string{"7 ready"}, test.want...), fakes.marks()); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
