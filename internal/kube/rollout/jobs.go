@@ -7,6 +7,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
 	"github.com/onedigest/onedigest/internal/release"
+	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -60,14 +61,19 @@ func (a *assessor) deletedJob(object release.Object) condition {
 	return cond
 }
 
-// endOf sets how a Job ended according to its events, and reports whether they say so.
+// failureReasons are the reasons with which a Job's controller reports that the Job has failed. Others warn about a Job too, such as a policy engine that only
+// audits (PolicyViolation), and so does its controller (TooManyActivePods). Source: k8s.io/api, batch/v1, JobReason….
+var failureReasons = []string{batch.JobReasonBackoffLimitExceeded, batch.JobReasonDeadlineExceeded, batch.JobReasonPodFailurePolicy, batch.JobReasonFailedIndexes,
+	batch.JobReasonMaxFailedIndexesExceeded}
+
+// endOf sets how a Job ended according to its controller's events, and reports whether they say so.
 func (a *assessor) endOf(events []*core.Event, cond *condition) bool {
 	for _, event := range slices.Backward(events) {
 		switch {
 		case event.Reason == "Completed":
 			cond.done, cond.message = true, ""
 			return true
-		case event.Type == core.EventTypeWarning && event.Reason != diagnose.ReasonFailedCreate:
+		case event.Type == core.EventTypeWarning && slices.Contains(failureReasons, event.Reason):
 			cond.failed, cond.message = "JobFailed", diagnose.Message(event.Reason+": "+event.Message)
 			return true
 		}

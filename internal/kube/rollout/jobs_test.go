@@ -49,16 +49,21 @@ func deletedAt(p *core.Pod, at time.Time) *core.Pod {
 // TestDeletedJob: a Job may be deleted as soon as it has ended (ttlSecondsAfterFinished), before anybody has seen that it has.
 func TestDeletedJob(t *testing.T) {
 	t.Parallel()
+	audited := ended("Warning", "PolicyViolation", "policy require-labels/check fail: validation error")
+	audited.Name, audited.LastTimestamp = "audit", meta.NewTime(audited.LastTimestamp.Add(time.Second))
 	tests := map[string]struct {
 		there  []runtime.Object // besides the Job
 		reason string           // of the failure, "" if there is none
 		before map[string]string
 	}{
-		"after it completed":              {[]runtime.Object{ended("Normal", "Completed", "Job completed")}, "", nil},
-		"after it failed":                 {[]runtime.Object{ended("Warning", "BackoffLimitExceeded", "Job has reached the specified backoff limit")}, "JobFailed", nil},
-		"after its pod succeeded":         {[]runtime.Object{exited("migrate-1", 0, time.Now())}, "", nil},
-		"by somebody":                     {nil, "Deleted", nil},
-		"by somebody, while its pod runs": {[]runtime.Object{ofJob(pod("migrate-1", 1))}, "Deleted", nil},
+		"after it completed":               {[]runtime.Object{ended("Normal", "Completed", "Job completed")}, "", nil},
+		"after it failed":                  {[]runtime.Object{ended("Warning", "BackoffLimitExceeded", "Job has reached the specified backoff limit")}, "JobFailed", nil},
+		"after its pod succeeded":          {[]runtime.Object{exited("migrate-1", 0, time.Now())}, "", nil},
+		"after it completed, audited":      {[]runtime.Object{ended("Normal", "Completed", "Job completed"), audited}, "", nil},
+		"after its pod succeeded, audited": {[]runtime.Object{exited("migrate-1", 0, time.Now()), audited}, "", nil},
+		"by somebody, audited":             {[]runtime.Object{audited}, "Deleted", nil},
+		"by somebody":                      {nil, "Deleted", nil},
+		"by somebody, while its pod runs":  {[]runtime.Object{ofJob(pod("migrate-1", 1))}, "Deleted", nil},
 	}
 	for name, test := range tests {
 		for _, hook := range []bool{true, false} {
