@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
@@ -151,13 +152,15 @@ func (a *assessor) assessObject(o observedObject, cond condition) {
 }
 
 // assessClaims waits for an unbound claim only if a pod mounts it: its storage class may bind it on the first pod's node, and
-// there may never be a pod.
+// there may never be a pod. An object that is not ready may still make one; if the rollout only tolerates all of these, it tolerates the claim too.
 func (a *assessor) assessClaims(claims []observedObject) {
 	others := len(a.pending)
+	required := slices.ContainsFunc(a.pending, func(late pendingObject) bool { return late.wait != tolerate })
 	for _, o := range claims {
 		cond, namespace := a.conditionOf(o), a.namespaceOf(o)
-		if others == 0 && namespace.podSync != nil && namespace.podSync.Synced && o.content != nil && !isMounted(o.object.Name, namespace.pods) {
-			cond.done, cond.message = true, cond.message+", and no pod mounts it"
+		if !required && namespace.podSync != nil && namespace.podSync.Synced && o.content != nil && !isMounted(o.object.Name, namespace.pods) {
+			cond.done, cond.message = others == 0, cond.message+", and no pod mounts it"
+			o.wait = tolerate
 		}
 		a.assessObject(o, cond)
 	}

@@ -517,6 +517,37 @@ func TestWatchOutOfTimeSaysWhy(t *testing.T) {
 	}
 }
 
+// TestWatchToleratesAClaimThatNoPodMounts: a custom resource that never becomes ready does not make the rollout wait for a claim, unless a pod mounts it.
+func TestWatchToleratesAClaimThatNoPodMounts(t *testing.T) {
+	t.Parallel()
+	notReady := widget(nil, map[string]any{"type": "Ready", "status": "False", "reason": "Any", "message": "why"})
+	for name, test := range map[string]struct {
+		there []runtime.Object
+		ready bool
+	}{
+		"unmounted": {[]runtime.Object{notReady, claim(core.ClaimPending)}, true},
+		"mounted":   {[]runtime.Object{notReady, claim(core.ClaimPending), amend(unreadyPod(), mounts(ofDisk))}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newServerInBubble(t)
+				s.Put(test.there...)
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				reported := map[string]string{}
+				err := s.watcher().Watch(ctx, space, []release.Object{ofWidget, ofClaim}, release.Baseline{}, func(step release.RolloutStep) { reported[step.Object.String()] = step.Message })
+				if (err == nil) != test.ready || err != nil && !strings.Contains(err.Error(), "PersistentVolumeClaim/disk") {
+					t.Errorf("got %v", err)
+				}
+				if told := reported["PersistentVolumeClaim/disk"]; test.ready != strings.Contains(told, "not waited for any longer") {
+					t.Errorf("reported %q", told)
+				}
+			})
+		})
+	}
+}
+
 func TestWatchRecreatedObject(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
