@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/helm/failure"
 	"github.com/onedigest/onedigest/internal/helm/objects"
@@ -74,11 +75,23 @@ func (k *kubeClient) updateBatch(base, batch kube.ResourceList, force bool, resu
 // updateFunc is Update of Helm's client, or a variant of it.
 type updateFunc func(original, target kube.ResourceList, force bool) (*kube.Result, error)
 
-// applyOne applies one object. An object that is being deleted would accept the change and then be deleted: it is created again once it is gone. An object
+// maxConflicts is how often an object is applied again that somebody else changes at the same time.
+const maxConflicts = 2
+
+const conflictPause = 250 * time.Millisecond
+
+// applyOne applies one object, again if somebody else has changed it meanwhile. An object that is being deleted would accept the change and then be deleted: it is created again once it is gone. An object
 // that a late request of an earlier, cancelled operation has created in the meantime is updated, if it belongs to the release.
 func (k *kubeClient) applyOne(update updateFunc, base, one kube.ResourceList, force bool) (*kube.Result, error) {
 	rendered := one[0].Object // an update replaces it by what the cluster answers
 	done, err := update(base, one, force)
+	for range maxConflicts {
+		if err == nil || !failure.IsConflict(err) || !k.session.sleep(conflictPause) {
+			break
+		}
+		one[0].Object, one[0].ResourceVersion = rendered, ""
+		done, err = update(base, one, force)
+	}
 	switch current, lookup := k.afterUpdate(one[0], err); {
 	case lookup != nil || current == nil:
 		return done, err

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -311,6 +312,42 @@ func TestDeployClassifiesErrors(t *testing.T) {
 			_, err := s.client("staging").Deploy(t.Context(), deployment(t, "staging"), nil)
 			if err == nil || release.ExitCode(err) != test.code || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got exit code %d, %v; want %d, %q", release.ExitCode(err), err, test.code, test.want)
+			}
+		})
+	}
+}
+
+// TestConflictsAreTriedAgain: other changes of the namespace count against the same quota, and controllers change the objects of the release.
+func TestConflictsAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	const changed = "the object has been modified; please apply your changes to the latest version and try again"
+	for name, test := range map[string]struct {
+		method, path, message string
+	}{
+		"a record":      {"POST", "/secrets", `Operation cannot be fulfilled on resourcequotas "q": ` + changed},
+		"a first one":   {"POST", "/services", `Operation cannot be fulfilled on resourcequotas "q": ` + changed},
+		"a later one":   {"PATCH", "/services/shop", `Operation cannot be fulfilled on resourcequotas "q": ` + changed},
+		"a busy object": {"PATCH", "/deployments/shop", `Operation cannot be fulfilled on deployments.apps "shop": ` + changed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			c, d := s.client("staging"), deployment(t, "staging")
+			if test.method == "PATCH" {
+				mustDeploy(t, c, d)
+				d.SetJSON = append(d.SetJSON, "replicas=3", "service.port=81")
+			}
+			var refused atomic.Int32
+			refuse := on(test.method, test.path, 409, test.message)
+			s.answers(func(r *http.Request) (int, string) {
+				code, message := refuse(r)
+				if code > 0 && refused.Add(1) > 2 {
+					return 0, ""
+				}
+				return code, message
+			})
+			if _, err := c.Deploy(t.Context(), d, nil); err != nil || refused.Load() < 3 {
+				t.Errorf("got %v after %d refusals", err, refused.Load())
 			}
 		})
 	}

@@ -63,6 +63,7 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 		config := rest.CopyConfig(c.connection.config)
 		config.Wrap(limitTo(lifetime))
 		config.Wrap(httpx.RetryUnanswered(lifetime, c.timeouts.unreachable, c.log))
+		config.Wrap(retryQuotaConflicts(lifetime))
 		config.WarningHandler, config.WarningHandlerWithContext = warnings, nil
 		return config
 	}

@@ -2,6 +2,7 @@ package failure
 
 import (
 	"regexp"
+	"strings"
 
 	"github.com/onedigest/onedigest/internal/release/causes"
 )
@@ -15,10 +16,14 @@ type knownError struct {
 	do    string      // what to do about it; "" for the code's own advice
 }
 
+// QuotaConflict is in the apiserver's message if a request could not be counted against a quota because others were at the same time.
+const QuotaConflict = "Operation cannot be fulfilled on resourcequotas"
+
 // knownErrors are tried in this order.
 var knownErrors = []knownError{
 	{text: immutable, code: causes.FieldImmutable},
 	{text: regexp.MustCompile(`invalid ownership metadata|exists and cannot be imported`), code: causes.ObjectNotOurs},
+	{text: regexp.MustCompile(QuotaConflict), fault: true, do: "deploy again: other changes in the namespace counted against the same quota meanwhile"},
 	{text: regexp.MustCompile(`another operation \(install/upgrade/rollback\) is in progress|cannot re-use a name that is still in use|` +
 		`the object has been modified; please apply your changes`), code: causes.ReleaseHeld},
 	{text: regexp.MustCompile(`no matches for kind|ensure CRDs are installed first`),
@@ -48,6 +53,9 @@ var immutable = regexp.MustCompile(`field is immutable|updates to statefulset sp
 
 // IsImmutable reports whether an apiserver refused an object because of a field that cannot be changed.
 func IsImmutable(err error) bool { return immutable.MatchString(err.Error()) }
+
+// IsConflict reports whether an error says that somebody else changed an object at the same time. Helm drops its type.
+func IsConflict(err error) bool { return strings.Contains(err.Error(), "the object has been modified") }
 
 // SaysExisting reports whether an error says that an object exists already.
 func SaysExisting(err error) bool {

@@ -26,6 +26,8 @@ func TestClassifyByTheClustersWords(t *testing.T) {
 		"rights that the user lacks":     {`roles.rbac.authorization.k8s.io "a" is forbidden: user "ci" (groups=["system:authenticated"]) is attempting to grant RBAC permissions not currently held: {APIGroups:[""]}`, false, release.ExitFault, "escalate or bind"},
 		"an owner that may not be set":   {`configmaps "a" is forbidden: cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on: , <nil>`, false, release.ExitFault, "grant it"},
 		"a quota that is new":            {`pods "a" is forbidden: status unknown for quota: team, resources: pods`, false, release.ExitFault, "deploy again"},
+		"a quota that others change":     {`Operation cannot be fulfilled on resourcequotas "q": the object has been modified; please apply your changes to the latest version and try again`, false, release.ExitFault, "deploy again"},
+		"a record that others change":    {`Operation cannot be fulfilled on secrets "sh.helm.release.v1.shop.v1": the object has been modified; please apply your changes to the latest version and try again`, false, release.ExitFailed, "OD-203"},
 		"a cluster that starts":          {`pods "a" is forbidden: not yet ready to handle request`, false, release.ExitFault, "deploy again"},
 	} {
 		t.Run(name, func(t *testing.T) {
