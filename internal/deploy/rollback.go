@@ -215,11 +215,18 @@ func joinObstacles(obstacles []release.Obstacle) string {
 	return strings.Join(lines, "; ")
 }
 
-// neverDeployed reports whether no revision was ever deployed: the next one is still a first install.
+// neverDeployed reports whether no revision was ever deployed, or none since the release was uninstalled with its history kept: the next one is still a first
+// install.
 func neverDeployed(revisions []release.Revision) bool {
-	return !slices.ContainsFunc(revisions, func(r release.Revision) bool {
-		return r.Status == "deployed" || r.Status == "superseded" || r.Status == "uninstalled"
-	})
+	for _, revision := range revisions {
+		switch revision.Status {
+		case "uninstalled":
+			return true
+		case "deployed", "superseded":
+			return false
+		}
+	}
+	return true
 }
 
 // rollback applies the verified revision again and watches it like any rollout, within the time reserved for it. It changes

@@ -16,6 +16,7 @@ import (
 	"github.com/onedigest/onedigest/internal/helm/history"
 	"github.com/onedigest/onedigest/internal/release"
 	helmrelease "helm.sh/helm/v3/pkg/release"
+	helmtime "helm.sh/helm/v3/pkg/time"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 )
@@ -57,7 +58,9 @@ func setStatus(t *testing.T, c *Client, status helmrelease.Status) {
 		t.Fatal(err)
 	}
 	newest := state.Newest()
-	newest.Info.Status = status
+	if newest.Info.Status = status; status == helmrelease.StatusUninstalled {
+		newest.Info.Deleted = helmtime.Now()
+	}
 	if err := s.helm.Releases.Update(newest); err != nil {
 		t.Fatal(err)
 	}
@@ -236,12 +239,26 @@ func TestAnUninstalledReleaseIsCreatedAgain(t *testing.T) {
 	s := newServer(t)
 	c, d := s.client("staging"), deployment(t, "staging")
 	mustDeploy(t, c, d)
+	if err := c.Mark(t.Context(), "shop", 1, release.MarkProved); err != nil {
+		t.Fatal(err)
+	}
 	setStatus(t, c, helmrelease.StatusUninstalled) // helm uninstall --keep-history
 	for _, kind := range []string{"deployments", "services", "configmaps", "serviceaccounts", "poddisruptionbudgets", "networkpolicies"} {
 		s.remove("/" + kind + "/shop")
 	}
+	wait := errors.New("it does not start")
+	_, err := c.Deploy(t.Context(), d, func(context.Context, release.Phase, []release.Object) error { return wait })
+	if !errors.Is(err, wait) {
+		t.Errorf("got %v", err)
+	}
+	if target, err := c.LiveRollbackTarget(t.Context(), d); err != nil || target.Revision != 0 {
+		t.Errorf("a rollback would go back to revision %d, from before the uninstall: %v", target.Revision, err)
+	}
 	if got := mustDeploy(t, c, d); got.Outcome != release.Created {
 		t.Errorf("got %+v", got)
+	}
+	if got := statuses(t, c); got != "uninstalled failed deployed" {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -65,6 +65,9 @@ func isReplacedByPolicy(info *resource.Info) bool {
 func (k *kubeClient) hooksDoneBefore(state history.State) (map[release.Object]doneHook, error) {
 	done, seen := map[release.Object]doneHook{}, map[release.Object]bool{}
 	for _, revision := range state.Revisions {
+		if revision.Info.Status == helmrelease.StatusUninstalled {
+			break // an earlier release, of which nothing is left
+		}
 		for _, hook := range revision.Hooks {
 			if hook.LastRun.StartedAt.IsZero() {
 				continue // this attempt did not reach the hook

@@ -107,12 +107,15 @@ const maxUnproved = 3
 
 // LastVerified returns the target of a rollback. That is the newest revision that smoke proved, unless more than maxUnproved
 // newer revisions became ready without a smoke. Otherwise it is the newest revision that became ready. It returns false if there
-// is none.
+// is none, or none since the release was uninstalled with its history kept.
 func LastVerified(entries []Entry, marks map[int]release.Mark) (Entry, bool) {
 	var ready *Entry
 	unproved := 0
 	for i, entry := range entries {
-		if entry.InProgress() || entry.Status == helmrelease.StatusUninstalled {
+		if entry.Status == helmrelease.StatusUninstalled { // what it and earlier ones had is gone
+			break
+		}
+		if entry.InProgress() {
 			continue
 		}
 		switch marks[entry.Revision] {
@@ -145,6 +148,9 @@ func (s *Store) LastReadable(entries []Entry, marks map[int]release.Mark) (*helm
 		revisions, err := s.read([]Entry{entry})
 		if err != nil {
 			return nil, Entry{}, err
+		}
+		if len(revisions) > 0 && !revisions[0].Info.Deleted.IsZero() { // uninstalled, and replaced by another Helm client, which calls it superseded
+			return nil, Entry{}, nil
 		}
 		if len(revisions) > 0 {
 			return revisions[0], entry, nil

@@ -8,7 +8,7 @@ import (
 	helmrelease "helm.sh/helm/v3/pkg/release"
 )
 
-// TestLastVerified: what is written left to right is the history, oldest first; "x" failed, "-" has no mark.
+// TestLastVerified: what is written left to right is the history, oldest first; "x" failed, "-" has no mark, "u" was uninstalled.
 func TestLastVerified(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -25,6 +25,8 @@ func TestLastVerified(t *testing.T) {
 		"the newest ready if nothing is proved":    {"ready ready -", 2},
 		"three deploys whose smoke never ran":      {"proved ready ready ready", 1},
 		"smoke is no part of the pipeline anymore": {"proved ready ready ready ready", 5},
+		"nothing from before an uninstall":         {"proved proved u x", 0},
+		"what came after an uninstall":             {"proved u ready x", 3},
 		"failed deploys between do not count":      {"proved x x x x x ready x x", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -36,6 +38,9 @@ func TestLastVerified(t *testing.T) {
 				switch mark {
 				case "x":
 					entry.Status = helmrelease.StatusFailed
+				case "u":
+					entry.Status = helmrelease.StatusUninstalled
+					marks[entry.Revision] = release.MarkProved
 				case "-":
 				default:
 					marks[entry.Revision] = release.Mark(mark)

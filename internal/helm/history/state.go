@@ -78,11 +78,17 @@ func (s State) NextRevision() int {
 	return 1
 }
 
-// neverDeployed reports whether no revision was ever deployed.
+// neverDeployed reports whether no revision was ever deployed, or none since the release was uninstalled with its history kept.
 func (s State) neverDeployed() bool {
-	return !slices.ContainsFunc(s.Entries, func(e Entry) bool {
-		return e.Status == helmrelease.StatusDeployed || e.Status == helmrelease.StatusSuperseded
-	})
+	for _, entry := range s.Entries {
+		switch entry.Status {
+		case helmrelease.StatusUninstalled:
+			return true
+		case helmrelease.StatusDeployed, helmrelease.StatusSuperseded:
+			return false
+		}
+	}
+	return true
 }
 
 // AppliedManifests returns the manifests that may have been applied since the last deployed revision, including that one, oldest

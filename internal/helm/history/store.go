@@ -290,6 +290,9 @@ func (s *Store) update(name string, revision *helmrelease.Release) error {
 	if base == nil {
 		return fmt.Errorf("writing the record %q: %w", name, errPartial)
 	}
+	if !revision.Info.Deleted.IsZero() && revision.Info.Status == helmrelease.StatusSuperseded {
+		revision.Info.Status = helmrelease.StatusUninstalled // Helm's install loses it, and no rollback may go back beyond it
+	}
 	revision.Info.Description = s.Redact(revision.Info.Description)
 	content, err := encode(revision)
 	if err != nil {
