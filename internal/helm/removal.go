@@ -3,7 +3,6 @@ package helm
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/onedigest/onedigest/internal/helm/failure"
 	"github.com/onedigest/onedigest/internal/helm/history"
@@ -44,8 +43,7 @@ func (s *session) removal(name string, state history.State) (release.Removal, er
 	}
 	var deleted, kept []map[string]any
 	for _, object := range all {
-		policy := (&unstructured.Unstructured{Object: object}).GetAnnotations()[kube.ResourcePolicyAnno]
-		if strings.ToLower(strings.TrimSpace(policy)) == kube.KeepPolicy { // as Helm compares it: pkg/action, resource_policy.go
+		if objects.IsKept((&unstructured.Unstructured{Object: object}).GetAnnotations()) {
 			kept = append(kept, object)
 			continue
 		}

@@ -1,6 +1,8 @@
 package helm
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -75,5 +77,41 @@ spec: {volumeClaimTemplates: [{metadata: {name: data}}]}
 		if slices.Contains(deleted, name) {
 			t.Errorf("%s was to stay", name)
 		}
+	}
+}
+
+// TestKeptHoweverItIsWritten: what the plan of an uninstall leaves, an uninstall after a failed deploy and an upgrade without the object leave too.
+func TestKeptHoweverItIsWritten(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []string{"keep", "Keep", " keep"} {
+		t.Run(policy, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			c, d := s.client("staging"), wideDeployment(t)
+			without := d.Chart
+			d.Chart = addTemplate(t, d.Chart, "more.yaml", fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: kept, annotations: {helm.sh/resource-policy: %q}}\n", policy))
+			mustDeploy(t, c, d)
+			failed := d
+			failed.Set = []string{"word=two"}
+			wait := errors.New("it does not start")
+			if _, err := c.Deploy(t.Context(), failed, func(context.Context, release.Phase, []release.Object) error { return wait }); !errors.Is(err, wait) {
+				t.Fatalf("got %v", err)
+			}
+			removal, err := c.Removal(t.Context(), d.Name)
+			isKept := func(stay release.Stay) bool { return stay.Object.Name == "kept" }
+			if err != nil || !slices.ContainsFunc(removal.Stays, isKept) || slices.ContainsFunc(removal.Deletes, func(o release.Object) bool { return o.Name == "kept" }) {
+				t.Errorf("got %+v, %v", removal, err)
+			}
+			d.Chart = without
+			mustDeploy(t, c, d)
+			if err := c.Uninstall(t.Context(), d.Name); err != nil {
+				t.Fatal(err)
+			}
+			if slices.ContainsFunc(s.changes(), func(change string) bool {
+				return strings.HasPrefix(change, "DELETE ") && strings.HasSuffix(change, "/kept")
+			}) {
+				t.Error("it was deleted")
+			}
+		})
 	}
 }

@@ -152,9 +152,8 @@ func (r *Release) ToDelete(original, target kube.ResourceList) (list kube.Resour
 		case err != nil:
 			return nil, fmt.Errorf("reading %s %q: %w", info.Mapping.GroupVersionKind.Kind, info.Name, err)
 		}
-		keep := Annotations(current)[kube.ResourcePolicyAnno] == kube.KeepPolicy
 		unowned := Annotations(current)[annotationRelease] == "" && original.Contains(info)
-		if !keep && (unowned || r.Owns(current)) {
+		if !IsKept(Annotations(current)) && (unowned || r.Owns(current)) {
 			list = append(list, info)
 		}
 	}
