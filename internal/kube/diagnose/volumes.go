@@ -12,8 +12,9 @@ import (
 )
 
 // provisioningRefused matches a claim's events that say that another attempt will not help
-// (pkg/controller/volume/persistentvolume, findProvisionablePlugin; CSI drivers repeat the cloud provider's message).
-var provisioningRefused = regexp.MustCompile(`(?i)not found|unauthorized|not authorized|access ?denied|forbidden|InvalidParameter|does not support|doesn't support|unsupported`)
+// (pkg/controller/volume/persistentvolume, findProvisionablePlugin; CSI drivers repeat the cloud provider's message). A node or CSINode that is not found may
+// have left or not arrived yet, and is chosen anew.
+var provisioningRefused = regexp.MustCompile(`(?i)storageclass\S* "[^"]*" not found|unauthorized|not authorized|access ?denied|forbidden|InvalidParameter|does not support|doesn't support|unsupported`)
 
 // Claim explains an unbound claim by its last event; nil if no problem is known. events are about the claim, oldest first.
 func Claim(claim *core.PersistentVolumeClaim, events []*core.Event) *Finding {

@@ -69,6 +69,8 @@ func TestGraces(t *testing.T) {
 		"a Secret that came since":         {mountsLater(3 * time.Minute), diagnose.GraceAttach, causes.VolumePending},
 		"a volume that is held":            {mount("FailedAttachVolume", "Multi-Attach error"), diagnose.GraceAttach, causes.VolumePending},
 		"a class that is absent":           {provision("ProvisioningFailed", `storageclass.storage.k8s.io "fast" not found`), diagnose.GraceShort, causes.VolumePending},
+		"a node that has left":             {provision("ProvisioningFailed", `error getting target node: node "ip-10-0-1-7" not found`), diagnose.GraceProvisioning, causes.VolumePending},
+		"a node that has just come":        {provision("ProvisioningFailed", `failed to provision volume with StorageClass "gp3": error generating accessibility requirements: csinode.storage.k8s.io "ip-10-0-1-7" not found`), diagnose.GraceProvisioning, causes.VolumePending},
 		"a provisioner's trouble":          {provision("ProvisioningFailed", "rpc error: code = Internal desc = try later"), diagnose.GraceProvisioning, causes.VolumePending},
 		"a provisioner that is silent":     {provision("ExternalProvisioning", "Waiting for a volume to be created"), diagnose.GraceProvisioner, causes.VolumePending},
 		"no class":                         {provision("FailedBinding", "no persistent volumes available for this claim and no storage class is set"), diagnose.GraceNoNode, causes.VolumePending},
