@@ -22,6 +22,7 @@ type pinner struct {
 	patterns     []*regexp.Regexp   // of references in texts, one for each image; nil if it can have none
 	referenced   map[string]bool    // full repositories that a reference names
 	ran          map[string]bool    // those that the release runs, not only a hook of a test or an uninstall
+	mounted      map[string]bool    // those that a pod mounts as a volume, whose image no kubelet reports
 	idle         bool               // a hook of a test or an uninstall is being pinned
 	uses         []release.ImageUse // one for each image
 	others       []string           // references of containers that name none of the images
@@ -30,7 +31,7 @@ type pinner struct {
 }
 
 func newPinner(deployment release.Deployment) *pinner {
-	p := &pinner{deployment: deployment, byRepository: map[string]int{}, referenced: map[string]bool{}, ran: map[string]bool{}}
+	p := &pinner{deployment: deployment, byRepository: map[string]int{}, referenced: map[string]bool{}, ran: map[string]bool{}, mounted: map[string]bool{}}
 	for i, image := range deployment.Images {
 		for _, repository := range image.Repositories() {
 			p.byRepository[repository] = i
@@ -62,14 +63,18 @@ func referencePattern(repositories []string) *regexp.Regexp {
 	return regexp.MustCompile(`(^|(?:docker|oci)://|[^A-Za-z0-9._/@:-])((?:` + strings.Join(forms, "|") + `)(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(?:@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64}))`)
 }
 
-// imageOf returns the image that a reference names; false if that is not one of the deployment's images.
-func (p *pinner) imageOf(reference string) (release.BuiltImage, bool) {
+// imageOf returns the image that a reference in a field names; false if that is not one of the deployment's images.
+func (p *pinner) imageOf(reference string, path []string) (release.BuiltImage, bool) {
 	repository, _ := release.SplitReference(strings.TrimSpace(reference))
 	i, found := p.byRepository[repository]
 	if !found {
 		return release.BuiltImage{}, false
 	}
-	p.recordReference(repository)
+	if len(path) > 2 && path[len(path)-3] == "volumes" && path[len(path)-1] == "image" {
+		p.referenced[repository], p.mounted[repository] = true, true
+	} else {
+		p.recordReference(repository)
+	}
 	return p.deployment.Images[i], true
 }
 
@@ -137,7 +142,7 @@ func itemStep(item any, index int) string {
 
 // pinField returns the new value of a field image.
 func (p *pinner) pinField(reference string, path []string) string {
-	image, found := p.imageOf(reference)
+	image, found := p.imageOf(reference, path)
 	if !found {
 		if isContainerList(path) && !slices.Contains(p.others, reference) {
 			p.others = append(p.others, reference)
@@ -253,7 +258,16 @@ func (p *pinner) checkUnpinned() error {
 func (p *pinner) checkUsed(replaced map[string]bool) error {
 	var problems []release.Problem
 	for _, image := range p.deployment.Images {
-		if !slices.ContainsFunc(image.Repositories(), func(repository string) bool { return p.ran[repository] }) {
+		has := func(repositories map[string]bool) bool {
+			return slices.ContainsFunc(image.Repositories(), func(repository string) bool { return repositories[repository] })
+		}
+		switch {
+		case has(p.ran):
+		case has(p.mounted):
+			problems = append(problems, release.Problem{Setting: settingChart, What: fmt.Sprintf("pods only mount %q, as a volume: no kubelet reports which image that is, so that nothing would prove it", image.Image),
+				Do: "run it in a container, or omit the image and write its digest in the values"})
+			continue
+		default:
 			problems = append(problems, p.notRun(image))
 			continue
 		}

@@ -169,6 +169,8 @@ func TestWhatCannotBePinnedIsRefused(t *testing.T) {
 	}{
 		"only a test": {pods("web", "app nginx:1") + "---\napiVersion: v1\nkind: Pod\nmetadata: {name: h, annotations: {helm.sh/hook: test}}\nspec: {containers: [{name: a, image: registry.example.com/team/shop}]}\n",
 			[]release.BuiltImage{built(t, "", shop)}, `no container would run "` + shop + `", but "nginx:1"`},
+		"only a volume": {pods("web", "app nginx:1") + "---\napiVersion: v1\nkind: Pod\nmetadata: {name: h}\nspec: {containers: [{name: a, image: b}], volumes: [{name: m, image: {reference: registry.example.com/team/shop}}]}\n",
+			[]release.BuiltImage{built(t, "", shop)}, `pods only mount "` + shop + `", as a volume: no kubelet reports which image that is`},
 		"a transport":      {pods("web", template) + configMap("it: 'docker://registry.example.com/team/shop:1'"), []release.BuiltImage{built(t, "", shop)}, `data.it: registry.example.com/team/shop:1`},
 		"metadata as data": {pods("web", template) + configMap("metadata: 'registry.example.com/team/shop:1'"), []release.BuiltImage{built(t, "", shop)}, `data.metadata: registry.example.com/team/shop:1`},
 		"a spelling of Docker Hub": {pods("web", template) + configMap("it: 'registry-1.docker.io/team/shop:1'"), []release.BuiltImage{built(t, "", shop, "alias=team/shop", "values=image")},
