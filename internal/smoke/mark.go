@@ -2,7 +2,9 @@ package smoke
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -45,6 +47,21 @@ func replacedBy(ctx context.Context, live int, found confirmed, verdict release.
 		}
 	}
 	return ""
+}
+
+// withGrace returns a context that has at least recordTimeout left, and ends when ctx is cancelled.
+func withGrace(ctx context.Context) (context.Context, context.CancelFunc) {
+	left := recordTimeout
+	if until, limited := ctx.Deadline(); limited {
+		left = max(left, time.Until(until))
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), left)
+	stop := context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			cancel()
+		}
+	})
+	return grace, func() { stop(); cancel() }
 }
 
 // markRevision marks the revision that was live when the rounds began, even when they took all the time there was. An inconclusive

@@ -153,7 +153,9 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	}
 	result := newResult(settings, found, report)
 	if report.Verdict == release.Pass { // only a pass needs to know that no other digest came up meanwhile
-		if _, err := awaitPods(ctx, settings, deps); err != nil {
+		confirming, stop := withGrace(ctx) // the last round may have passed in the last moment
+		_, err := awaitPods(confirming, settings, deps)
+		if stop(); err != nil {
 			return result, err
 		}
 	}

@@ -272,6 +272,23 @@ func TestAnIdleReleaseIsNoVerdict(t *testing.T) {
 	}
 }
 
+// TestAPassInTheLastMomentIsAPass: that the pods still run the image is confirmed although the time of the rounds is up.
+func TestAPassInTheLastMomentIsAPass(t *testing.T) {
+	t.Parallel()
+	image := "localhost:5000/shop@" + releasetest.Digest(t, "a").String()
+	fake := &fakeDeps{revision: releasetest.Commit.String(), pods: [][]release.PodImage{{{Pod: "shop-1", Digest: releasetest.Digest(t, "a")}}}}
+	fake.answer = func(time.Time, string) release.Answer {
+		if fake.probes == 2 { // the last of three rounds
+			fake.endTime()
+		}
+		return release.Answer{Stage: release.StageDone, Commit: releasetest.Commit.String()}
+	}
+	result, err := fake.run(t, "--release", "shop", "--namespace", "staging", "--environment", "staging", "--image", image)
+	if err != nil || result.Verdict != release.Pass || fake.podRequests != 2 || len(fake.recorded) != 1 {
+		t.Errorf("got %s, %v after %d looks at the pods, recorded %+v", result.Verdict, err, fake.podRequests, fake.recorded)
+	}
+}
+
 // TestAnImageThatMayNotBeSignedIsNotSmoked: no request is sent, and nothing is marked or recorded; without a key, nothing would be signed.
 func TestAnImageThatMayNotBeSignedIsNotSmoked(t *testing.T) {
 	t.Parallel()
