@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -50,6 +51,9 @@ func parsePath(text string) (jp.Expr, error) {
 	return expr, nil
 }
 
+// errTruncated is the error of a body of which only the start was read.
+var errTruncated = errors.New("the body is longer than what is read of it")
+
 // compareJSON compares the values, and the types, at each path. A path must match at least one place, and every place that
 // it matches must be as expected.
 func compareJSON(check compiledCheck, got response) (differences []string) {
@@ -57,7 +61,12 @@ func compareJSON(check compiledCheck, got response) (differences []string) {
 		return nil
 	}
 	document, err := parseJSON(got.body)
-	if err != nil {
+	notJSON := "a body that is not JSON"
+	switch {
+	case got.truncated:
+		err, notJSON = errTruncated, "a body that is longer than what is read"
+		differences = append(differences, fmt.Sprintf("body: expected JSON, got a body of more than %d bytes, which is not read whole", len(got.body)))
+	case err != nil:
 		differences = append(differences, fmt.Sprintf("body: expected JSON, got %s (%s)", got.excerpt(), excerpt(err.Error())))
 	}
 	compareAt := func(path, expected string, matches func(any) bool) {
@@ -65,7 +74,7 @@ func compareJSON(check compiledCheck, got response) (differences []string) {
 			differences = append(differences, fmt.Sprintf("json %s: expected %s, got %s", excerpt(path), expected, actual))
 		}
 		if err != nil {
-			differ("a body that is not JSON")
+			differ(notJSON)
 			return
 		}
 		found := check.paths[path].Get(document)

@@ -402,7 +402,7 @@ func TestProbeLimitsBodies(t *testing.T) {
 		"beyond the limit":         {release.Check{Path: "/long", BodyContains: []string{"end"}}, release.StageCheck, DefaultMaxBody, "of a longer body"},
 		"endless":                  {release.Check{Path: "/endless"}, release.StageDone, DefaultMaxBody, ""},
 		"drips":                    {release.Check{Path: "/drips"}, release.StageHTTP, 0, "no answer within 1s"},
-		"bomb":                     {release.Check{Path: "/bomb", JSONType: map[string]string{"$": "object"}}, release.StageCheck, DefaultMaxBody, "of a longer body"},
+		"bomb":                     {release.Check{Path: "/bomb", JSONType: map[string]string{"$": "object"}}, release.StageCheck, DefaultMaxBody, "got a body of more than 1048576 bytes, which is not read whole"},
 		"packed":                   {release.Check{Path: "/packed", JSON: map[string]any{"$.a": 1}}, release.StageDone, 7, ""},
 		"forged":                   {release.Check{Path: "/forged"}, release.StageCheck, 0, "gzip that cannot be read"},
 		"brotli":                   {release.Check{Path: "/brotli"}, release.StageCheck, 0, `got "br"`},

@@ -155,6 +155,9 @@ func captureValue(capture release.Capture, check compiledCheck, got response) (s
 		}
 	case captureJSON:
 		document, err := parseJSON(got.body)
+		if got.truncated {
+			return "", errTruncated
+		}
 		if err != nil {
 			return "", errors.New("the body is not JSON")
 		}
