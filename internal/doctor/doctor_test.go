@@ -19,6 +19,7 @@ type world struct {
 	tree             fstest.MapFS
 	programs         []string // that are missing
 	shallow, outside bool     // of a job
+	kubeconfig       string   // of the environment
 	subject          string
 	subjectErr       error
 	role             string
@@ -93,7 +94,7 @@ func (w *world) ExpiryRule(context.Context, release.Repository, release.Tag) (in
 func (w *world) HasReferrersAPI(context.Context, release.Repository) (bool, error) {
 	return !w.noReferrers, nil
 }
-func (w *world) Kubeconfig() string { return "" }
+func (w *world) Kubeconfig() string { return w.kubeconfig }
 func (w *world) Address() string    { return "https://k.example.com" }
 func (w *world) NamespacePhase(context.Context, string) (phase string, known bool, err error) {
 	switch {
@@ -268,6 +269,20 @@ func TestFindings(t *testing.T) {
 				t.Errorf("%d findings fail, and the error is %v", failing, err)
 			}
 		})
+	}
+}
+
+// TestAKubeconfigThatIsGiven is looked at from a terminal, also if it is that of KUBECONFIG; that of KUBECONFIG alone is not.
+func TestAKubeconfigThatIsGiven(t *testing.T) {
+	t.Parallel()
+	for origin, want := range map[string]string{"KUBECONFIG": "cluster: not checked: none is named: --kubeconfig", "--kubeconfig": "cluster: ok: answers", "INPUT_KUBECONFIG": "cluster: ok: answers"} {
+		w := newWorld()
+		w.outside, w.kubeconfig = true, "/home/ops/kubeconfig"
+		w.replace(`"cluster": "shop", `, "")
+		result, err := w.examine(t, setting.Values{"kubeconfig": {Texts: []string{w.kubeconfig}, Origin: origin}})
+		if err != nil || !slices.ContainsFunc(result.Findings, func(f Finding) bool { return matches(f, want) }) {
+			t.Errorf("%s: nothing is %q in %+v, %v", origin, want, result.Findings, err)
+		}
 	}
 }
 

@@ -34,6 +34,8 @@ type Settings struct {
 	Values      []string
 	Checks      string
 	PlainHTTP   []string
+
+	kubeconfigGiven bool // by the setting itself, not by KUBECONFIG
 }
 
 // Declare declares every setting and binds it to its field.
@@ -46,6 +48,11 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Service, setting.Setting{Name: "service", Value: "NAME",
 		Help: "Service that is looked at, if the workflow has several"}, release.ParseLabel)
 	s.ClusterRef.Declare(set)
+	set.Check(func() error {
+		input := set.Inputs()["kubeconfig"]
+		s.kubeconfigGiven = len(input.Texts) > 0 && input.Origin != "KUBECONFIG"
+		return nil
+	})
 	setting.Var(set, &s.Namespace, setting.Setting{Name: "namespace", Value: "NAME",
 		Help: "Namespace; default: the environment's name"}, release.ParseLabel)
 	setting.Var(set, &s.Release, setting.Setting{Name: "release", Value: "NAME",

@@ -24,11 +24,12 @@ type Target struct {
 	PlainHTTP   []string
 
 	context, builder string // of the build; "" if they are not known
+	kubeconfigGiven  bool   // by the setting itself, not by KUBECONFIG
 }
 
 // target completes the settings. What decides which environment and service are meant, and is missing, is a *release.InputError.
 func (s Settings) target(caller *survey.Caller) (Target, error) {
-	t := Target{ClusterRef: s.ClusterRef, Environment: s.Environment, Repository: s.Repository, Namespace: s.Namespace, Release: s.Release, Chart: s.Chart, Values: s.Values, Checks: s.Checks, PlainHTTP: s.PlainHTTP, context: "."}
+	t := Target{ClusterRef: s.ClusterRef, Environment: s.Environment, Repository: s.Repository, Namespace: s.Namespace, Release: s.Release, Chart: s.Chart, Values: s.Values, Checks: s.Checks, PlainHTTP: s.PlainHTTP, context: ".", kubeconfigGiven: s.kubeconfigGiven}
 	if caller != nil {
 		if err := t.complete(*caller, s.Service); err != nil {
 			return t, err
