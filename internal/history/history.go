@@ -306,11 +306,15 @@ func (r *Result) setStates(entries []Entry, ladder []policy.Rung, overviews map[
 	r.Running, r.Commits = make([]Running, len(r.Environments)), []Entry{}
 	for i, environment := range r.Environments {
 		r.Running[i] = Running{Environment: environment, Because: "no deploy is recorded"}
-		for _, entry := range entries { // the newest commit first, so that of two with the same image it is the one
+		for _, entry := range entries { // the newest commit first, so that of two with the same image it is the one, unless the record says whose chart and values are deployed
 			deployed, found := newestIn(overviews[entry.Image.Digest].Records, entry.Image, fact.Deployed, environment)
 			if found && deployed.At.After(r.Running[i].Since) {
 				live[environment] = entry.Image.Digest
 				r.Running[i].Commit, r.Running[i].Image, r.Running[i].Since = entry.Commit, entry.Image, deployed.At
+				source := sourceOf(deployed, overviews[entry.Image.Digest].Records)
+				if slices.ContainsFunc(entries, func(e Entry) bool { return e.Commit == source && e.Image == entry.Image }) {
+					r.Running[i].Commit = source
+				}
 			}
 		}
 	}
@@ -342,6 +346,26 @@ func (r *Result) setStates(entries []Entry, ladder []policy.Rung, overviews map[
 		}
 		r.Commits = append(r.Commits, entry)
 	}
+}
+
+// sourceOf returns the commit whose chart and values a recorded deploy has; "" if that is not recorded. Those of a rollback are those of the revision that it
+// applied again, whose record is among the image's.
+func sourceOf(deployed fact.Record, records []fact.Record) release.Commit {
+	is := deployed.Deployment
+	for is != nil && is.RolledBackTo > 0 {
+		rollback := is
+		is = nil
+		for _, record := range records {
+			if d := record.Deployment; d != nil && record.Counts() && record.Image == deployed.Image && record.Environment == deployed.Environment && d.Revision == rollback.RolledBackTo &&
+				d.Revision < rollback.Revision && d.Cluster == rollback.Cluster && d.Namespace == rollback.Namespace && d.Release == rollback.Release {
+				is = d
+			}
+		}
+	}
+	if is == nil {
+		return ""
+	}
+	return is.Source
 }
 
 // explainRunning describes in one line what allows an environment to run an image: the promotion, and the smoke of the environment that must have proved

@@ -215,7 +215,8 @@ COMMIT        CREATED           DIGEST     STAGING                         PRODU
 000000000000  2026-11-01 16:00  sha256:D4  rejected, smoke fail 2026-11-01 12:22  rejected 2026-11-01 12:22
 000000000000  2026-11-01 15:00  sha256:D2  live, smoke pass 2026-11-01 12:11      live 2026-11-01 12:15
 000000000000  2026-11-01 14:00  sha256:D2  live, smoke pass 2026-11-01 12:11      live 2026-11-01 12:15
-000000000000  2026-11-01 13:00  sha256:D1  proved 2026-11-01 12:02                rejected, smoke fail 2026-11-01 12:04`},
+000000000000  2026-11-01 13:00  sha256:D1  proved 2026-11-01 12:02                rejected, smoke fail 2026-11-01 12:04
+2 commits have the image sha256:D2: their rows tell of the image, not of the chart and the values of each`},
 		"without": {false, `staging: runs sha256:D2 of commit 000000000000 since 2026-11-01 12:11: the first environment accepts every build
 production: runs sha256:D5 of commit 000000000000 since 2026-11-01 12:30: no smoke in "staging" is recorded
 COMMIT        CREATED           DIGEST     STAGING                         PRODUCTION
@@ -223,7 +224,8 @@ COMMIT        CREATED           DIGEST     STAGING                         PRODU
 000000000000  2026-11-01 16:00  sha256:D4  rejected, smoke pass 2026-11-01 12:22  rejected 2026-11-01 12:22
 000000000000  2026-11-01 15:00  sha256:D2  live, smoke pass 2026-11-01 12:11      replaced 2026-11-01 12:15
 000000000000  2026-11-01 14:00  sha256:D2  live, smoke pass 2026-11-01 12:11      replaced 2026-11-01 12:15
-000000000000  2026-11-01 13:00  sha256:D1  proved 2026-11-01 12:02                rejected, smoke fail 2026-11-01 12:04`},
+000000000000  2026-11-01 13:00  sha256:D1  proved 2026-11-01 12:02                rejected, smoke fail 2026-11-01 12:04
+2 commits have the image sha256:D2: their rows tell of the image, not of the chart and the values of each`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -241,6 +243,47 @@ COMMIT        CREATED           DIGEST     STAGING                         PRODU
 			}
 			if result.LeftOut != 0 || len(result.Commits[2].Records) != 1 || len(result.Commits[4].Tags) != 2 {
 				t.Errorf("got %+v", result)
+			}
+		})
+	}
+}
+
+// TestTheCommitOfWhatRuns: of several commits with one image, an environment runs the one whose chart and values its newest deploy has, a rollback those of the
+// revision that it applied again.
+func TestTheCommitOfWhatRuns(t *testing.T) {
+	t.Parallel()
+	release := func(revision, rolledBackTo, source int) fact.Fact {
+		d := &fact.Deployment{Cluster: "c", Namespace: "staging", Release: "shop", Revision: revision, RolledBackTo: rolledBackTo}
+		if source > 0 {
+			d.Source = commit(source)
+		}
+		return fact.Fact{Kind: fact.Deployed, Environment: "staging", Deployment: d}
+	}
+	for name, test := range map[string]struct {
+		facts []fact.Fact // the oldest first
+		want  int
+	}{
+		"the newest commit":              {[]fact.Fact{release(1, 0, 2), release(2, 0, 3)}, 3},
+		"an older commit":                {[]fact.Fact{release(1, 0, 3), release(2, 0, 2)}, 2},
+		"a rollback":                     {[]fact.Fact{release(1, 0, 2), release(2, 0, 3), release(3, 1, 0)}, 2},
+		"a rollback to a rollback":       {[]fact.Fact{release(1, 0, 2), release(2, 0, 3), release(3, 1, 0), release(4, 0, 3), release(5, 3, 0)}, 2},
+		"not recorded":                   {[]fact.Fact{release(1, 0, 0)}, 3},
+		"a rollback, not recorded":       {[]fact.Fact{release(5, 4, 0)}, 3},
+		"a commit with another image":    {[]fact.Fact{release(1, 0, 1)}, 3},
+		"a rollback to its own revision": {[]fact.Fact{release(2, 2, 0)}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFakes(t)
+			f.build(1, 1)
+			f.build(2, 2)
+			f.build(3, 2)
+			for i, each := range test.facts {
+				f.record(2, i+1, "ours", each)
+			}
+			result, err := f.run(true, nil)
+			if err != nil || result.Running[0].Commit != commit(test.want) {
+				t.Errorf("runs %s, want %s; error %v", result.Running[0].Commit, commit(test.want), err)
 			}
 		})
 	}
@@ -296,6 +339,10 @@ func TestRunOfPart(t *testing.T) {
 	if err != nil || len(result.Commits) != 2 || result.LeftOut != 3 || result.Commits[0].Commit != commit(5) || f.written["board.html"] != "2 commits" || result.Board != "board.html" {
 		t.Errorf("got %+v, %v, %q", result, err, f.written)
 	}
+	const advice = "only with --sign-key"
+	if table := strings.Join(result.Table(), "\n"); !strings.Contains(table, advice) {
+		t.Errorf("no deploy is recorded, and the table does not say with what it would be:\n%s", table)
+	}
 	result, err = f.run(false, func(s *history.Settings) { s.Commit = commit(3) })
 	if err != nil || len(result.Commits) != 1 || result.Commits[0].Commit != commit(3) {
 		t.Errorf("got %+v, %v", result, err)
@@ -307,7 +354,7 @@ func TestRunOfPart(t *testing.T) {
 		"the newest two":    func(s *history.Settings) { s.Limit = 2 },
 	} {
 		result, err = f.run(false, change)
-		if err != nil || result.Running[0].Commit != commit(2) || result.Commits[0].Cells[0].State == history.StateLive {
+		if err != nil || result.Running[0].Commit != commit(2) || result.Commits[0].Cells[0].State == history.StateLive || strings.Contains(strings.Join(result.Table(), "\n"), advice) {
 			t.Errorf("%s: got %+v, %v, want that staging runs the second", name, result, err)
 		}
 	}
