@@ -75,7 +75,7 @@ func (l ladder) isGuarded(environment release.Environment) bool {
 // recorded is what is recorded about an image.
 type recorded struct {
 	overview policy.Overview
-	tags     map[release.Tag]bool // those of environments that name the image
+	tags     map[release.Tag]release.Tag // by the tag of a commit for an environment, the one that names the image: that, or that of the commit that the image was built from
 	err      error
 }
 
@@ -121,7 +121,7 @@ func (r reader) readRecords(ctx context.Context, rows []Row) {
 func (r reader) recordsOf(ctx context.Context, image release.Image, commits []release.Commit) recorded {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.settings.Timeout, r.late("the registry"))
 	defer cancel()
-	found := recorded{tags: map[release.Tag]bool{}}
+	found := recorded{tags: map[release.Tag]release.Tag{}}
 	if found.overview, found.err = r.Evidence.Overview(ctx, image, slices.Concat(r.ladder.rungs, r.ladder.bare)); found.err != nil {
 		found.err = timedOut(ctx, found.err)
 		return found
@@ -131,16 +131,42 @@ func (r reader) recordsOf(ctx context.Context, image release.Image, commits []re
 			if !rung.IsGuarded() {
 				continue
 			}
-			tag := tagOf(rung.Environment, commit)
-			info, exists, err := r.Registry.Find(ctx, image.Repository, tag)
+			tag, err := r.promotedBy(ctx, rung.Environment, commit, image)
 			if err != nil {
 				found.err = timedOut(ctx, err)
 				return found
 			}
-			found.tags[tag] = exists && info.Digest == image.Digest
+			found.tags[tagOf(rung.Environment, commit)] = tag
 		}
 	}
 	return found
+}
+
+// promotedBy returns the tag by which the image of a commit was promoted to an environment; "" if there is none. Of an image that build reused for a later commit
+// it is the tag of the commit that the image was built from, which promote takes where only the image is given.
+func (r reader) promotedBy(ctx context.Context, environment release.Environment, commit release.Commit, image release.Image) (release.Tag, error) {
+	tag := tagOf(environment, commit)
+	info, exists, err := r.Registry.Find(ctx, image.Repository, tag)
+	if err != nil || exists {
+		if info.Digest != image.Digest {
+			tag = ""
+		}
+		return tag, err
+	}
+	info, exists, err = r.Registry.Find(ctx, image.Repository, release.Tag(commit.String()))
+	if err != nil || !exists || info.Digest != image.Digest {
+		return "", err
+	}
+	built, err := release.ParseCommit(info.Revision)
+	if err != nil || built == commit { // no label names another one
+		return "", nil
+	}
+	tag = tagOf(environment, built)
+	info, exists, err = r.Registry.Find(ctx, image.Repository, tag)
+	if err != nil || !exists || info.Digest != image.Digest {
+		return "", err
+	}
+	return tag, nil
 }
 
 // tagOf returns the tag by which promote promotes a commit, unless it is told otherwise.
@@ -160,7 +186,7 @@ func (r reader) judge(row *Row, rows []Row, image release.Image, found recorded)
 	}
 	for _, rung := range r.ladder.after(row.Environment) {
 		entry := found.overview.Standings[rung.Environment].Entry
-		next := Next{Environment: rung.Environment, Opens: entry.Opens, Promoted: found.tags[tagOf(rung.Environment, row.Commit)]}
+		next := Next{Environment: rung.Environment, Opens: entry.Opens, Promoted: found.tags[tagOf(rung.Environment, row.Commit)] != ""}
 		for _, line := range entry.Missing() {
 			next.Missing = append(next.Missing, line.Found)
 		}
@@ -214,7 +240,7 @@ func (r reader) promoted(row Row, image release.Image, found recorded) *Promoted
 			promoted.Override = record.Promotion.Override
 		}
 	}
-	if tag := tagOf(row.Environment, row.Commit); found.tags[tag] {
+	if tag := found.tags[tagOf(row.Environment, row.Commit)]; tag != "" {
 		promoted.Tag = tag
 	} else if !isRecorded {
 		return nil

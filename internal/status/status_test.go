@@ -19,12 +19,13 @@ import (
 
 // world is clusters, by their contexts, and a registry.
 type world struct {
-	t        *testing.T
-	clusters map[string]*cluster
-	standing map[release.Environment]policy.Standing
-	records  []fact.Record
-	tags     map[release.Tag]release.Digest
-	recorded error // of reading records
+	t         *testing.T
+	clusters  map[string]*cluster
+	standing  map[release.Environment]policy.Standing
+	records   []fact.Record
+	tags      map[release.Tag]release.Digest
+	builtFrom string // commit that the images' labels name
+	recorded  error  // of reading records
 }
 
 // cluster is a cluster that has the same release in every namespace.
@@ -97,7 +98,7 @@ func (c *cluster) NodePlatform(context.Context, string) (release.Platform, error
 
 func (w *world) Find(_ context.Context, _ release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
 	digest, found := w.tags[tag]
-	return release.ImageInfo{Digest: digest}, found, nil
+	return release.ImageInfo{Digest: digest, Revision: w.builtFrom}, found, nil
 }
 
 func (w *world) Platforms(context.Context, release.Image) ([]release.PlatformImage, bool, error) {
@@ -172,6 +173,18 @@ func TestRows(t *testing.T) {
 			w.standing["production"] = policy.Standing{Entry: policy.Decision{Opens: true}}
 			w.tags[tagOf("production", releasetest.Commit)] = digest
 		}, shop, []string{"promoted to production"}, release.ExitDone},
+		"promoted as of the commit that it was built from": {func(w *world) {
+			w.standing["production"] = policy.Standing{Entry: policy.Decision{Opens: true}}
+			w.builtFrom = strings.Repeat("c", 40)
+			w.tags[release.Tag(releasetest.Commit)] = digest
+			w.tags[tagOf("production", release.Commit(w.builtFrom))] = digest
+		}, shop, []string{"promoted to production"}, release.ExitDone},
+		"another image of the commit that it was built from": {func(w *world) {
+			w.standing["production"] = policy.Standing{Entry: policy.Decision{Opens: true}}
+			w.builtFrom = strings.Repeat("c", 40)
+			w.tags[release.Tag(releasetest.Commit)] = digest
+			w.tags[tagOf("production", release.Commit(w.builtFrom))] = releasetest.Digest(t, "2")
+		}, shop, []string{"may go to production"}, release.ExitDone},
 		"the tag of another image": {func(w *world) {
 			w.standing["production"] = policy.Standing{Entry: policy.Decision{Opens: true}}
 			w.tags[tagOf("production", releasetest.Commit)] = releasetest.Digest(t, "2")
