@@ -249,7 +249,11 @@ func CheckFiles(ctx context.Context, deploys []Settings, deps Deps) error {
 			var input *release.InputError
 			switch {
 			case errors.As(err, &input):
-				problems = append(problems, input.Problems...)
+				for _, problem := range input.Problems {
+					if !slices.Contains(problems, problem) { // several environments have one chart
+						problems = append(problems, problem)
+					}
+				}
 			case err != nil:
 				return err
 			}

@@ -143,7 +143,7 @@ func TestRunChainsTheVerbsByTheDigest(t *testing.T) {
 			t.Errorf("the deploy to %s is given the commit %q; it must come from the image", environment, settings.Commit)
 		}
 	}
-	if got := c.deploys["production"].Values; !slices.Equal(got, []string{"terraform/production/values-production.yaml"}) {
+	if got := c.deploys["production"].Values; !slices.Equal(got, []string{"deploy/production.yaml"}) {
 		t.Errorf("production is not deployed with its own values: %q", got)
 	}
 }

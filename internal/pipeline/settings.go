@@ -21,7 +21,7 @@ var Verb = setting.Verb{
 		"proof: the digest built and the digests that the pods of staging and production report are one, and no answer names another " +
 		"commit; if that does not hold, it fails. An environment whose smoke fails is rolled back.",
 	Examples: []setting.Example{
-		{Does: "this repository's sample app on a local cluster", Line: "--repository 127.0.0.1:5510/shop --context app --builder go"},
+		{Does: "this repository's sample app on a local cluster", Line: "--repository 127.0.0.1:5510/shop --context app --builder go --values 'terraform/{environment}/values-{environment}.yaml'"},
 		{Does: "all services of a monorepo (docs/matrix.md)", Line: "--matrix services.yaml"},
 	},
 	Outputs: []setting.Output{
@@ -94,7 +94,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Value of the chart that is set to an image; see deploy"}, setting.ParseNamed(deploy.ParseValuesPath))
 	setting.Bool(set, &s.PinText, setting.Setting{Name: "pin-text",
 		Help: "Pin references to the image in environment variables, arguments and ConfigMaps too"})
-	setting.List(set, &s.Values, setting.Setting{Name: "values", Commas: true, Default: "terraform/{environment}/values-{environment}.yaml", Value: "FILE",
+	setting.List(set, &s.Values, setting.Setting{Name: "values", Commas: true, Default: "deploy/{environment}.yaml", Value: "FILE",
 		Help: "Values file of an environment; {environment} is replaced by its name, and a later file overrides an earlier one"}, setting.Text)
 	setting.Var(set, &s.Release, setting.Setting{Name: "release", Value: "NAME",
 		Help: "Helm release; default: the last part of the repository"}, release.ParseLabel)

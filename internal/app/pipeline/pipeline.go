@@ -125,8 +125,11 @@ func (i indented) Raw(text string) {
 	}
 }
 
-// printTable prints the table of steps.
+// printTable prints the table of steps; nothing if none began.
 func printTable(reporter release.Reporter, result pipeline.Result) {
+	if len(result.Steps) == 0 {
+		return
+	}
 	var text bytes.Buffer
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "STEP\tOUTCOME\tDIGEST\tSECONDS")
