@@ -138,6 +138,10 @@ func (f *Finder) openPath(path string) (origin, error) {
 		if path == "" && f.options.Common != "" {
 			return f.openDisk("the common chart", f.options.Common), nil
 		}
+		if path == "" {
+			return origin{}, release.BadSetting(settingChart, fmt.Sprintf("none is given, %v, and the common chart comes with the actions only", err),
+				"copy onedigest's charts/service there, or name a path inside the work tree, an oci:// address, or a chart of --chart-repo")
+		}
 		return origin{}, release.BadSetting(settingChart, err.Error(), "name a path inside the work tree, an oci:// address, or a chart of --chart-repo")
 	}
 	return f.openDisk(absolute, absolute), nil
