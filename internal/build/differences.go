@@ -36,7 +36,7 @@ const maxPaths = 20
 
 // Further advice about differences that existed before the build, and about those that appeared during it.
 const (
-	orAllowDirty = ", or give --allow-dirty for an image that cannot be promoted"
+	orAllowDirty = ", or build with --allow-dirty for an image that cannot be promoted"
 	orBuildAgain = "; they were changed during the build: let nothing else write to the work tree, and build again"
 )
 

@@ -16,7 +16,7 @@ func find(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	}
 	if !found {
 		return Result{}, &release.Refusal{Why: fmt.Sprintf("no image in %q has the tag %q", settings.Repository, settings.Find),
-			Do: "build the commit first, or give the tag of an image that is there"}
+			Do: "build the commit first, or give the tag of an image that is there: that of a commit is its full SHA"}
 	}
 	deps.Reporter.Infof("%s:%s is %s", settings.Repository, settings.Find, info.Digest)
 	commit, err := release.ParseCommit(info.Revision)
