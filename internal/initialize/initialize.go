@@ -250,12 +250,13 @@ func (p plan) next(found survey.Found) (steps []string) {
 			steps = append(steps, fmt.Sprintf("make the environment %q in %s, before the first run", e.name, settings))
 			continue
 		}
-		steps = append(steps, fmt.Sprintf("make the environment %q there with reviewers and a rule for the branch %q: without it GitHub makes one that nobody approves", e.name, p.branch))
+		steps = append(steps, fmt.Sprintf("make the environment %q there with reviewers and a rule for the branch %q: otherwise GitHub makes it without reviewers, and nobody is asked for an approval", e.name, p.branch))
 	}
 	if p.terraform != nil {
 		steps = append(steps, "apply terraform/aws_infra of onedigest with -var-file="+p.terraform.file)
 	} else if p.role != "" {
 		steps = append(steps, "let the AWS roles trust this repository (docs/existing-cluster.md of onedigest)")
 	}
+	steps = append(steps, "run onedigest doctor: it says what is missing of roles, registry and cluster, and changes nothing")
 	return steps
 }

@@ -401,6 +401,9 @@ func TestThePage(t *testing.T) {
 	r := newRepository(t, map[string]string{"main.go": goService, "go.mod": goMod})
 	r.must(append(strings.Fields(strings.ReplaceAll(line, "\\\n", " ")), "--pin", pin)...)
 	r.check(15, map[string]want{"": {builder: "go", port: "8081", ready: "/readyz", alive: "/healthz"}})
+	if code, stdout, stderr := r.init(); code != 0 || !strings.Contains(stdout, "\nnext: run onedigest doctor: ") {
+		t.Errorf("exit code %d, and what is left to do does not end with doctor:\n%s%s", code, stdout, stderr)
+	}
 }
 
 // TestComment: a workflow that comments may write pull requests, and is found again.
