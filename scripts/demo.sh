@@ -35,5 +35,6 @@ demo done in $(($(date +%s) - began)) s. Next:
   ECR_REPOSITORY=$REGISTRY/shop ./deploy.sh --values terraform/staging/values-staging.yaml --values devenv/values-demo.yaml
   curl the addresses above, at / and /configs
   bin/board.html                   the same history as a page, for a browser
+  docs/demo.md#your-own-service    a service of yours on the same cluster, to production and back
   make demo-down                   delete the cluster and the registry
 TXT

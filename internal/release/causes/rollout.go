@@ -116,10 +116,10 @@ var rolloutCauses = []Cause{
 		Meaning: "The container runs, and its readiness probe has failed for longer than the pod's own settings allow: three times what the probe " +
 			"takes to report it unready, at least the start time that its startup and liveness probes allow, at least thirty seconds " +
 			"without a startup probe, and at least the `progressDeadlineSeconds` of its Deployment if these are more than the default of 600. While another object of the release is still progressing, at least two minutes.",
-		Advice: "see the probe's answer and the container's log; a slow start needs a startupProbe that allows for it",
+		Advice: "see the probe's answer and the container's log; the probe needs the port and the path that the program serves, and a slow start needs a startupProbe that allows for it",
 		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-106 Pod/shop-6d4cf56db6-x7k2p container "app": Unhealthy: ` +
-			`Readiness probe failed: HTTP probe failed with statuscode: 500; see the probe's answer and the container's log; a slow start ` +
-			`needs a startupProbe that allows for it`,
+			`Readiness probe failed: HTTP probe failed with statuscode: 500; see the probe's answer and the container's log; the probe needs ` +
+			`the port and the path that the program serves, and a slow start needs a startupProbe that allows for it`,
 		Steps: []string{
 			"The probe's answer is in the message. `connection refused`: nothing listens on that port (yet). `statuscode: 404`: the path " +
 				"is wrong. `statuscode: 500` or `503`: the application reports that it cannot serve. `context deadline exceeded`: it answered " +
