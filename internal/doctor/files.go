@@ -143,7 +143,7 @@ func (e *examination) history(ctx context.Context) {
 	}
 }
 
-const lacksChart = "the common chart comes with the actions, and this program is none"
+const lacksChart = "the common chart comes with the actions, not with this program"
 
 // lacksChart reports whether the service has the common chart and that is not at hand.
 func (e *examination) lacksChart() bool {
@@ -164,7 +164,7 @@ func (e *examination) chart(ctx context.Context) {
 		return
 	}
 	if e.lacksChart() {
-		e.add("chart, values and smoke checks", NotChecked, lacksChart, "give --chart with a copy of onedigest's charts/service in the work tree")
+		e.add("chart, values and smoke checks", NotChecked, lacksChart, "give --chart: a copy of onedigest's charts/service in the work tree, or the oci:// address of one that is published")
 		return
 	}
 	if err := e.Chart.Check(ctx, e.target); err != nil {
