@@ -76,6 +76,7 @@ type Result struct {
 // Proof compares the built digest and commit with the pods and the answers of every environment; it holds if all of them agree.
 type Proof struct {
 	Commit   release.Commit      `json:"commit"`
+	Source   release.Commit      `json:"source,omitempty"` // commit whose chart and values are deployed, if the image was built from an earlier one
 	Built    release.Digest      `json:"built"`
 	Running  map[string][]string `json:"running"`  // pods that report the built digest, by environment
 	Answered map[string][]string `json:"answered"` // commits that the service's answers named, by environment; none if it names none
@@ -182,6 +183,9 @@ func (p *pipeline) build(ctx context.Context) error {
 		p.image = p.settings.Repository.At(built.Digest)
 		p.commit, _ = release.ParseCommit(built.Tag.String()) // the tag of a work tree with changes is not a commit
 		p.result.Proof = Proof{Commit: built.Commit, Built: built.Digest, Running: map[string][]string{}, Answered: map[string][]string{}, URLs: map[string]string{}}
+		if p.commit != built.Commit {
+			p.result.Proof.Source = p.commit
+		}
 		return string(built.Outcome), built.Digest, nil
 	})
 }

@@ -158,6 +158,18 @@ func TestAServiceNeedsToSayNothing(t *testing.T) {
 	}
 }
 
+// TestTheProofNamesTheCommitOfTheChart where the image was built from an earlier one.
+func TestTheProofNamesTheCommitOfTheChart(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[release.Tag]release.Commit{release.Tag(commit): "", release.Tag(releasetest.Another): releasetest.Another, "0123456789ab-dirty-1": ""} {
+		c := good(t)
+		c.tag = tag
+		if result, err := c.run(t); err != nil || result.Proof.Commit != commit || result.Proof.Source != want {
+			t.Errorf("%s: got %+v, %v", tag, result.Proof, err)
+		}
+	}
+}
+
 // TestTheChartGetsTheImage as the settings say, from where they say the chart is.
 func TestTheChartGetsTheImage(t *testing.T) {
 	t.Parallel()

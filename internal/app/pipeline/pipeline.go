@@ -146,7 +146,11 @@ func printTable(reporter release.Reporter, result pipeline.Result) {
 // printProof prints the proof of one service.
 func printProof(reporter release.Reporter, proof pipeline.Proof) {
 	reporter.Infof("")
-	reporter.Infof("commit     %s", proof.Commit)
+	if proof.Source == "" {
+		reporter.Infof("commit     %s", proof.Commit)
+	} else {
+		reporter.Infof("commit     %s, with the image of %s", proof.Source, proof.Commit)
+	}
 	reporter.Infof("built      %s", proof.Built)
 	for _, environment := range release.DefaultPromotionOrder {
 		name := environment.String()
