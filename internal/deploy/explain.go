@@ -3,6 +3,7 @@ package deploy
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -18,7 +19,8 @@ func (r request) explain(result Result, err error) Result {
 	if result.Diagnosis == nil {
 		result.Diagnosis, result.Code = &diagnosis, diagnosis.Code
 	}
-	r.Reporter.Infof("%s %s %s: %s %s", diagnosis.Code, diagnosis.Object, diagnosis.Container, diagnosis.Reason, diagnosis.Message)
+	subject := strings.Fields(fmt.Sprintf("%s %s %s", diagnosis.Code, diagnosis.Object, diagnosis.Container)) // of some causes there is no container, or no object
+	r.Reporter.Infof("%s: %s %s", strings.Join(subject, " "), diagnosis.Reason, diagnosis.Message)
 	r.showLines("last events", diagnosis.Events)
 	r.showLines(fmt.Sprintf("last lines of %q", diagnosis.Container), diagnosis.Logs)
 	r.showLines(fmt.Sprintf("last lines of the previous run of %q", diagnosis.Container), diagnosis.Previous)

@@ -215,6 +215,17 @@ func TestPodsThatNoStatusJudges(t *testing.T) {
 	}
 }
 
+// TestTheLineOfACause: a cause of no container has none in its line.
+func TestTheLineOfACause(t *testing.T) {
+	t.Parallel()
+	for container, want := range map[string]string{"": "OD-109 ReplicaSet/shop-1: FailedCreate forbidden", "app": "OD-109 ReplicaSet/shop-1 app: FailedCreate forbidden"} {
+		failed := &release.BadRelease{Err: &release.Failure{What: "shop cannot become ready", Err: stuck{release.Diagnosis{Code: causes.AdmissionRefused, Object: release.Object{Kind: "ReplicaSet", Name: "shop-1"}, Container: container, Reason: "FailedCreate", Message: "forbidden"}}}}
+		if _, log, err := (&fakes{watchErr: failed}).run(t); err == nil || !strings.Contains(log, want) {
+			t.Errorf("%q is not in\n%s\n%v", want, log, err)
+		}
+	}
+}
+
 // TestOnlyABadReleaseIsRolledBack: whatever could not be asked leaves the release as it is.
 func TestOnlyABadReleaseIsRolledBack(t *testing.T) {
 	t.Parallel()
