@@ -11,11 +11,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	core "k8s.io/api/core/v1"
+	rbac "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -33,7 +36,8 @@ const argoCD = "argocd"
 var applications = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}
 
 // plurals are the resources of the kinds that these tests create.
-var plurals = map[string]string{"CustomResourceDefinition": "customresourcedefinitions", "ConfigMap": "configmaps", "Secret": "secrets", "AppProject": "appprojects", "Application": "applications"}
+var plurals = map[string]string{"CustomResourceDefinition": "customresourcedefinitions", "ConfigMap": "configmaps", "Secret": "secrets", "AppProject": "appprojects", "Application": "applications",
+	"Role": "roles", "RoleBinding": "rolebindings", "ServiceAccount": "serviceaccounts"}
 
 // create creates the objects of a YAML file; those without a namespace of their own are created in namespace, and definitions in none.
 func create(t *testing.T, namespace string, content []byte) {
@@ -60,8 +64,94 @@ func create(t *testing.T, namespace string, content []byte) {
 	}
 }
 
-// startArgoCD runs Argo CD's repository server and application controller, with Debian's redis, against the node. It skips the test, loudly, without ONEDIGEST_ARGOCD.
-func startArgoCD(t *testing.T) {
+// argoCDController is the account of Argo CD's application controller.
+const argoCDController = "system:serviceaccount:" + argoCD + ":argocd-application-controller"
+
+// terraformsArgoCD is what terraform/platform makes of Argo CD for one release in one environment, production. terraform test compares the file with the plan.
+type terraformsArgoCD struct {
+	CM          map[string]any
+	Credentials map[string]struct {
+		Server, Namespaces string
+		Config             json.RawMessage
+	}
+	Inclusions []any
+	Objects    []json.RawMessage
+}
+
+func readTerraforms(t *testing.T, file string, into any) {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(site.root, "terraform", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(content, into); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+}
+
+// limitArgoCD gives Argo CD's controller what Terraform gives it, and nothing else: in each namespace the Role of terraform/modules/service, in its own the Role of
+// its manifests, and settings and credentials by which it looks at these namespaces and at the kinds of a release alone.
+func limitArgoCD(t *testing.T, source string, namespaces []string) {
+	t.Helper()
+	var rules []rbac.PolicyRule
+	readTerraforms(t, "modules/service/tests/argo_cd_role.json", &rules)
+	api := client(t)
+	for _, namespace := range namespaces {
+		labelled := map[string]string{"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted", "pod-security.kubernetes.io/audit": "restricted"} // by Terraform
+		if _, err := api.CoreV1().Namespaces().Create(t.Context(), &core.Namespace{ObjectMeta: meta.ObjectMeta{Name: namespace, Labels: labelled}}, meta.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		role := &rbac.Role{ObjectMeta: meta.ObjectMeta{Name: "argocd-application-controller"}, Rules: rules}
+		if _, err := api.RbacV1().Roles(namespace).Create(t.Context(), role, meta.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		binding := &rbac.RoleBinding{ObjectMeta: role.ObjectMeta, RoleRef: rbac.RoleRef{APIGroup: rbac.GroupName, Kind: "Role", Name: role.Name},
+			Subjects: []rbac.Subject{{Kind: rbac.ServiceAccountKind, Namespace: argoCD, Name: role.Name}}}
+		if _, err := api.RbacV1().RoleBindings(namespace).Create(t.Context(), binding, meta.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own, err := filepath.Glob(filepath.Join(source, "manifests/base/application-controller-roles/argocd-*.yaml"))
+	if err != nil || len(own) != 3 {
+		t.Fatalf("the account, the Role and the binding of Argo CD's controller: %q, %v", own, err)
+	}
+	for _, file := range own {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		create(t, argoCD, content)
+	}
+
+	var made terraformsArgoCD
+	readTerraforms(t, "platform/tests/argo_cd.json", &made)
+	settings, err := api.CoreV1().ConfigMaps(argoCD).Get(t.Context(), "argocd-cm", meta.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range made.CM {
+		settings.Data[key] = fmt.Sprint(value)
+	}
+	inclusions, err := json.Marshal(made.Inclusions) // JSON is YAML
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings.Data["resource.inclusions"] = string(inclusions)
+	if _, err := api.CoreV1().ConfigMaps(argoCD).Update(t.Context(), settings, meta.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for name, cluster := range made.Credentials {
+		secret := &core.Secret{ObjectMeta: meta.ObjectMeta{Name: "cluster-" + name, Labels: map[string]string{"argocd.argoproj.io/secret-type": "cluster"}},
+			StringData: map[string]string{"name": name, "server": cluster.Server, "config": string(cluster.Config), "namespaces": strings.ReplaceAll(cluster.Namespaces, "production", strings.Join(namespaces, ","))}}
+		if _, err := api.CoreV1().Secrets(argoCD).Create(t.Context(), secret, meta.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// startArgoCD runs Argo CD's repository server and application controller, with Debian's redis, against the node, with the rights that Terraform gives it in the
+// namespaces. It skips the test, loudly, without ONEDIGEST_ARGOCD.
+func startArgoCD(t *testing.T, releases ...string) {
 	t.Helper()
 	onNode(t)
 	program := os.Getenv("ONEDIGEST_ARGOCD")
@@ -90,11 +180,11 @@ func startArgoCD(t *testing.T) {
 			create(t, argoCD, content)
 		}
 	}
+	limitArgoCD(t, source, releases)
 	dir := t.TempDir()
-	kubeconfig := kubeconfigIn(t, dir, argoCD)
 	redis, repository, metrics := freeAddress(t), freeAddress(t), freeAddress(t)
 	port := func(address string) string { return address[strings.LastIndex(address, ":")+1:] }
-	environ := []string{"HOME=" + dir, "PATH=" + dir + ":" + os.Getenv("PATH"), "KUBECONFIG=" + kubeconfig, "TMPDIR=" + dir, "ARGOCD_FAKE_IN_CLUSTER=true", "ARGOCD_GPG_ENABLED=false"}
+	environ := []string{"HOME=" + dir, "PATH=" + dir + ":" + os.Getenv("PATH"), "TMPDIR=" + dir, "ARGOCD_FAKE_IN_CLUSTER=true", "ARGOCD_GPG_ENABLED=false"}
 	for _, name := range []string{"ARGOCD_TLS_DATA_PATH", "ARGOCD_SSH_DATA_PATH", "ARGOCD_GNUPGHOME", "ARGOCD_GPG_DATA_PATH", "ARGOCD_PLUGINSOCKFILEPATH"} {
 		at := filepath.Join(dir, name)
 		if err := os.Mkdir(at, 0o700); err != nil {
@@ -110,20 +200,26 @@ func startArgoCD(t *testing.T) {
 		t.Fatal(err)
 	}
 	background(t, environ, "redis-server", "--bind", "127.0.0.1", "--port", port(redis), "--save", "", "--appendonly", "no", "--dir", dir)
-	background(t, append(environ, "ARGOCD_BINARY_NAME=argocd-repo-server"), program, "--address", "127.0.0.1", "--port", port(repository), "--metrics-port", port(freeAddress(t)), "--redis", redis, "--disable-tls", "--loglevel", "warn")
-	background(t, append(environ, "ARGOCD_BINARY_NAME=argocd-application-controller"), program, "--redis", redis, "--repo-server", repository, "--repo-server-plaintext", "--namespace", argoCD,
+	as := func(binary string) []string {
+		return append(slices.Clone(environ), "ARGOCD_BINARY_NAME="+binary, "KUBECONFIG="+kubeconfigIn(t, dir, argoCD, "system:serviceaccount:"+argoCD+":"+binary))
+	}
+	background(t, as("argocd-repo-server"), program, "--address", "127.0.0.1", "--port", port(repository), "--metrics-port", port(freeAddress(t)), "--redis", redis, "--disable-tls", "--loglevel", "warn")
+	background(t, as("argocd-application-controller"), program, "--redis", redis, "--repo-server", repository, "--repo-server-plaintext", "--namespace", argoCD,
 		"--metrics-port", port(metrics), "--loglevel", "warn")
 }
 
-// kubeconfigIn writes a copy of the node's kubeconfig whose context is in a namespace.
-func kubeconfigIn(t *testing.T, dir, namespace string) string {
+// kubeconfigIn writes a kubeconfig of a user of the node whose context is in a namespace.
+func kubeconfigIn(t *testing.T, dir, namespace, user string) string {
 	t.Helper()
 	config, err := clientcmd.LoadFromFile(site.kubeconfig)
 	if err != nil {
 		t.Fatal(err)
 	}
 	config.Contexts[config.CurrentContext].Namespace = namespace
-	file := filepath.Join(dir, "kubeconfig")
+	for _, info := range config.AuthInfos {
+		info.Impersonate = user
+	}
+	file := filepath.Join(dir, "kubeconfig-"+strings.ReplaceAll(user, ":", "-"))
 	if err := clientcmd.WriteToFile(*config, file); err != nil {
 		t.Fatal(err)
 	}
@@ -229,6 +325,32 @@ func (c configuration) application(environment string) {
 	c.t.Cleanup(func() {
 		_ = dynamicClient(c.t).Resource(applications).Namespace(argoCD).Delete(context.Background(), "shop-"+environment, meta.DeleteOptions{})
 	})
+}
+
+// terraforms makes the AppProjects and the Application that terraform/platform makes, for an environment, with other texts in place of some.
+func (c configuration) terraforms(environment string, others ...string) {
+	c.t.Helper()
+	var made terraformsArgoCD
+	readTerraforms(c.t, "platform/tests/argo_cd.json", &made)
+	for _, object := range made.Objects {
+		create(c.t, argoCD, []byte(strings.NewReplacer(append(others, "https://git.example.com/team/config.git", c.url, "production", environment)...).Replace(string(object))))
+	}
+}
+
+// conditions returns what Argo CD says of an Application: its conditions, and the message of its last operation.
+func conditions(t *testing.T, name string) string {
+	t.Helper()
+	object, err := dynamicClient(t).Resource(applications).Namespace(argoCD).Get(t.Context(), name, meta.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, _, _ := unstructured.NestedFieldNoCopy(object.Object, "status", "conditions")
+	operation, _, _ := unstructured.NestedFieldNoCopy(object.Object, "status", "operationState")
+	text, err := json.Marshal([]any{said, operation})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // manifests makes an environment's Application apply the directory of rendered manifests of docs/gitops.md.

@@ -14,6 +14,7 @@ import (
 	"github.com/onedigest/onedigest/internal/kube"
 	"github.com/onedigest/onedigest/internal/kube/argocd"
 	"github.com/onedigest/onedigest/internal/release"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -58,18 +59,20 @@ func (c checkout) gitops(config configuration, environment, image string, args .
 
 // TestGitOps brings one digest to two environments by commits that the real Argo CD applies. A failing image is diagnosed and reverted, drift is healed, an older
 // commit does not go back, and what a person commits is understood.
+//
+// Argo CD has no more rights than Terraform gives it: its controller is the account that Terraform binds, in the namespaces of the releases.
 func TestGitOps(t *testing.T) {
-	startArgoCD(t)
+	const rendered, terraforms = "gitops-rendered", "gitops-terraform"
+	startArgoCD(t, "gitops-staging", "gitops-production", rendered, terraforms)
 	tree := newCheckout(t)
 	tree.environ = append(tree.environ, "DB_PASSWORD=canary-environment", "USER=canary-actor", "MY_TOKEN=canary-actor")
 	values := map[string]string{}
-	for _, environment := range []string{"gitops-staging", "gitops-production"} {
+	for _, environment := range []string{"gitops-staging", "gitops-production", terraforms} {
 		values[environment] = strings.NewReplacer("REGISTRY", site.registry, "NAME", environment).Replace(gitopsValues)
 	}
 	config := newConfiguration(t, values)
 	config.application("gitops-staging")
 	config.application("gitops-production")
-	const rendered = "gitops-rendered"
 	tree.write("rendered.yaml", strings.NewReplacer("REGISTRY", site.registry, "NAME", rendered).Replace(gitopsValues))
 	tree.keyPair("signer")
 	tree.git("add", "--all")
@@ -217,6 +220,45 @@ func TestGitOps(t *testing.T) {
 		tree.edit("app/main.go", "func main() {\n\tpanic(\"broken on purpose\")", "func main() {")
 		tree.commit("mend the manifests")
 	})
+	t.Run("Terraform's objects and rights are enough, and no more than a release needs", func(t *testing.T) {
+		config.terraforms(terraforms)
+		result, got := tree.gitops(config, terraforms, good)
+		got.expect(t, 0, "committed", "is synced to commit", "is healthy", "2 pods run")
+		if result.Outcome != release.Created || servedCommit(t, result.URL) != first {
+			t.Errorf("got %+v", result)
+		}
+		controller := impersonate(t, argoCDController)
+		for what, err := range map[string]error{
+			"the Secrets of the release":     refusal(controller.CoreV1().Secrets(terraforms).List(t.Context(), meta.ListOptions{})),
+			"Deployments elsewhere":          refusal(controller.AppsV1().Deployments("default").List(t.Context(), meta.ListOptions{})),
+			"Deployments of every namespace": refusal(controller.AppsV1().Deployments("").List(t.Context(), meta.ListOptions{})),
+			"namespaces":                     refusal(controller.CoreV1().Namespaces().List(t.Context(), meta.ListOptions{})),
+			"Roles":                          refusal(controller.RbacV1().Roles(terraforms).List(t.Context(), meta.ListOptions{})),
+		} {
+			if !apierrors.IsForbidden(err) {
+				t.Errorf("Argo CD's controller reads %s: %v", what, err)
+			}
+		}
+
+		config.git("pull", "--quiet", "origin", "main")
+		const reader = "rbac: {readers: [{kind: User, name: stranger}]}\n"
+		config.edit("shop/"+terraforms+".yaml", "replicas: 2\n", "replicas: 2\n"+reader)
+		config.push("a Role by a commit")
+		refresh(t, "shop-"+terraforms)
+		eventually(t, "Argo CD refuses the Role", func() bool {
+			said := conditions(t, "shop-"+terraforms)
+			return strings.Contains(said, "is excluded in the settings") || strings.Contains(said, "is not permitted in project")
+		})
+		roles, err := client(t).RbacV1().Roles(terraforms).List(t.Context(), meta.ListOptions{})
+		if err != nil || len(roles.Items) != 1 { // the controller's own
+			t.Errorf("%v, %+v", err, roles.Items)
+		}
+		config.edit("shop/"+terraforms+".yaml", reader, "")
+		config.push("no Role")
+
+		config.terraforms(terraforms, "shop-production", "stray", `"destination": {"namespace": "production"`, `"destination": {"namespace": "gitops-staging"`)
+		eventually(t, "Argo CD refuses another project's namespace", func() bool { return strings.Contains(conditions(t, "stray"), "InvalidSpecError") })
+	})
 	t.Run("a deliberate rollback pins", func(t *testing.T) {
 		_, got := tree.gitops(config, "gitops-staging", good, "--allow-rollback")
 		got.expect(t, 0, "pinned at commit")
@@ -264,4 +306,16 @@ func signedBySSH(t *testing.T) string {
 func digestOf(image string) string {
 	_, digest, _ := strings.Cut(image, "@")
 	return digest
+}
+
+// refusal returns the error of a request whose answer is not needed.
+func refusal[T any](_ T, err error) error { return err }
+
+// refresh has Argo CD read the repository now.
+func refresh(t *testing.T, application string) {
+	t.Helper()
+	patch := []byte(`{"metadata":{"annotations":{"argocd.argoproj.io/refresh":"normal"}}}`)
+	if _, err := dynamicClient(t).Resource(applications).Namespace(argoCD).Patch(t.Context(), application, types.MergePatchType, patch, meta.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -113,8 +113,9 @@ resource "helm_release" "argo_cd" {
       cm = merge(
         {
           url = var.argo_cd.address
+          # For every cluster, as there is one: Argo CD compares `clusters` with the address that it connects to, which is not argo_cd_cluster in a pod.
           "resource.inclusions" = yamlencode([
-            for each in concat(local.argo_cd_kinds, local.argo_cd_shown) : { apiGroups = [each.group], kinds = [each.kind], clusters = [local.argo_cd_cluster] }
+            for each in concat(local.argo_cd_kinds, local.argo_cd_shown) : { apiGroups = [each.group], kinds = [each.kind] }
           ])
         },
         { for key, oidc in { "oidc.config" = var.argo_cd.oidc } : key => yamlencode(merge(

@@ -160,9 +160,9 @@ run "the_kinds_are_the_charts" {
   assert {
     condition = alltrue([
       for each in yamldecode(yamldecode(helm_release.argo_cd[0].values[0]).configs.cm["resource.inclusions"]) :
-      each.clusters == ["https://kubernetes.default.svc"] && !contains(each.kinds, "Secret") && !contains(each.kinds, "*") && !contains(each.apiGroups, "*")
+      !can(each.clusters) && !contains(each.kinds, "Secret") && !contains(each.kinds, "*") && !contains(each.apiGroups, "*")
     ]) && length(yamldecode(yamldecode(helm_release.argo_cd[0].values[0]).configs.cm["resource.inclusions"])) == length(local.argo_cd_kinds) + 2
-    error_message = "Argo CD watches what it applies, pods and ReplicaSets."
+    error_message = "Argo CD watches what it applies, pods and ReplicaSets, in whatever cluster: with an address that is not the one it connects to, it would watch everything."
   }
 
   assert {
@@ -223,5 +223,35 @@ run "argo_cd_is_not_reachable_from_outside" {
       toset(keys(kubernetes_network_policy_v1.argo_cd)) == toset(["argocd-redis", "argocd-repo-server"])
     )
     error_message = "Only Argo CD's own parts connect to one another."
+  }
+}
+
+# ── What runs on a node ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+# argo_cd.json is what the end-to-end test TestGitOps gives to the real Argo CD: its ConfigMap, its credentials for the cluster and its objects.
+run "the_end_to_end_tests_run_this" {
+  command = plan
+
+  variables {
+    argo_cd = {
+      applications = {
+        shop-production = { environment = "production", release = "shop", repository = "https://git.example.com/team/config.git", path = "charts/service", values = ["shop/production.yaml"] }
+      }
+    }
+  }
+
+  assert {
+    condition = jsonencode(jsondecode(file("tests/argo_cd.json"))) == jsonencode({
+      cm          = { for key, value in merge(yamldecode(helm_release.argo_cd[0].values[0]).configs.cm, yamldecode(helm_release.argo_cd[0].values[1]).configs.cm) : key => value if key != "resource.inclusions" }
+      inclusions  = yamldecode(yamldecode(helm_release.argo_cd[0].values[0]).configs.cm["resource.inclusions"])
+      credentials = yamldecode(helm_release.argo_cd[0].values[0]).configs.clusterCredentials
+      objects     = yamldecode(helm_release.argo_cd_objects[0].values[0]).objects
+    })
+    error_message = "tests/argo_cd.json is not what is planned, which is: ${jsonencode({
+      cm          = { for key, value in merge(yamldecode(helm_release.argo_cd[0].values[0]).configs.cm, yamldecode(helm_release.argo_cd[0].values[1]).configs.cm) : key => value if key != "resource.inclusions" }
+      inclusions  = yamldecode(yamldecode(helm_release.argo_cd[0].values[0]).configs.cm["resource.inclusions"])
+      credentials = yamldecode(helm_release.argo_cd[0].values[0]).configs.clusterCredentials
+      objects     = yamldecode(helm_release.argo_cd_objects[0].values[0]).objects
+    })}"
   }
 }

@@ -139,3 +139,19 @@ run "terraform_and_the_actions_leave_argo_cd_nothing" {
     error_message = "Argo CD may apply where it does not own the release."
   }
 }
+
+# ── What runs on a node ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+# argo_cd_role.json is what the end-to-end test TestGitOps binds for the real Argo CD in a release's namespace.
+run "the_end_to_end_tests_run_this" {
+  command = plan
+
+  assert {
+    condition = jsonencode(jsondecode(file("tests/argo_cd_role.json"))) == jsonencode([
+      for rule in kubernetes_role_v1.argo_cd[0].rule : { apiGroups = sort(rule.api_groups), resources = sort(rule.resources), verbs = sort(rule.verbs) }
+    ])
+    error_message = "tests/argo_cd_role.json is not what is planned, which is: ${jsonencode([
+      for rule in kubernetes_role_v1.argo_cd[0].rule : { apiGroups = sort(rule.api_groups), resources = sort(rule.resources), verbs = sort(rule.verbs) }
+    ])}"
+  }
+}
