@@ -92,6 +92,7 @@ var commandBlocks = map[string]string{
 	`docs/aws.md: export AWS_REGION=eu-central-1`:                                                                                                                                           needsAWS,
 	`docs/aws.md: cd terraform/bootstrap`:                                                                                                                                                   needsAWS,
 	`docs/aws.md: cp terraform/aws_infra/terraform.tfvars.example terraform/aws_infra/account.tfvars`:                                                                                       needsAWS,
+	`docs/aws.md: cd terraform/aws_infra`:                                                                                                                                                   needsAWS,
 	`docs/aws.md: terraform -chdir=terraform/aws_infra init -backend-config=../backend.hcl`:                                                                                                 needsAWS,
 	`docs/aws.md: terraform -chdir=terraform/aws_infra output -json github_variables | jq -r 'to_entries[] | "\(.key) \(.value)"' |`:                                                        needsAWS,
 	`docs/aws.md: gh api --method PUT repos/onedigest-example/shop/environments/staging --input - <<'END'`:                                                                                  needsGitHub,
