@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -142,21 +143,30 @@ func (g gitflow) write(b *testing.B, name, text string) {
 	}
 }
 
-// push takes the commit to production and returns how long that took, and act's log.
-func (g gitflow) push(b *testing.B) (time.Duration, string) {
+// push takes the commit to production and returns how long that took, how long processors worked for it, and act's log.
+func (g gitflow) push(b *testing.B) (took, worked time.Duration, log string) {
 	b.Helper()
 	args := slices.Clone(g.flags)
 	for _, pair := range g.environment {
 		args = append(args, "--env", pair)
 	}
 	act := acttest.Act{Program: g.act, Repository: g.dir, Home: b.TempDir(), Path: os.Getenv("PATH")}
-	started := time.Now()
+	started, before := time.Now(), processorTime(b)
 	log, err := act.Run(b.Context(), "push", "delivery.yaml", args...)
-	took := time.Since(started)
 	if err != nil {
 		b.Fatalf("%v\n%s", err, log)
 	}
-	return took, log
+	return time.Since(started), processorTime(b) - before, log
+}
+
+// processorTime is what the processes that this one started, and theirs, have used so far.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 // counter counts the requests that pass a proxy, except those of the node.
@@ -374,8 +384,8 @@ func goCaches(b *testing.B) (pairs []string) {
 
 // BenchmarkGitflow takes commits of a service to production by pipeline.yaml and by the same jobs glued of ko, crane, helm, kubectl and curl, in
 // turn, under act on the same node and registry. Every commit changes the service; the first one, which installs, is not counted, and
-// neither is what a job pays to get its tools: the metric MB is the size of their downloads. Goal: at most half the time. It needs a
-// cluster, a registry and the tools: scripts/bench.sh gives them.
+// neither is what a job pays to get its tools (BenchmarkGitflowDownload, BenchmarkStart). Goal: at most half the time. It needs a cluster, a
+// registry and the tools: scripts/bench.sh gives them.
 func BenchmarkGitflow(b *testing.B) {
 	tools := os.Getenv("ONEDIGEST_BENCH_TOOLS")
 	if tools == "" || os.Getenv("ONEDIGEST_BENCH_SANDBOX") == "" {
@@ -389,24 +399,24 @@ func BenchmarkGitflow(b *testing.B) {
 	sides := []struct {
 		name string
 		gitflow
-		programs []string // that a job downloads
 	}{
-		{"onedigest", s.ours(b, root, act), []string{filepath.Join(root, "bin/onedigest")}},
-		{"glued", s.peer(b, root, act, tools), []string{filepath.Join(tools, "ko"), filepath.Join(tools, "crane"), filepath.Join(tools, "helm"), filepath.Join(tools, "kubectl")}},
+		{"onedigest", s.ours(b, root, act)},
+		{"glued", s.peer(b, root, act, tools)},
 	}
-	times := make([][]float64, len(sides))
+	times, processor := make([][]float64, len(sides)), make([][]float64, len(sides))
 	requests := make([][2]int, len(sides))
 	round := func(i int) {
 		for which, side := range sides {
 			side.commit(b, fmt.Sprintf("%s %d", side.name, i))
 			s.images.take()
 			s.clusters.take()
-			took, log := side.push(b)
+			took, worked, log := side.push(b)
 			if i > 0 {
 				times[which] = append(times[which], took.Seconds())
+				processor[which] = append(processor[which], worked.Seconds())
 			}
 			requests[which] = [2]int{s.images.take()["requests"], s.clusters.take()["requests"]}
-			b.Logf("%s: %.1f s\n%s", side.name, took.Seconds(), steps(log))
+			b.Logf("%s: %.1f s, of processors %.1f s\n%s", side.name, took.Seconds(), worked.Seconds(), steps(log))
 		}
 	}
 	round(0)
@@ -415,15 +425,28 @@ func BenchmarkGitflow(b *testing.B) {
 	}
 	for which, side := range sides {
 		b.ReportMetric(median(times[which]), "s("+side.name+")")
+		b.ReportMetric(median(processor[which]), "processor-s("+side.name+")")
 		b.ReportMetric(float64(requests[which][0]), "registry-requests("+side.name+")")
 		b.ReportMetric(float64(requests[which][1]), "apiserver-requests("+side.name+")")
-		var size float64
-		for _, program := range side.programs {
-			size += packedSize(b, program)
-		}
-		b.ReportMetric(size/1e6, "MB("+side.name+")")
 	}
 	b.ReportMetric(median(times[0])/median(times[1]), "ratio")
+}
+
+// BenchmarkGitflowDownload is about what the jobs of both sides download, on runners that have none of it: each program in gzip.
+func BenchmarkGitflowDownload(b *testing.B) {
+	tools := os.Getenv("ONEDIGEST_BENCH_TOOLS")
+	if tools == "" {
+		b.Skip("NOT MEASURED: needs ko, crane, helm and kubectl; run scripts/bench.sh")
+	}
+	ours, glued := packedSize(b, "../bin/onedigest"), 0.0
+	for _, program := range []string{"ko", "crane", "helm", "kubectl"} {
+		glued += packedSize(b, filepath.Join(tools, program))
+	}
+	for b.Loop() { // nothing: the sizes do not vary, and a benchmark that loops is called once
+	}
+	b.ReportMetric(ours/1e6, "MB(onedigest)")
+	b.ReportMetric(glued/1e6, "MB(glued)")
+	b.ReportMetric(ours/glued, "ratio")
 }
 
 var stepEnd = regexp.MustCompile(`(?m)^\[(.+?)\]\s+✅  Success - (Main .+) \[([^\]]+)\]$`)
