@@ -100,6 +100,14 @@ func TestEveryImageIsProved(t *testing.T) {
 	if result, log, err := fakes.run(t, "--image", worker); err != nil || !strings.Contains(log, "no workload runs localhost:5000/team/worker@") || !result.Images[1].Digest.IsZero() {
 		t.Errorf("got %v, %+v\n%s", err, result.Images, log)
 	}
+	fakes.loose = true // the pods that the cluster shows of it are compared, and run another image
+	if _, _, err := fakes.run(t, "--image", worker); release.ExitCode(err) != release.ExitFailed {
+		t.Errorf("a custom resource's pods run another image: got %v", err)
+	}
+	fakes.noWorkloads = "team/worker"
+	if result, log, err := fakes.run(t, "--image", worker); err != nil || !strings.Contains(log, "warning: Workflow/shop names localhost:5000/team/worker@") || !result.Images[1].Digest.IsZero() {
+		t.Errorf("got %v, %+v\n%s", err, result.Images, log)
+	}
 }
 
 // TestAReleaseThatRunsItsImageInNoPodIsNotVerified: only a hook or a text names the main image, so that nothing is proved.

@@ -71,6 +71,8 @@ type fakes struct {
 	podsOf       map[string][]release.PodImage // by repository; pods if nil
 	podsNow      func() release.PodImage       // of a workload whose status does not judge its pods; pods if nil
 	idle         bool                          // the workloads want no pod
+	noWorkloads  string                        // repository's path of an image that no workload of the cluster has
+	loose        bool                          // a custom resource names that image, outside of a pod template
 	onlyHooks    string                        // the name of an image that no workload runs; "main" for the main one
 	inside       bool                          // the chart renders no address outside the cluster
 	endpoints    []release.Object              // that the chart renders; a Service named as the release if nil
@@ -290,6 +292,9 @@ func (c chart) Render(_ context.Context, deployment release.Deployment) (release
 		use := release.ImageUse{Name: image.Name, Workloads: []release.Object{{Kind: "Deployment", Name: "shop"}}}
 		if c.onlyHooks != "" && c.onlyHooks == cmp.Or(image.Name, "main") {
 			use.Workloads = nil
+			if c.loose {
+				use.Loose = []release.Object{{Kind: "Workflow", Name: "shop"}}
+			}
 		}
 		rendering.Images = append(rendering.Images, use)
 	}
@@ -453,6 +458,9 @@ func (c cluster) Running(_ context.Context, _, _ string, image release.Image) (r
 		running := releasetest.Running(c.podsNow())
 		running.Workloads[0].ByPods = true
 		return running, nil
+	}
+	if c.noWorkloads == image.Repository.Path() {
+		return release.Running{}, nil
 	}
 	if pods, known := c.podsOf[image.Repository.Path()]; known {
 		return releasetest.Running(pods...), c.podsErr

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/release"
@@ -151,6 +152,11 @@ func TestRunningFindsPodsByOwnership(t *testing.T) {
 	foreign = strings.ReplaceAll(foreign, "localhost:5000/shop@"+digest, "redis:7")
 	canary := []*core.Pod{owned("web-a", "ReplicaSet", "canary", digest), owned("web-b", "ReplicaSet", "canary", older)}
 	canarySet := "apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: canary, ownerReferences: [{apiVersion: argoproj.io/v1alpha1, kind: Rollout, name: web, uid: uid-Rollout-web, controller: true}]}"
+	silent := func(pod *core.Pod) *core.Pod { // as the node's controller leaves it
+		pod.Status.Phase, pod.Status.StartTime = core.PodRunning, &now
+		pod.Status.Conditions = []core.PodCondition{{Type: core.ContainersReady, Status: core.ConditionTrue}, {Type: core.PodReady, Status: core.ConditionFalse, LastTransitionTime: meta.NewTime(now.Add(-time.Hour))}}
+		return pod
+	}
 	for name, test := range map[string]struct {
 		manifest string // as applied, and as it is
 		besides  string // other objects
@@ -174,6 +180,8 @@ func TestRunningFindsPodsByOwnership(t *testing.T) {
 			release.RunningWorkload{WantsPods: true, Pods: []release.PodImage{is("web-0", older, held("the StatefulSet replaces a pod only when it is deleted (OnDelete)"))}}},
 		"an OnDelete DaemonSet": {daemons, "", []*core.Pod{owned("web-x", "DaemonSet", "web", older)},
 			release.RunningWorkload{WantsPods: true, Pods: []release.PodImage{is("web-x", older, held("the DaemonSet replaces a pod only when it is deleted (OnDelete)"))}}},
+		"a DaemonSet's pod on a node that does not answer": {strings.Replace(daemons, "OnDelete", "RollingUpdate", 1), "", []*core.Pod{silent(owned("web-x", "DaemonSet", "web", older)), owned("web-y", "DaemonSet", "web", digest)},
+			release.RunningWorkload{WantsPods: true, Pods: []release.PodImage{is("web-x", older, held(`its node "node-1" does not answer`)), is("web-y", digest, nil)}}},
 		"a completed Job": {job, "", []*core.Pod{completed}, release.RunningWorkload{Note: "has no pod any more that could be compared", Pods: []release.PodImage{is("web-job", digest, nil)}}},
 		"a Pod":           {bare, "", nil, release.RunningWorkload{WantsPods: true, ByPods: true, Pods: []release.PodImage{is("web", digest, nil)}}},
 		"a partition that counts from the first ordinal": {late, "", []*core.Pod{labelledSet(owned("web-5", "StatefulSet", "web", older), "old"), labelledSet(owned("web-6", "StatefulSet", "web", digest), "new")},
