@@ -63,7 +63,7 @@ func (m machine) choose(ctx context.Context, wanted, kubeconfig string) (provide
 }
 
 // kindIsNew is what the user of kind should know.
-const kindIsNew = "The kind provider is new, and has not yet taken a service to production; the tried provider is native (docs/demo.md says how far kind was run)"
+const kindIsNew = "The kind provider is new and has been run once, not yet by the demo; the tried provider is native (docs/demo.md says how kind was run)"
 
 // requireNative returns an error if this machine cannot be a node: the node needs Linux, root, and Debian packages that are installed or can be.
 func requireNative() error {

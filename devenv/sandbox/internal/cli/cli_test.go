@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -155,5 +156,15 @@ func TestChoose(t *testing.T) {
 				t.Errorf("got %q, note %q, %v; want %q, note %q", got, note, err, c.want, c.note)
 			}
 		})
+	}
+}
+
+// TestTheSupervisorAsksTheSameDocker: it gets the variables by which docker finds its daemon, and no others, among them credentials.
+func TestTheSupervisorAsksTheSameDocker(t *testing.T) {
+	t.Parallel()
+	got := serveEnvironment([]string{"PATH=/elsewhere", "DOCKER_HOST=unix:///run/user/0/docker.sock", "AWS_SECRET_ACCESS_KEY=x", "HOME=/root", "DOCKER_HOST_OTHER=y"})
+	want := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "DOCKER_HOST=unix:///run/user/0/docker.sock", "HOME=/root"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

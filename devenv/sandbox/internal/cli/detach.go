@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -35,7 +36,7 @@ func detach(dir place.Dir) error {
 	serve.Args[0] = "sandbox"
 	serve.Stdout, serve.Stderr = log, log
 	serve.Dir = "/"
-	serve.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	serve.Env = serveEnvironment(os.Environ())
 	serve.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := serve.Start(); err != nil {
 		return fmt.Errorf("starting the supervisor: %w", err)
@@ -52,6 +53,20 @@ func detach(dir place.Dir) error {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+}
+
+// forDocker are the variables by which docker finds its daemon: the supervisor asks the daemon that kind asked.
+var forDocker = []string{"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "HOME"}
+
+// serveEnvironment is the supervisor's environment.
+func serveEnvironment(environ []string) []string {
+	kept := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	for _, pair := range environ {
+		if name, _, _ := strings.Cut(pair, "="); slices.Contains(forDocker, name) {
+			kept = append(kept, pair)
+		}
+	}
+	return kept
 }
 
 // supervisorGone returns an error if the sandbox has no supervisor.

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strconv"
@@ -59,6 +60,9 @@ func (s *Supervisor) runKind(ctx context.Context) error {
 // containerPID asks Docker for a container's first process.
 func containerPID(ctx context.Context, container string) (int, error) {
 	output, err := exec.CommandContext(ctx, "docker", "inspect", "--format", "{{.State.Pid}}", container).Output() //nolint:gosec // as above
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return 0, fmt.Errorf("looking for the container %q: %w: %s", container, err, strings.TrimSpace(string(exit.Stderr)))
+	}
 	if err != nil {
 		return 0, fmt.Errorf("looking for the container %q: %w", container, err)
 	}
