@@ -76,6 +76,7 @@ type fakeDeps struct {
 	command     func(now time.Time, name string) (time.Duration, string) // how long it takes, and what is wrong; nil: passes at once
 	latency     func(probe int) time.Duration
 	endTime     func() // ends the context of the run
+	lateLook    int    // the run's context ends while the pods are looked at for this time; 0: it does not
 
 	defaultChecks bool     // no file of checks is given
 	lines         []string // that were reported
@@ -194,6 +195,13 @@ func (*fakeDeps) NodePlatform(context.Context, string) (release.Platform, error)
 }
 
 func (f *fakeDeps) Running(ctx context.Context, _, _ string, image release.Image) (release.Running, error) {
+	if f.lateLook > 0 && f.podRequests == f.lateLook-1 {
+		f.endTime()
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond): // it does not end with the run's
+		}
+	}
 	if ctx.Err() != nil {
 		return release.Running{}, ctx.Err()
 	}
@@ -276,13 +284,8 @@ func TestAnIdleReleaseIsNoVerdict(t *testing.T) {
 func TestAPassInTheLastMomentIsAPass(t *testing.T) {
 	t.Parallel()
 	image := "localhost:5000/shop@" + releasetest.Digest(t, "a").String()
-	fake := &fakeDeps{revision: releasetest.Commit.String(), pods: [][]release.PodImage{{{Pod: "shop-1", Digest: releasetest.Digest(t, "a")}}}}
-	fake.answer = func(time.Time, string) release.Answer {
-		if fake.probes == 2 { // the last of three rounds
-			fake.endTime()
-		}
-		return release.Answer{Stage: release.StageDone, Commit: releasetest.Commit.String()}
-	}
+	fake := &fakeDeps{revision: releasetest.Commit.String(), lateLook: 2,
+		answers: []release.Answer{{Stage: release.StageDone, Commit: releasetest.Commit.String()}}, pods: [][]release.PodImage{{{Pod: "shop-1", Digest: releasetest.Digest(t, "a")}}}}
 	result, err := fake.run(t, "--release", "shop", "--namespace", "staging", "--environment", "staging", "--image", image)
 	if err != nil || result.Verdict != release.Pass || fake.podRequests != 2 || len(fake.recorded) != 1 {
 		t.Errorf("got %s, %v after %d looks at the pods, recorded %+v", result.Verdict, err, fake.podRequests, fake.recorded)
