@@ -11,6 +11,15 @@ import (
 
 // cluster looks whether the cluster answers, and asks it for each rule that a deploy needs.
 func (e *examination) cluster(ctx context.Context) {
+	decisive := []string{"cluster", "namespace"}
+	if e.target.Cluster != "" {
+		decisive = append(decisive, "region")
+	}
+	if why, fix := e.target.givenByExpression(decisive...); why != "" {
+		e.add("cluster", NotChecked, why, fix)
+		e.add("RBAC", NotChecked, "which namespace of which cluster is meant is not known", "")
+		return
+	}
 	if e.target.Cluster != "" && e.withoutRole("cluster") {
 		return
 	}
@@ -91,6 +100,9 @@ func (e *examination) kinds(ctx context.Context) ([]release.AppliedKind, error) 
 	}
 	if e.denied {
 		return nil, errors.New("the role was not assumed")
+	}
+	if why, _ := e.target.givenByExpression("chart", "values"); why != "" {
+		return nil, errors.New(why)
 	}
 	if e.lacksChart() {
 		return nil, errors.New(lacksChart)

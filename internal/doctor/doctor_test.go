@@ -330,16 +330,57 @@ func TestTarget(t *testing.T) {
 	}
 }
 
-// TestFilesOfAnExpression: what an expression names is not looked at.
-func TestFilesOfAnExpression(t *testing.T) {
+// TestExpressions: what the workflow gives by an expression is one text, whatever white space it has, and is not looked at: neither split into files, nor taken for
+// a name or for a setting that was left out. What flags give is.
+func TestExpressions(t *testing.T) {
 	t.Parallel()
-	w := newWorld()
-	w.replace(`"values": "deploy/staging.yaml"}, {`, `"values": "deploy/${{ vars.X }}.yaml"}, {`)
-	result, _ := w.examine(t, nil)
-	for _, found := range result.Findings {
-		if found.Check == "workflow" && found.State == Fails {
-			t.Errorf("got %+v", found)
-		}
+	const byVars, byRun = "${{ vars.X }}", "by an expression, whose value only a run knows"
+	for name, test := range map[string]struct {
+		before, after string
+		values        setting.Values
+		want          []string
+		not           []string // "check: state" that no finding has
+	}{
+		"part of a file": {`"values": "deploy/staging.yaml"}, {`, `"values": "deploy/${{ vars.X || 'a.yaml' }}.yaml"}, {`, nil,
+			[]string{"workflow: not checked: by an expression: ", "chart, values and smoke checks: not checked: values " + byRun + ": give --values", "RBAC: not checked: values by an expression: "},
+			[]string{"workflow: fails", "chart: ok", "values: ok"}},
+		"an expression of several lines": {`"values": "deploy/staging.yaml"}, {`, `"values": "${{ vars.X &&\n 'deploy/a.yaml' ||\n 'deploy/b.yaml' }}"}, {`, nil,
+			[]string{"workflow: not checked: by an expression: "}, []string{"workflow: fails", "values: ok"}},
+		"beside another file": {`"values": "deploy/staging.yaml"}, {`, `"values": "deploy/staging.yaml\n${{ vars.X }}\ndeploy/gone.yaml"}, {`, nil,
+			[]string{`workflow: fails: "deploy/gone.yaml": write it`, "chart, values and smoke checks: not checked: values"}, []string{"values: ok"}},
+		"values of all": {"      checks:", "      values: |\n        deploy/${{ vars.X }}.yaml\n        ${{ vars.Y }}\n      checks:", nil,
+			[]string{"chart, values and smoke checks: not checked: values: give --values"}, []string{"workflow: fails"}},
+		"values by a flag": {`"values": "deploy/staging.yaml"}, {`, `"values": "${{ vars.X }}"}, {`, setting.Values{"values": {Texts: []string{"deploy/staging.yaml"}}},
+			[]string{"values: ok: deploy/staging.yaml", "chart: ok: "}, []string{"RBAC: not checked"}},
+		"the chart": {"      checks:", "      chart: " + byVars + "\n      checks:", nil, []string{"chart, values and smoke checks: not checked: chart " + byRun + ": give --chart"}, []string{"chart: ok"}},
+		"the checks": {"checks: deploy/checks.yaml", "checks: " + byVars, nil, []string{"chart: ok: ", "smoke checks: not checked: checks " + byRun + ": give --checks"},
+			[]string{"smoke checks: ok", "workflow: fails"}},
+		"the cluster": {`"cluster": "shop"`, `"cluster": "` + byVars + `"`, nil, []string{"cluster: not checked: cluster " + byRun + ": give --cluster", "RBAC: not checked: "}, []string{"cluster: ok", "namespace: ok"}},
+		"cluster by a flag": {`"cluster": "shop"`, `"cluster": "` + byVars + `"`, setting.Values{"cluster": {Texts: []string{"other"}}},
+			[]string{`cluster: ok: cluster "other"`}, []string{"cluster: not checked"}},
+		"the region": {"region: eu-central-1", "region: " + byVars, nil, []string{"cluster: not checked: region " + byRun + ": give --region"}, []string{"cluster: ok"}},
+		"the namespace": {`"cluster": "shop"`, `"cluster": "shop", "namespace": "` + byVars + `"`, nil,
+			[]string{"cluster: not checked: namespace " + byRun + ": give --namespace"}, []string{"namespace: ok"}},
+		"two of them": {`"cluster": "shop"`, `"cluster": "` + byVars + `", "namespace": "` + byVars + `"`, nil,
+			[]string{"cluster: not checked: cluster and namespace " + byRun + ": give --cluster and --namespace"}, nil},
+		"a file with a space": {`"values": "deploy/staging.yaml"}, {`, `"values": "deploy/my staging.yaml"}, {`, nil, []string{`workflow: fails: "deploy/my staging.yaml": write it`, "values: ok: deploy/my staging.yaml"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld()
+			w.replace(test.before, test.after)
+			result, _ := w.examine(t, test.values)
+			for _, want := range test.want {
+				if !slices.ContainsFunc(result.Findings, func(found Finding) bool { return matches(found, want) }) {
+					t.Errorf("nothing is %q in %+v", want, result.Findings)
+				}
+			}
+			for _, found := range result.Findings {
+				if slices.Contains(test.not, found.Check+": "+string(found.State)) {
+					t.Errorf("got %+v", found)
+				}
+			}
+		})
 	}
 }
 

@@ -94,10 +94,10 @@ func (e *examination) workflow(context.Context) {
 	case !slices.ContainsFunc(environments, func(each calledEnvironment) bool { return each.Name == e.target.Environment.String() }):
 		e.add(check, Fails, fmt.Sprintf("it has no environment %q", e.target.Environment), "add it to environments, or name another one")
 	}
-	names := []string{caller.Given("checks")}
-	given := []string{caller.Given("values")}
+	names := []string{caller.With["checks"]}
+	given := []string{caller.With["values"]}
 	for _, each := range environments {
-		if _, err := release.ParseOwnEnvironment(each.Name); err != nil && !strings.Contains(each.Name, "${{") {
+		if _, err := release.ParseOwnEnvironment(each.Name); err != nil && !survey.HasExpression(each.Name) {
 			e.add(check, Fails, err.Error(), "")
 		}
 		given = append(given, each.Values)
@@ -106,22 +106,29 @@ func (e *examination) workflow(context.Context) {
 	if len(services) == 0 {
 		services = map[string]survey.CalledService{"": {}}
 	}
+	byExpression := false
 	for name, each := range services {
 		for _, values := range append([]string{each.Values}, given...) {
-			if !strings.Contains(values, "${{") {
-				names = append(names, filesOf(values, name)...)
-			}
+			files, known := filesOf(values, name)
+			names, byExpression = append(names, files...), byExpression || !known
 		}
 		names = append(names, each.Checks)
 	}
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
-		if !isFile.MatchString(name) || strings.Contains(name, "${{") {
+		if survey.HasExpression(name) {
+			byExpression = true
+			continue
+		}
+		if !isFile.MatchString(name) {
 			continue
 		}
 		if info, err := fs.Stat(e.Tree, strings.TrimPrefix(name, "./")); err != nil || !info.Mode().IsRegular() {
 			e.add(check, Fails, fmt.Sprintf("%q, which it names, is not there", name), "write it, or leave it out of the workflow")
 		}
+	}
+	if byExpression {
+		e.add(check, NotChecked, "whether the files are there that it names by an expression, whose value only a run knows", "")
 	}
 }
 
@@ -163,6 +170,10 @@ func (e *examination) chart(ctx context.Context) {
 		e.add("chart", NotChecked, "the repository of the image is not known", "give --repository")
 		return
 	}
+	if why, fix := e.target.givenByExpression("chart", "values"); why != "" {
+		e.add("chart, values and smoke checks", NotChecked, why, fix)
+		return
+	}
 	if e.lacksChart() {
 		e.add("chart, values and smoke checks", NotChecked, lacksChart, "give --chart: a copy of onedigest's charts/service in the work tree, or the oci:// address of one that is published")
 		return
@@ -181,7 +192,9 @@ func (e *examination) chart(ctx context.Context) {
 	} else {
 		e.add("values", OK, strings.Join(e.target.Values, ", "), "")
 	}
-	if e.target.Checks == "" {
+	if why, fix := e.target.givenByExpression("checks"); why != "" {
+		e.add("smoke checks", NotChecked, why, fix)
+	} else if e.target.Checks == "" {
 		e.add("smoke checks", OK, "none: the readiness probe's request is sent", "")
 	} else {
 		e.add("smoke checks", OK, e.target.Checks, "")

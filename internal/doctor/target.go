@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"cmp"
+	"fmt"
 	"path"
 	"strings"
 
@@ -25,11 +26,13 @@ type Target struct {
 
 	context, builder string // of the build; "" if they are not known
 	kubeconfigGiven  bool   // by the setting itself, not by KUBECONFIG
+
+	unknown map[string]bool // the settings that the workflow gives by an expression, whose value only a run knows, and nothing else gives
 }
 
 // target completes the settings. What decides which environment and service are meant, and is missing, is a *release.InputError.
 func (s Settings) target(caller *survey.Caller) (Target, error) {
-	t := Target{ClusterRef: s.ClusterRef, Environment: s.Environment, Repository: s.Repository, Namespace: s.Namespace, Release: s.Release, Chart: s.Chart, Values: s.Values, Checks: s.Checks, PlainHTTP: s.PlainHTTP, context: ".", kubeconfigGiven: s.kubeconfigGiven}
+	t := Target{ClusterRef: s.ClusterRef, Environment: s.Environment, Repository: s.Repository, Namespace: s.Namespace, Release: s.Release, Chart: s.Chart, Values: s.Values, Checks: s.Checks, PlainHTTP: s.PlainHTTP, context: ".", kubeconfigGiven: s.kubeconfigGiven, unknown: map[string]bool{}}
 	if caller != nil {
 		if err := t.complete(*caller, s.Service); err != nil {
 			return t, err
@@ -76,24 +79,57 @@ func (t *Target) complete(caller survey.Caller, name string) error {
 		given := cmp.Or(service.Repository, strings.TrimSuffix(caller.Given("repository")+"/"+name, "/"))
 		t.Repository, _ = release.ParseRepository(given) // "" if it is an expression
 	}
-	if t.Cluster == "" && t.Context == "" {
-		t.Cluster = entry.Cluster
+	known := func(name string, texts ...string) string { // the first that is given, "" if it is an expression
+		text := cmp.Or(texts...)
+		if survey.HasExpression(text) {
+			t.unknown[name] = true
+			return ""
+		}
+		return text
 	}
-	t.Region = cmp.Or(t.Region, entry.Region, caller.Given("region"))
-	t.Namespace = cmp.Or(t.Namespace, entry.Namespace)
-	t.Release = cmp.Or(t.Release, service.Release, caller.Given("release"), name)
-	t.Chart = cmp.Or(t.Chart, service.Chart, caller.Given("chart"))
-	t.Checks = cmp.Or(t.Checks, entry.Checks, service.Checks, caller.Given("checks"))
+	if t.Cluster == "" && t.Context == "" {
+		t.Cluster = known("cluster", entry.Cluster)
+	}
+	t.Region = known("region", t.Region, entry.Region, caller.With["region"])
+	t.Namespace = known("namespace", t.Namespace, entry.Namespace)
+	t.Release = known("release", t.Release, service.Release, caller.With["release"], name)
+	t.Chart = known("chart", t.Chart, service.Chart, caller.With["chart"])
+	t.Checks = known("checks", t.Checks, entry.Checks, service.Checks, caller.With["checks"])
 	t.context, t.builder = cmp.Or(service.Context, caller.Given("context"), "."), cmp.Or(service.Builder, caller.Given("builder"))
 	if len(t.Values) == 0 {
-		for _, given := range []string{caller.Given("values"), service.Values, entry.Values} {
-			t.Values = append(t.Values, filesOf(given, name)...)
+		for _, given := range []string{caller.With["values"], service.Values, entry.Values} {
+			files, all := filesOf(given, name)
+			t.Values = append(t.Values, files...)
+			t.unknown["values"] = t.unknown["values"] || !all
 		}
 	}
 	return nil
 }
 
-// filesOf returns the files that an input names for a service, as pipeline.yaml reads it: one a line, {0} for the service's name.
-func filesOf(given, service string) []string {
-	return strings.Fields(strings.ReplaceAll(given, "{0}", service))
+// filesOf returns the files that an input names for a service, as pipeline.yaml reads it: one a line, {0} for the service's name. A line with an expression, whose
+// value only a run knows, is left out, and known is false.
+func filesOf(given, service string) (files []string, known bool) {
+	known = true
+	for _, line := range survey.Lines(given) {
+		if survey.HasExpression(line) {
+			known = false
+			continue
+		}
+		files = append(files, strings.ReplaceAll(line, "{0}", service))
+	}
+	return files, known
+}
+
+// givenByExpression says that the workflow gives a setting by an expression, "" if it does not: what depends on it is not known, and what gives it.
+func (t Target) givenByExpression(names ...string) (why, fix string) {
+	var given, flags []string
+	for _, name := range names {
+		if t.unknown[name] {
+			given, flags = append(given, name), append(flags, "--"+name)
+		}
+	}
+	if given == nil {
+		return "", ""
+	}
+	return fmt.Sprintf("the workflow gives %s by an expression, whose value only a run knows", strings.Join(given, " and ")), "give " + strings.Join(flags, " and ")
 }

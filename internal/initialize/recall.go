@@ -26,7 +26,7 @@ func (s *Settings) recall(caller *survey.Caller) {
 	given := func(name string) bool { _, is := inputs[name]; return is }
 	recalled := setting.Values{}
 	put := func(name string, texts ...string) {
-		texts = slices.DeleteFunc(texts, func(text string) bool { return text == "" || strings.Contains(text, "${{") })
+		texts = slices.DeleteFunc(texts, func(text string) bool { return text == "" || survey.HasExpression(text) })
 		if len(texts) > 0 && !given(name) {
 			recalled[name] = setting.Input{Texts: texts, Origin: caller.File}
 		}

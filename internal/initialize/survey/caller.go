@@ -60,9 +60,25 @@ func (c Caller) Services() (all map[string]CalledService, known bool) {
 	return all, json.Unmarshal([]byte(c.With["services"]), &all) == nil
 }
 
+// HasExpression reports whether a text has an expression of GitHub Actions, whose value only a run knows.
+func HasExpression(text string) bool { return strings.Contains(text, "${{") }
+
+var expression = regexp.MustCompile(`(?s)\$\{\{.*?(?:\}\}|$)`)
+
+// Lines returns the lines of an input without the white space around them, and no empty ones. An expression that goes over several lines is on one of them.
+func Lines(input string) (lines []string) {
+	input = expression.ReplaceAllStringFunc(input, func(found string) string { return strings.Join(strings.Fields(found), " ") })
+	for line := range strings.Lines(input) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
 // Given returns an input, "" if it is an expression.
 func (c Caller) Given(input string) string {
-	if strings.Contains(c.With[input], "${{") {
+	if HasExpression(c.With[input]) {
 		return ""
 	}
 	return c.With[input]
