@@ -22,6 +22,9 @@ type flow struct {
 	remote   []string // act's flags for the actions of others
 }
 
+// jobDeployment turns the deployment of a job off, of which act has none.
+const jobDeployment = "      deployment: ${{ !fromJSON(inputs.settings).github-deployment }}\n"
+
 // actLimit bounds one run of a workflow.
 const actLimit = 15 * time.Minute
 
@@ -41,6 +44,7 @@ func newFlow(t *testing.T) *flow {
 	}
 	f.checkout.edit(".github/workflows/promote.yaml", "  queue: max\n", "") // which act does not know
 	f.checkout.edit(".github/workflows/service.yaml", "      queue: max\n", "")
+	f.checkout.edit(".github/workflows/environment.yaml", jobDeployment, "") // nor this
 	f.checkout.shortenDrain()
 	f.checkout.git("init", "--quiet", "--initial-branch=main")
 	f.checkout.commit("first")

@@ -181,14 +181,14 @@ func TestTheChartOfTheCommit(t *testing.T) {
 		files               []string
 		commit, given, want string // want "" if it is refused
 	}{
-		"a push":                                        {files: []string{"charts/service"}, want: "charts/service"},
-		"a push, the common chart":                      {want: "none"},
-		"a promotion":                                   {files: []string{"charts/service", "promoted/charts/service"}, commit: "promoted/", want: "promoted/charts/service"},
-		"a promotion, the common chart":                 {commit: "promoted/", want: "none"},
-		"a promotion, a chart by its path":              {files: []string{"deploy", "promoted/deploy"}, commit: "promoted/", given: "deploy", want: "promoted/deploy"},
-		"a promotion, a chart from a registry":          {files: []string{"charts/service"}, commit: "promoted/", given: "oci://registry.example.com/chart:1.0.0", want: "oci://registry.example.com/chart:1.0.0"},
+		"a push":                                             {files: []string{"charts/service"}, want: "charts/service"},
+		"a push, the common chart":                           {want: "none"},
+		"a promotion":                                        {files: []string{"charts/service", "promoted/charts/service"}, commit: "promoted/", want: "promoted/charts/service"},
+		"a promotion, the common chart":                      {commit: "promoted/", want: "none"},
+		"a promotion, a chart by its path":                   {files: []string{"deploy", "promoted/deploy"}, commit: "promoted/", given: "deploy", want: "promoted/deploy"},
+		"a promotion, a chart from a registry":               {files: []string{"charts/service"}, commit: "promoted/", given: "oci://registry.example.com/chart:1.0.0", want: "oci://registry.example.com/chart:1.0.0"},
 		"a promotion of a commit that used the common chart": {files: []string{"charts/service"}, commit: "promoted/", want: "none"},
-		"a promotion of a commit without a chart named": {files: []string{"deploy"}, commit: "promoted/", given: "deploy"},
+		"a promotion of a commit without a chart named":      {files: []string{"deploy"}, commit: "promoted/", given: "deploy"},
 	} {
 		for _, job := range []string{"plan", "deploy"} {
 			t.Run(name+", "+job, func(t *testing.T) {

@@ -235,6 +235,7 @@ func TestGitOpsWorkflow(t *testing.T) {
 		{"everything passes", "", append(staging[:3:3], promote, deploy, smoke)},
 		{"the deploy fails", "deploy-production", append(staging[:3:3], promote, deploy)},
 		{"smoke fails", "smoke-production", append(staging[:3:3], promote, deploy, smoke)},
+		{"smoke of staging fails", "smoke-staging", append(staging[:3:3], map[string]string{"verb": "deploy", "environment": "staging", "image": image, "rollback-failed-smoke": "true", "github-deployment": "true"})},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, log, err := r.run(t, "push", "gitops.yaml", "--secret", "CONFIG_TOKEN=canary-token", "--env", "FAIL="+test.fail)

@@ -53,7 +53,10 @@ type concurrency struct {
 }
 
 // environment is written as its name, or as a mapping.
-type environment struct{ Name, URL string }
+type environment struct {
+	Name, URL  string
+	Deployment any
+}
 
 func (e *environment) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &e.Name); err == nil {
@@ -104,6 +107,7 @@ func TestWorkflowRules(t *testing.T) {
 				if isCalled && (job.Permissions == nil) != slices.Contains(hasCallersPermissions, name) {
 					t.Errorf("job %q has the permissions %v of its own", name, job.Permissions)
 				}
+				checkDeployments(t, name, job)
 				for output, value := range job.Outputs {
 					if !passes.MatchString(value) {
 						t.Errorf("job %q: output %q is %q; only a digest, an outcome, or the names of services, may pass between jobs", name, output, value)
@@ -122,6 +126,23 @@ func TestWorkflowRules(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// checkDeployments wants one deployment on GitHub for one deploy: GitHub makes one of each job with an environment unless its "deployment" is false, so a step that
+// records one has a job without an environment, or one whose own is off exactly if the step's is on. A rollback of what such a step has recorded says so too.
+// Source: https://docs.github.com/en/actions/how-tos/deploy/configure-and-manage-deployments/control-deployments#using-environments-without-deployments.
+func checkDeployments(t *testing.T, name string, job workflowJob) {
+	t.Helper()
+	const wanted = "fromJSON(inputs.settings).github-deployment"
+	for _, each := range job.Steps {
+		given := each.With["github-deployment"]
+		switch {
+		case given != "" && job.Environment.Name != "" && (given != "${{ "+wanted+" }}" || job.Environment.Deployment != "${{ !"+wanted+" }}"):
+			t.Errorf("job %q: the step %q has github-deployment: %s, and the environment deployment: %v; want one of them on, and the other off", name, each.ID, given, job.Environment.Deployment)
+		case given == "" && each.With["rollback-failed-smoke"] == "true":
+			t.Errorf("job %q: the step %q does not say on GitHub that smoke has failed", name, each.ID)
+		}
 	}
 }
 

@@ -79,7 +79,8 @@ func NewRelease(tb testing.TB, root string, program []byte) Release {
 		dir := tb.TempDir()
 		// What the workflows use of it; act copies all of it for each step.
 		run(source, nil, "bash", "-c", `git archive "$0" actions charts .github | tar -x -C "$1"`, commit, dir)
-		run(dir, nil, "sed", "-i", "/^      queue: max$/d", ".github/workflows/service.yaml") // which act does not know
+		run(dir, nil, "sed", "-i", "/^      queue: max$/d", ".github/workflows/service.yaml")      // which act does not know
+		run(dir, nil, "sed", "-i", "/^      deployment: /d", ".github/workflows/environment.yaml") // nor this
 		r.Flags = append(r.Flags, "--local-repository", "onedigest/onedigest@"+commit+"="+dir)
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {

@@ -21,6 +21,10 @@ func (a announcer) Begin(_ context.Context, c release.Commit, i release.Image) f
 	}
 }
 
+func (a announcer) Failed(_ context.Context, c release.Commit, why string) {
+	*a.told = append(*a.told, fmt.Sprintf("failed %s: %s", c.Short(), why))
+}
+
 // TestAnnounced: only a deploy that changes the release is announced, and its end once.
 func TestAnnounced(t *testing.T) {
 	t.Parallel()

@@ -65,6 +65,9 @@ func (r request) rollBackFrom(leaseCtx context.Context, live release.Revision, r
 		budget: budget{began: time.Now(), shares: []share{{release.PhaseRollback, timeLeft}}}}
 	failed.result.Revision, failed.result.Commit, failed.result.Code = live.Number, live.Commit, causes.SmokeFailed
 	r.Reporter.Infof("the smoke of revision %d%s failed", live.Number, prefixIfSet(", commit ", live.Commit.Short()))
+	if r.Announcer != nil && live.Commit != "" {
+		r.Announcer.Failed(leaseCtx, live.Commit, fmt.Sprintf("%s %s: revision %d", causes.SmokeFailed, causes.SmokeFailed.Cause().Name, live.Number))
+	}
 	target, err := r.Chart.LiveRollbackTarget(leaseCtx, r.deployment)
 	failed.target = r.checkTarget(leaseCtx, target, err)
 	for _, obstacle := range failed.target.Obstacles {

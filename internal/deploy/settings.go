@@ -201,7 +201,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Bool(set, &s.Comment, setting.Setting{Name: "comment",
 		Help: "Show the summary, such as a plan, in a comment of the run's pull request too, or of the one by which the commit was merged: one comment for each release, with a part for each environment, which later runs edit in place. The job needs pull-requests: write"})
 	setting.Bool(set, &s.GitHubDeployment, setting.Setting{Name: "github-deployment",
-		Help: "Record the deploy as a deployment on GitHub, with its outcome, the service's address and the run. For a job without environment, which is one already. The job needs deployments: write"})
+		Help: "Record the deploy as a deployment on GitHub, with its outcome, the service's address and the run. For a job without environment, which is one already unless it has deployment: false. With rollback-failed-smoke, the deployment that smoke has failed is a failure, and what runs again is one of its own. The job needs deployments: write"})
 	s.Options.Declare(set, true)
 	set.Check(s.setDefaults)
 	set.Check(s.checkJobTimeout)

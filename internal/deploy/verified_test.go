@@ -92,6 +92,8 @@ func TestRollbackFailedSmoke(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			var told []string
+			test.fakes.announcer = announcer{&told}
 			result, log, err := test.fakes.run(t, append([]string{"--rollback-failed-smoke", "--release", "shop"}, test.flags...)...)
 			if release.ExitCode(err) != test.exit || result.Outcome != test.outcome {
 				t.Errorf("got outcome %q, %v", result.Outcome, err)
@@ -100,6 +102,9 @@ func TestRollbackFailedSmoke(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			check(t, log, test.says)
+			if isFailed := test.fakes.history != nil && test.fakes.history[0].Mark == release.MarkFailed; isFailed != (len(told) > 0 && strings.HasPrefix(told[0], "failed "+commit.Short()+": OD-208 ")) {
+				t.Errorf("told %q", told)
+			}
 			if test.outcome == release.RolledBack && !strings.HasSuffix(result.State, test.says) {
 				t.Errorf("state %q does not end with %q", result.State, test.says)
 			}

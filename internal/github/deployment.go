@@ -70,12 +70,16 @@ func (a API) CreateDeployment(ctx context.Context, d Deployment) (int64, error) 
 	return created.ID, err
 }
 
-// Deployments returns the IDs of the newest deployments to an environment, at most 100.
+// Deployments returns the IDs of the newest deployments to an environment, newest first and at most 100; of a commit alone, unless that is "".
 // Source: https://docs.github.com/en/rest/deployments/deployments#list-deployments.
-func (a API) Deployments(ctx context.Context, environment string) (ids []int64, err error) {
+func (a API) Deployments(ctx context.Context, environment string, commit release.Commit) (ids []int64, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", maxAPITime))
 	defer cancel()
-	address, err := a.address(url.Values{"per_page": {"100"}, "environment": {environment}}.Encode(), "deployments")
+	query := url.Values{"per_page": {"100"}, "environment": {environment}}
+	if commit != "" {
+		query.Set("sha", commit.String())
+	}
+	address, err := a.address(query.Encode(), "deployments")
 	if err != nil {
 		return nil, err
 	}

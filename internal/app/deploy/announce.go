@@ -52,6 +52,20 @@ func (a announcer) Begin(ctx context.Context, commit release.Commit, image relea
 	}
 }
 
+// Failed gives the newest deployment of a commit the status failure, so that GitHub does not show as a success what smoke has failed since.
+func (a announcer) Failed(ctx context.Context, commit release.Commit, why string) {
+	ids, err := a.api.Deployments(ctx, a.environment, commit)
+	if err == nil && len(ids) > 0 {
+		err = a.api.SetDeployment(ctx, ids[0], github.DeploymentStatus{State: github.DeploymentFailure, Description: a.run.Secrets.CleanLine(why), Log: a.run.RunURL()})
+	}
+	switch {
+	case err != nil:
+		WarnOfDeployment(a.reporter, "the failure of the deployment", a.environment, err)
+	case len(ids) > 0:
+		a.reporter.Infof("recorded on GitHub that the deployment to %q is in state %q", a.environment, github.DeploymentFailure)
+	}
+}
+
 // Record creates a deployment in progress on GitHub; ended is then called once, and sets its last status, whose state, if it says none, follows from why the deploy
 // failed. What cannot be recorded is a warning.
 func Record(ctx context.Context, run *app.RunContext, reporter release.Reporter, api github.API, deployment github.Deployment) (ended func(status github.DeploymentStatus, failed error)) {

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -85,7 +86,24 @@ func TestDeploymentsOnGitHub(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	a := newAnnouncer(run, run.Reporter, settings, false)
+	a.Begin(t.Context(), releasetest.Commit, image)(deploy.Result{Outcome: release.Changed, Image: image}, nil)
+	a.Failed(t.Context(), releasetest.Commit, "OD-208 smoke\nsays canary-4711")
+	a.Failed(t.Context(), release.Commit(strings.Repeat("f", 40)), "of no deployment")
+	all := server.Deployments()
+	if diff := cmp.Diff([]string{"failure OD-208 smoke says ***", "in_progress ", "success changed sha256:aaaaaaaaaaaa"}, statuses(all[len(all)-1])); diff != "" || len(all) != 5 {
+		t.Errorf("after smoke has failed the newest of %d (-want +got):\n%s", len(all), diff)
+	}
+	for _, earlier := range all[:4] {
+		if len(earlier.Statuses) != 2 {
+			t.Errorf("an earlier deployment has %v", statuses(earlier))
+		}
+	}
 	server.Deny(http.MethodPost)
+	a.Failed(t.Context(), releasetest.Commit, "x")
+	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "warning: the failure of the deployment") || !strings.Contains(last, "deployments: write") {
+		t.Errorf("told %q", last)
+	}
 	newAnnouncer(run, run.Reporter, settings, false).Begin(t.Context(), releasetest.Commit, image)(deploy.Result{}, nil)
 	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "warning: ") || !strings.Contains(last, "deployments: write") {
 		t.Errorf("told %q", last)
@@ -94,6 +112,15 @@ func TestDeploymentsOnGitHub(t *testing.T) {
 	if newAnnouncer(run, run.Reporter, settings, false) != nil {
 		t.Error("a deployment that nobody wants is recorded")
 	}
+}
+
+// statuses returns the statuses of a deployment, sorted.
+func statuses(d githubtest.Deployment) (all []string) {
+	for _, status := range d.Statuses {
+		all = append(all, fmt.Sprintf("%v %v", status["state"], status["description"]))
+	}
+	slices.Sort(all)
+	return all
 }
 
 // TestADeploymentEndsThatHasNotBegun: what GitHub has created is ended, also if the status before that is not recorded.

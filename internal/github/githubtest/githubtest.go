@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -286,9 +287,10 @@ func (s *Server) createDeployment(w http.ResponseWriter, r *http.Request, _ int6
 
 func (s *Server) listDeployments(w http.ResponseWriter, r *http.Request, _ int64) {
 	all := []map[string]any{}
-	for _, one := range s.deployments {
-		if wanted := r.URL.Query().Get("environment"); wanted == "" || one.Request["environment"] == wanted {
-			all = append(all, map[string]any{"id": one.ID, "environment": one.Request["environment"]})
+	query := r.URL.Query()
+	for _, one := range slices.Backward(s.deployments) {
+		if environment, sha := query.Get("environment"), query.Get("sha"); (environment == "" || one.Request["environment"] == environment) && (sha == "" || one.Request["ref"] == sha) {
+			all = append(all, map[string]any{"id": one.ID, "environment": one.Request["environment"], "sha": one.Request["ref"]})
 		}
 	}
 	respond(w, http.StatusOK, all)
