@@ -41,7 +41,7 @@ case $verb in
   deploy)
     if [[ $INPUT_DRY_RUN == true ]]; then echo planned >"$INPUT_PLAN_OUT"; echo "plan-digest=$PLANNED"; exec >/dev/null; fi
     echo "url=http://127.0.0.1:1/$INPUT_ENVIRONMENT"
-    if [[ $INPUT_ENVIRONMENT == "$SUPERSEDED" ]]; then echo "outcome=superseded"; else echo "outcome=changed"; fi ;; # and no digest, as if no pod proved one
+    if [[ $INPUT_ENVIRONMENT == "$SUPERSEDED" ]]; then echo "outcome=superseded"; elif [[ $INPUT_CONFIG_PULL_REQUEST == true ]]; then echo "outcome=proposed"; else echo "outcome=changed"; fi ;; # and no digest, as if no pod proved one
 esac >>"$GITHUB_OUTPUT"
 `
 
@@ -109,7 +109,7 @@ func recorded(t *testing.T, record string) (verbs []map[string]string) {
 // watched are the inputs by which the promise is kept or broken; the others may change without harm.
 var watched = []string{"repository", "context", "commit", "environment", "image", "chart", "values", "rehearsed", "release", "expect-commit", "from", "to", "heal", "cluster",
 	"rollback-failed-smoke", "builder", "proved-in", "sign-key", "verify-key", "dry-run", "plan", "plan-out", "plan-digest",
-	"via", "application", "config-repository", "config-branch", "config-file", "config-key", "config-token", "smoke-checks", "comment", "github-deployment", "mode", "pull-request", "set", "ttl"}
+	"via", "application", "config-repository", "config-branch", "config-file", "config-key", "config-pull-request", "config-token", "smoke-checks", "comment", "github-deployment", "mode", "pull-request", "set", "ttl"}
 
 func inputsOf(verb string, environ []byte) map[string]string {
 	inputs := map[string]string{"verb": verb}
@@ -246,6 +246,35 @@ func TestGitOpsWorkflow(t *testing.T) {
 				t.Errorf("the verbs were run otherwise (-want +got):\n%s\n%s", diff, log)
 			}
 		})
+	}
+}
+
+// TestProposingWorkflow: an environment with config-pull-request ends with its proposal, which is not smoked, and the one behind it does not begin.
+func TestProposingWorkflow(t *testing.T) {
+	r := newRehearsal(t)
+	r.write(".github/workflows/proposing.yaml", `name: proposing
+on: {push: {branches: [main]}}
+permissions: {contents: read, id-token: write}
+jobs:
+  pipeline:
+    uses: ./.github/workflows/pipeline.yaml
+    with:
+      repository: registry.example.com/team/shop
+      context: app
+      builder: go
+      environments: |
+        [{"name": "staging", "values": "shop/staging.yaml", "via": "argo-cd", "config-repository": "https://git.example.com/config.git", "config-pull-request": true},
+         {"name": "production", "values": "shop/production.yaml", "via": "argo-cd", "config-repository": "https://git.example.com/config.git"}]
+`)
+	commit := r.commit("call pipeline.yaml")
+	want := []map[string]string{r.staging(commit)[0], {"verb": "deploy", "environment": "staging", "image": rehearsed + "@" + builtDigest, "commit": commit, "values": "shop/staging.yaml", "via": "argo-cd",
+		"config-repository": "https://git.example.com/config.git", "config-pull-request": "true", "smoke-checks": "default"}}
+	got, log, err := r.run(t, "push", "proposing.yaml")
+	if err != nil {
+		t.Errorf("the run ended with %v:\n%s", err, log)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the verbs were run otherwise (-want +got):\n%s\n%s", diff, log)
 	}
 }
 

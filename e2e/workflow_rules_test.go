@@ -108,6 +108,7 @@ func TestWorkflowRules(t *testing.T) {
 					t.Errorf("job %q has the permissions %v of its own", name, job.Permissions)
 				}
 				checkDeployments(t, name, job)
+				checkOutcomes(t, name, job)
 				for output, value := range job.Outputs {
 					if !passes.MatchString(value) {
 						t.Errorf("job %q: output %q is %q; only a digest, an outcome, or the names of services, may pass between jobs", name, output, value)
@@ -142,6 +143,21 @@ func checkDeployments(t *testing.T, name string, job workflowJob) {
 			t.Errorf("job %q: the step %q has github-deployment: %s, and the environment deployment: %v; want one of them on, and the other off", name, each.ID, given, job.Environment.Deployment)
 		case given == "" && each.With["rollback-failed-smoke"] == "true":
 			t.Errorf("job %q: the step %q does not say on GitHub that smoke has failed", name, each.ID)
+		}
+	}
+}
+
+// checkOutcomes wants what comes after a deploy to leave out both outcomes that have changed nothing: smoke would judge what ran before, and the next environment would
+// be promoted to what this one does not run.
+func checkOutcomes(t *testing.T, name string, job workflowJob) {
+	t.Helper()
+	conditions := map[string]string{"job": job.If}
+	for _, each := range job.Steps {
+		conditions["step "+each.ID] = each.If
+	}
+	for what, condition := range conditions {
+		if strings.Count(condition, ".outcome != 'superseded'") != strings.Count(condition, ".outcome != 'proposed'") {
+			t.Errorf("job %q, %s: the condition %q leaves out one of superseded and proposed", name, what, condition)
 		}
 	}
 }
