@@ -26,7 +26,19 @@ type plan struct {
 	policy       bool
 	comment      bool
 	terraform    *terraform // nil: not wanted
+	previews     *previews  // nil: not wanted
 }
+
+// previews is what the workflow of previews is told. What pull requests build and run reaches nothing that an environment uses.
+type previews struct {
+	file          string
+	repository    release.Repository
+	role, cluster string
+	region        string
+}
+
+// previewEnvironment is the environment of previews, as preview.yaml has it.
+const previewEnvironment = "preview"
 
 type environment struct{ name, cluster, role, signKey string }
 
@@ -73,6 +85,9 @@ func (d *decider) decide() (plan, error) {
 	if account != "" && made.role == "" && made.buildRunner == "" {
 		d.problem("role", "the build needs an AWS role to push to "+made.repository.Host(), "name it, or --build-runner with a runner that has credentials")
 	}
+	if s := d.settings; s.Previews || s.PreviewRepo != "" || s.PreviewRole != "" || s.PreviewEKS != "" {
+		made.previews = d.previews(made)
+	}
 	usesAWS := made.role != "" || slices.ContainsFunc(made.environments, func(e environment) bool { return e.cluster != "" || e.role != "" })
 	d.checkPaths(made)
 	if keys := len(d.settings.SignKeys); keys > 0 && keys < len(d.settings.Environments) {
@@ -84,6 +99,48 @@ func (d *decider) decide() (plan, error) {
 	return made, nil
 }
 
+// previews decides what previews are built to and run with.
+func (d *decider) previews(made plan) *previews {
+	wanted := &previews{file: cmp.Or(d.found.PreviewFile, ".github/workflows/preview.yaml"), repository: d.settings.PreviewRepo, role: d.settings.PreviewRole, cluster: d.settings.PreviewEKS}
+	account, region := awsOf(wanted.repository)
+	wanted.region = cmp.Or(region, made.region)
+	switch {
+	case wanted.repository == "":
+		d.problem("preview-repository", "the repository of the images of previews is not known", "give HOST/PATH, one of its own: whoever may push a branch writes to it")
+	case wanted.repository == made.repository:
+		d.problem("preview-repository", fmt.Sprintf("%q is the repository of the images that are promoted, and whoever may push a branch could write to it", wanted.repository), "give one of its own")
+	case wanted.repository.Host() == "ghcr.io":
+		d.problem("preview-repository", "preview.yaml cannot push to ghcr.io, since its jobs have no permission for packages", "name another registry")
+	}
+	if wanted.cluster == "" && made.runner == "" {
+		d.problem("preview-cluster", "the EKS cluster of previews is not known", "name it, or give --runner with a runner that has a kubeconfig")
+	}
+	if (wanted.cluster != "" && made.runner == "" || account != "" && made.buildRunner == "") && wanted.role == "" {
+		d.problem("preview-role", "the AWS role of previews is not known", "name it, one of its own: whoever may push a branch can use it; or give --runner and --build-runner with runners that have credentials")
+	}
+	for role, of := range d.usedRoles(made) {
+		if wanted.role != "" && wanted.role == role {
+			d.problem("preview-role", fmt.Sprintf("%q is the role of %s, and whoever may push a branch could use it", role, of), "give one of its own")
+		}
+	}
+	if slices.ContainsFunc(made.environments, func(e environment) bool { return e.name == previewEnvironment }) {
+		d.problem("environments", fmt.Sprintf("%q is the environment of previews", previewEnvironment), "name it otherwise")
+	}
+	if (wanted.role != "" || wanted.cluster != "") && wanted.region == "" {
+		d.problem("region", "the roles and clusters are in a region that the repository's host does not name", "name it")
+	}
+	return wanted
+}
+
+// usedRoles returns the roles of the build and the environments, each with what it is of.
+func (d *decider) usedRoles(made plan) map[string]string {
+	used := map[string]string{made.role: "the build"}
+	for _, e := range made.environments {
+		used[e.role] = fmt.Sprintf("%q", e.name)
+	}
+	return used
+}
+
 // checkPaths refuses paths of the repository that the workflow cannot name without another meaning.
 func (d *decider) checkPaths(made plan) {
 	for _, s := range made.services {
@@ -92,6 +149,9 @@ func (d *decider) checkPaths(made plan) {
 			paths["chart"] = []string{s.chart.Dir}
 			for _, e := range made.environments {
 				paths["chart"] = append(paths["chart"], valuesFile(s, e.name))
+			}
+			if made.previews != nil {
+				paths["chart"] = append(paths["chart"], valuesFile(s, previewEnvironment))
 			}
 		}
 		for setting, all := range paths {

@@ -60,7 +60,7 @@ func Run(ctx context.Context, settings *Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	settings.recall(found.Caller)
+	settings.recall(found)
 	made, err := settle(ctx, settings, found, deps)
 	if err != nil {
 		return Result{}, err
@@ -251,6 +251,14 @@ func (p plan) next(found survey.Found) (steps []string) {
 			continue
 		}
 		steps = append(steps, fmt.Sprintf("make the environment %q there with reviewers and a rule for the branch %q: otherwise GitHub makes it without reviewers, and nobody is asked for an approval", e.name, p.branch))
+	}
+	if p.previews != nil {
+		if p.previews.role != "" {
+			steps = append(steps, "let the role of previews trust the pull requests of this repository and its default branch, and reach nothing of production (docs/previews.md of onedigest)")
+		}
+		if found.HasRules && !p.policy {
+			steps = append(steps, fmt.Sprintf("list the environment %q in .onedigest.yaml, if that lists environments", previewEnvironment))
+		}
 	}
 	if p.terraform != nil {
 		steps = append(steps, "apply terraform/aws_infra of onedigest with -var-file="+p.terraform.file)

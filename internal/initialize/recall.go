@@ -18,7 +18,8 @@ const byPolicy = "policy"
 
 // recall gives, as if by flags, what a workflow of the repository gives to pipeline.yaml, unless it is given now. What it gives by an expression, or in a form that
 // no flag takes, is not known here.
-func (s *Settings) recall(caller *survey.Caller) {
+func (s *Settings) recall(found survey.Found) {
+	caller := found.Caller
 	if caller == nil {
 		return
 	}
@@ -30,6 +31,16 @@ func (s *Settings) recall(caller *survey.Caller) {
 		if len(texts) > 0 && !given(name) {
 			recalled[name] = setting.Input{Texts: texts, Origin: caller.File}
 		}
+	}
+	if one := found.Preview; one != nil {
+		put("previews", "true")
+		repository := one["repository"]
+		if services, _ := caller.Services(); len(services) > 0 {
+			repository = strings.TrimSuffix(repository, "/"+path.Base(repository))
+		}
+		put("preview-repository", repository)
+		put("preview-role", one["role"])
+		put("preview-cluster", one["cluster"])
 	}
 	put("pin", caller.Pin)
 	put("branch", caller.Branch)

@@ -26,7 +26,13 @@ func (p plan) files() []file {
 				all = append(all, file{name, valuesContent(s, e.name, i == len(p.environments)-1), true})
 			}
 		}
+		if name := valuesFile(s, previewEnvironment); p.previews != nil && (s.chart == nil || s.chart.Values[previewEnvironment] != name) {
+			all = append(all, file{name, valuesContent(s, previewEnvironment, false), true})
+		}
 		all = append(all, file{path: checksFile(s), content: checksContent(s)})
+	}
+	if p.previews != nil {
+		all = append(all, file{path: p.previews.file, content: p.previewContent()})
 	}
 	if p.policy {
 		all = append(all, file{path: ".onedigest.yaml", content: p.policyContent()})
@@ -96,6 +102,27 @@ func (p plan) workflowContent() string {
 	if several {
 		lines = append(lines, "      services: |")
 		lines = append(lines, indented(services)...)
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// previewContent returns the workflow that calls preview.yaml: a job for each service.
+func (p plan) previewContent() string {
+	lines := []string{"name: preview # written by onedigest init", "on: {pull_request: {types: [opened, synchronize, reopened, closed]}, schedule: [{cron: '17 * * * *'}], workflow_dispatch: {}}", "permissions: {}", "jobs:"}
+	for _, s := range p.services {
+		repository, name, job := p.previews.repository.String(), path.Base(p.repository.Path()), "preview"
+		if s.name != "" {
+			repository, name, job = repository+"/"+s.name, s.name, "preview-"+s.name
+		}
+		lines = append(lines, "  "+job+":", "    permissions: {contents: read, id-token: write, pull-requests: write, deployments: write}",
+			"    uses: "+survey.PreviewWorkflow+p.pin, "    with:")
+		entry := s.json()
+		for _, input := range [][2]string{{"repository", repository}, {"role", p.previews.role}, {"region", p.previews.region}, {"cluster", p.previews.cluster}, {"build-runner", p.buildRunner}, {"runner", p.runner},
+			{"context", entry.Context}, {"builder", entry.Builder}, {"main", entry.Main}, {"dockerfile", entry.Dockerfile}, {"chart", entry.Chart}, {"release", name}, {"values", valuesFile(s, previewEnvironment)}, {"checks", entry.Checks}} {
+			if input[1] != "" {
+				lines = append(lines, "      "+input[0]+": "+input[1])
+			}
+		}
 	}
 	return strings.Join(lines, "\n") + "\n"
 }
@@ -284,6 +311,9 @@ func checksContent(s service) string {
 func (p plan) policyContent() string {
 	var text strings.Builder
 	text.WriteString("# What an environment requires of an image: a pass of smoke in the one before it. All rules: docs/policy.md of onedigest\nversion: 1\nenvironments:\n")
+	if p.previews != nil { // a file that lists environments lists that of previews too
+		fmt.Fprintf(&text, "  - name: %s\n", previewEnvironment)
+	}
 	for i, e := range p.environments {
 		fmt.Fprintf(&text, "  - name: %s\n", e.name)
 		if e.signKey != "" {

@@ -15,12 +15,13 @@ var Verb = setting.Verb{
 	Name:    "init",
 	Summary: "write into a repository what takes its services to production",
 	About: "Looks at what the repository has (Dockerfiles, Go main packages, charts, ports, paths of probes) and writes the workflow that calls pipeline.yaml, the values of each environment and the smoke checks; " +
-		"with --policy the rules of promotion, with --terraform the variables of terraform/aws_infra. " +
+		"with --previews the workflow that gives each pull request a preview, with --policy the rules of promotion, with --terraform the variables of terraform/aws_infra. " +
 		"What it cannot find out, or what has two answers, is asked on a terminal, and elsewhere refused with the name of the flag that decides it. " +
 		"What a workflow of the repository gives to pipeline.yaml already need not be given again. A file that exists is replaced only with --overwrite; a second run changes nothing.",
 	Examples: []setting.Example{
 		{Does: "one of several services of a repository, on EKS", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --region eu-central-1 --role arn:aws:iam::123456789012:role/shop-build --cluster staging=shop-staging --cluster production=shop --environment-role staging=arn:aws:iam::123456789012:role/shop-staging --environment-role production=arn:aws:iam::123456789012:role/shop-production --context app --builder go --chart charts/service --pin v1.0.0`},
 		{Does: "with the names that terraform/aws_infra makes, and the variables for it", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --terraform account.tfvars --cluster-admin arn:aws:iam::123456789012:role/platform --github-repository octo/shop --context app --builder go --chart charts/service --pin v1.0.0`},
+		{Does: "with a preview of each pull request, on runners of your own", Line: `--repository registry.example.com/shop --runner self-hosted --build-runner self-hosted --previews --preview-repository registry.example.com/shop-preview --context app --builder go --chart charts/service --pin v1.0.0`},
 		{Does: "a runner of your own with a kubeconfig and credentials", Line: `--repository registry.example.com/shop --runner self-hosted --build-runner self-hosted --context app --builder go --chart charts/service --pin v1.0.0`},
 	},
 	Outputs: []setting.Output{{Name: "files", Help: "JSON: the files, and whether each was created, replaced or is unchanged"}},
@@ -48,6 +49,10 @@ type Settings struct {
 	Probes       []Override
 	Policy       bool
 	Comment      bool
+	Previews     bool
+	PreviewRepo  release.Repository
+	PreviewRole  string
+	PreviewEKS   string
 	Terraform    string
 	Admins       []string
 	GitHub       string
@@ -104,6 +109,14 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Path that answers 200 once a service is ready, for its probes and the smoke check"}, override(parseProbe), overrideName)
 	setting.Bool(set, &s.Comment, setting.Setting{Name: "comment",
 		Help: "Let the workflow show each deploy in a comment of the pull request that the push merged, for which its jobs may write pull requests"})
+	setting.Bool(set, &s.Previews, setting.Setting{Name: "previews",
+		Help: "Also write the workflow that gives each pull request a preview, and the values of previews"})
+	setting.Var(set, &s.PreviewRepo, setting.Setting{Name: "preview-repository", Value: "HOST/PATH",
+		Help: "Repository of the images of previews, from which nothing is promoted; with several services, what each service's name is appended to"}, release.ParseRepository)
+	setting.Var(set, &s.PreviewRole, setting.Setting{Name: "preview-role", Value: "ARN",
+		Help: "AWS role that the jobs of previews assume, which every branch of the repository can use"}, setting.RoleARN)
+	setting.Var(set, &s.PreviewEKS, setting.Setting{Name: "preview-cluster", Value: "NAME",
+		Help: "EKS cluster of previews"}, setting.EKSName)
 	setting.Bool(set, &s.Policy, setting.Setting{Name: "policy",
 		Help: "Also write .onedigest.yaml, the rules of promotion"})
 	setting.Var(set, &s.Terraform, setting.Setting{Name: "terraform", Value: "FILE",

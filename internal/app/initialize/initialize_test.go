@@ -421,6 +421,110 @@ func TestComment(t *testing.T) {
 	}
 }
 
+// ofPreviews is what previews need besides.
+var ofPreviews = []string{"--previews", "--preview-repository", registry + "/shop-preview", "--preview-role", "arn:aws:iam::123456789012:role/shop-preview", "--preview-cluster", "shop-preview"}
+
+// TestPreviews: the workflow of previews is valid, gives preview.yaml inputs that it has, with files that are there, one job for each service; the rules list the
+// environment of previews; and a second run, with the same flags or without any, changes nothing.
+func TestPreviews(t *testing.T) {
+	t.Parallel()
+	declared, err := os.ReadFile("../../../.github/workflows/preview.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := map[string]string{"repository": registry + "/shop-preview", "role": "arn:aws:iam::123456789012:role/shop-preview", "region": "eu-central-1", "cluster": "shop-preview"}
+	for name, test := range map[string]struct {
+		files map[string]string
+		jobs  map[string]map[string]string
+	}{
+		"one service": {map[string]string{"main.go": goService, "go.mod": goMod}, map[string]map[string]string{
+			"preview": {"release": "shop", "values": "deploy/preview.yaml", "checks": "deploy/checks.yaml"}}},
+		"a chart with values of previews": {merged(helmCreate(t, "shop", "charts"), map[string]string{"Dockerfile": dockerfile, "charts/shop/values-preview.yaml": "replicaCount: 1\n"}), map[string]map[string]string{
+			"preview": {"release": "shop", "chart": "charts/shop", "values": "charts/shop/values-preview.yaml", "checks": "deploy/checks.yaml"}}},
+		"two services": {map[string]string{"cart/main.go": goService, "cart/go.mod": goMod, "web/Dockerfile": dockerfile}, map[string]map[string]string{
+			"preview-cart": {"repository": registry + "/shop-preview/cart", "context": "cart", "release": "cart", "values": "deploy/cart-preview.yaml", "checks": "deploy/cart-checks.yaml"},
+			"preview-web":  {"repository": registry + "/shop-preview/web", "context": "web", "release": "web", "values": "deploy/web-preview.yaml", "checks": "deploy/web-checks.yaml"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRepository(t, test.files)
+			args := slices.Concat(required, ofPreviews, []string{"--policy"})
+			if states := r.must(args...); states[".github/workflows/preview.yaml"] != "created" {
+				t.Fatalf("got %v", states)
+			}
+			text := r.read(".github/workflows/preview.yaml")
+			var written struct {
+				Jobs map[string]struct {
+					Uses        string
+					Permissions map[string]string
+					With        map[string]string
+				}
+			}
+			if err := yaml.Unmarshal([]byte(text), &written); err != nil {
+				t.Fatal(err)
+			}
+			jobs := map[string]map[string]string{}
+			for job, each := range written.Jobs {
+				jobs[job] = each.With
+				if each.Uses != "onedigest/onedigest/.github/workflows/preview.yaml@"+pin || len(each.Permissions) != 4 {
+					t.Errorf("job %q is %+v", job, each)
+				}
+				for input, value := range each.With {
+					if !strings.Contains(string(declared), "\n      "+input+":\n") {
+						t.Errorf("preview.yaml has no input %q", input)
+					}
+					if _, err := os.Stat(filepath.Join(r.dir, value)); (input == "values" || input == "checks") && err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			want := map[string]map[string]string{}
+			for job, with := range test.jobs {
+				want[job] = merged(one, with)
+			}
+			if diff := cmp.Diff(want, jobs); diff != "" {
+				t.Errorf("the jobs (-want +got):\n%s", diff)
+			}
+			lint := exec.CommandContext(t.Context(), pinnedTool(t, "actionlint"), "-shellcheck=", "-no-color", ".github/workflows/delivery.yaml", ".github/workflows/preview.yaml")
+			lint.Dir = r.dir
+			if out, err := lint.CombinedOutput(); err != nil {
+				t.Errorf("actionlint: %v\n%s\n%s", err, out, text)
+			}
+			if rules, err := policyfile.Parse(".onedigest.yaml", []byte(r.read(".onedigest.yaml"))); err != nil || len(rules.Ladder) != 3 || rules.Ladder[0].Environment != "preview" || rules.Ladder[2].Requires.Smoked == nil {
+				t.Errorf("the rules are %+v, %v", rules, err)
+			}
+			for _, again := range [][]string{args, nil} {
+				for path, state := range r.must(again...) {
+					if state != "unchanged" {
+						t.Errorf("again, %s is %s", path, state)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestPreviewsElsewhere: a workflow of previews that has another name is found again, and a file of rules that is there is named in what is left to do.
+func TestPreviewsElsewhere(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t, map[string]string{"main.go": goService, "go.mod": goMod, ".onedigest.yaml": "version: 1\n"})
+	_, stdout, _ := r.init(slices.Concat(required, ofPreviews)...)
+	for _, want := range []string{"let the role of previews trust", `list the environment "preview" in .onedigest.yaml`} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in\n%s", want, stdout)
+		}
+	}
+	if err := os.Rename(filepath.Join(r.dir, ".github/workflows/preview.yaml"), filepath.Join(r.dir, ".github/workflows/pull-requests.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if states := r.must(); states[".github/workflows/pull-requests.yaml"] != "unchanged" {
+		t.Errorf("got %v", states)
+	}
+	if states := r.must("--preview-cluster", "other", "--overwrite"); states[".github/workflows/pull-requests.yaml"] != "replaced" {
+		t.Errorf("another cluster: %v", states)
+	}
+}
+
 // TestPolicyAndTerraform: the rules and the variables are read by what reads them in use.
 func TestPolicyAndTerraform(t *testing.T) {
 	t.Parallel()
@@ -501,6 +605,12 @@ func TestAmbiguity(t *testing.T) {
 		"a path outside":       {shop, append(slices.Clone(required), "--terraform", "../a.tfvars"), []string{"--terraform"}},
 		"four environments":    {shop, append(slices.Clone(required), "--environments", "a,b,staging,production"), []string{"--environments"}},
 		"the build's name":     {shop, append(slices.Clone(required), "--environments", "build,production"), []string{"--environments"}},
+		"previews":             {shop, append(slices.Clone(required), "--previews"), []string{"--preview-cluster", "--preview-repository"}},
+		"previews of a role":   {shop, append(slices.Clone(required), "--preview-role", "arn:aws:iam::123456789012:role/p", "--preview-cluster", "p"), []string{"--preview-repository"}},
+		"previews promoted":    {shop, slices.Concat(required, ofPreviews, []string{"--preview-repository", registry + "/shop"}), []string{"--preview-repository"}},
+		"previews on GHCR":     {shop, slices.Concat(required, ofPreviews, []string{"--preview-repository", "ghcr.io/octo/shop-preview"}), []string{"--preview-repository"}},
+		"a deploy's role":      {shop, slices.Concat(required, ofPreviews, []string{"--preview-role", "arn:aws:iam::123456789012:role/shop-staging"}), []string{"--preview-role"}},
+		"the previews' name":   {shop, slices.Concat(required, ofPreviews, []string{"--environments", "preview,staging,production", "--cluster", "preview=x", "--environment-role", "preview=arn:aws:iam::123456789012:role/x"}), []string{"--environments"}},
 		"two answers":          {shop, append(slices.Clone(required), "--service", "a=.", "--context", "."), []string{"--context"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -595,7 +705,8 @@ func TestQuestions(t *testing.T) {
 	t.Parallel()
 	r := newRepository(t, map[string]string{"main.go": goService, "go.mod": goMod, "Dockerfile": dockerfile})
 	answers := map[string][]string{"--pin": {pin}, "--repository": {"registry.example.com/shop"}, "--builder": {"go"}, "--cluster": {"staging=a", "production=b"},
-		"--environment-role": {"staging=arn:aws:iam::123456789012:role/a", "production=arn:aws:iam::123456789012:role/b"}, "--region": {"eu-central-1"}}
+		"--environment-role": {"staging=arn:aws:iam::123456789012:role/a", "production=arn:aws:iam::123456789012:role/b"}, "--region": {"eu-central-1"},
+		"--preview-repository": {"registry.example.com/shop-preview"}, "--preview-cluster": {"p"}, "--preview-role": {"arn:aws:iam::123456789012:role/p"}}
 	r.ask = func(question string) (string, error) {
 		left := answers[question]
 		if len(left) == 0 {
@@ -606,6 +717,9 @@ func TestQuestions(t *testing.T) {
 	}
 	r.must()
 	r.check(15, map[string]want{"": {builder: "go", port: "8081", ready: "/readyz", alive: "/healthz"}})
+	if states := r.must("--previews"); states[".github/workflows/preview.yaml"] != "created" || states[".github/workflows/delivery.yaml"] != "unchanged" {
+		t.Errorf("with previews: %v", states)
+	}
 	r.write("deploy/checks.yaml", "checks: []\n")
 	answers[`replace "deploy/checks.yaml"? yes or no`] = []string{"no", "yes"}
 	if code, _, stderr := r.init(); code != release.ExitFailed {

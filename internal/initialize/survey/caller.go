@@ -3,8 +3,10 @@ package survey
 import (
 	"encoding/json"
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -85,6 +87,34 @@ func (c Caller) Given(input string) string {
 }
 
 const pipelineWorkflow = "onedigest/onedigest/.github/workflows/pipeline.yaml@"
+
+// PreviewWorkflow is how a workflow calls preview.yaml, without the commit or tag of the release.
+const PreviewWorkflow = "onedigest/onedigest/.github/workflows/preview.yaml@"
+
+// preview returns the first workflow that calls preview.yaml, and what its first job by name gives to it; "" if none does.
+func preview(tree fs.FS, files []string) (file string, with map[string]string) {
+	for _, name := range files {
+		content := read(tree, name)
+		if path.Dir(name) != ".github/workflows" || !strings.Contains(content, PreviewWorkflow) {
+			continue
+		}
+		var workflow struct {
+			Jobs map[string]struct {
+				Uses string
+				With map[string]string
+			}
+		}
+		if err := yaml.Unmarshal([]byte(content), &workflow); err != nil {
+			continue
+		}
+		for _, job := range slices.Sorted(maps.Keys(workflow.Jobs)) {
+			if strings.HasPrefix(workflow.Jobs[job].Uses, PreviewWorkflow) {
+				return name, workflow.Jobs[job].With
+			}
+		}
+	}
+	return "", nil
+}
 
 // caller returns the first workflow that calls pipeline.yaml when a branch is pushed, nil if none does.
 func caller(tree fs.FS, files []string) *Caller {

@@ -22,11 +22,14 @@ const (
 
 // Found is what a repository has.
 type Found struct {
-	Builds []Build // sorted by directory
-	Charts []Chart // sorted by directory
-	Caller *Caller // nil: no workflow calls pipeline.yaml
-	Branch string  // that others start from, "" if unknown
-	GitHub string  // OWNER/NAME of the remote "origin", "" if it is not on github.com
+	Builds      []Build           // sorted by directory
+	Charts      []Chart           // sorted by directory
+	Caller      *Caller           // nil: no workflow calls pipeline.yaml
+	Preview     map[string]string // what a workflow gives to preview.yaml, by the first job that does; nil: none does
+	PreviewFile string            // that workflow
+	HasRules    bool              // there is a file of rules
+	Branch      string            // that others start from, "" if unknown
+	GitHub      string            // OWNER/NAME of the remote "origin", "" if it is not on github.com
 }
 
 // Build is a directory from which an image can be built.
@@ -44,7 +47,8 @@ func Look(tree fs.FS) (Found, error) {
 	if err != nil {
 		return Found{}, err
 	}
-	found := Found{Builds: builds(tree, files), Charts: charts(tree, files), Caller: caller(tree, files)}
+	found := Found{Builds: builds(tree, files), Charts: charts(tree, files), Caller: caller(tree, files), HasRules: exists(tree, ".onedigest.yaml")}
+	found.PreviewFile, found.Preview = preview(tree, files)
 	found.Branch, found.GitHub = repository(tree)
 	return found, nil
 }
