@@ -48,6 +48,13 @@ var StatusPermissions = []release.Permission{
 	{Group: "apps", Resource: "daemonsets", Verbs: []string{"get"}, For: "the pods that the release owns", Without: notCompared},
 }
 
+// StatusArgoCDPermissions are the rules by which status and uninstall find that Argo CD applies a release, of which Helm has no record.
+var StatusArgoCDPermissions = []release.Permission{
+	{Group: "apps", Resource: "deployments", Verbs: []string{"list"}, For: "a release that Argo CD applies", Without: "whether Argo CD applies a release is not known"},
+	{Group: "apps", Resource: "statefulsets", Verbs: []string{"list"}, For: "a release that Argo CD applies", Without: "whether Argo CD applies a release is not known"},
+	{Group: "apps", Resource: "daemonsets", Verbs: []string{"list"}, For: "a release that Argo CD applies", Without: "whether Argo CD applies a release is not known"},
+}
+
 // UninstallPermissions are the rules that uninstalling a release needs besides those for its objects, which are KindPermissions.
 var UninstallPermissions = slices.DeleteFunc(slices.Clone(Permissions), func(permission release.Permission) bool {
 	return permission.Resource != "secrets" && permission.Resource != "leases"

@@ -150,6 +150,7 @@ metadata:
 rules:
 `)
 	writeRules(&text, StatusPermissions)
+	writeRules(&text, StatusArgoCDPermissions)
 	compareRoleFile(t, "role-status.yaml", text.Bytes())
 }
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Running lists what a release's workloads run, as the cluster reports it.
@@ -371,4 +372,38 @@ func compareImages(wanted, reported []PlatformImage) (all, some bool) {
 		all, some = all && same, some || same
 	}
 	return all, some
+}
+
+// ByArgoCD is a release whose workloads Argo CD applies, of which Helm has no record.
+type ByArgoCD struct {
+	Application string    // "" if Argo CD applies none of the workloads
+	Workloads   []Object  // that Argo CD applies
+	References  []string  // of the images in their pod templates, each once, sorted
+	Since       time.Time // when the newest rollout of a Deployment was complete; zero if none is
+	Unread      []string  // kinds that this user may not list
+}
+
+// Image returns the image of the release: the only one that is named by a digest, or of several the only one whose repository ends in the release's name; false if that is none.
+func (a ByArgoCD) Image(name string) (Image, bool) {
+	var all, named []Image
+	for _, reference := range a.References {
+		repository, digest, found := strings.Cut(reference, "@")
+		if at := strings.LastIndex(repository, ":"); at > strings.LastIndex(repository, "/") {
+			repository = repository[:at] // its tag
+		}
+		image, err := ParseImage(repository + "@" + digest)
+		if !found || err != nil {
+			continue
+		}
+		all = append(all, image)
+		if path := image.Repository.Path(); path[strings.LastIndex(path, "/")+1:] == name {
+			named = append(named, image)
+		}
+	}
+	for _, images := range [][]Image{all, named} {
+		if len(images) == 1 {
+			return images[0], true
+		}
+	}
+	return Image{}, false
 }

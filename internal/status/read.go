@@ -65,6 +65,13 @@ func (r reader) readCluster(ctx context.Context, target Target, row *Row) error 
 		}
 	}
 	row.describe(revisions)
+	if row.State == StateNotInstalled {
+		found, err := cluster.ByArgoCD(ctx, target.Namespace, target.Release)
+		if err != nil {
+			return err
+		}
+		row.describeByArgoCD(found)
+	}
 	image := row.image()
 	if row.State == StateLive && image.IsZero() {
 		row.Limits = append(row.Limits, row.withoutImage())
@@ -123,6 +130,22 @@ func (r *Row) describe(revisions []release.Revision) {
 	r.Repository, r.References = live.Image.Repository, live.References
 }
 
+// describeByArgoCD fills in what the cluster says of a release that Argo CD applies.
+func (r *Row) describeByArgoCD(found release.ByArgoCD) {
+	if found.Application == "" {
+		if len(found.Unread) > 0 {
+			r.Limits = append(r.Limits, fmt.Sprintf("whether Argo CD applies it is not known: may not list %s in namespace %q", strings.Join(found.Unread, ", "), r.Namespace))
+		}
+		return
+	}
+	r.State, r.Application, r.Since = StateLive, found.Application, found.Since
+	if image, is := found.Image(r.Release); is {
+		r.Repository, r.Digest = image.Repository, image.Digest
+		return
+	}
+	r.References = found.References
+}
+
 // image returns the image that the release runs by its record; zero if another tool deployed it, or nothing is deployed.
 func (r Row) image() release.Image {
 	if r.Repository == "" || r.Digest.IsZero() {
@@ -133,6 +156,9 @@ func (r Row) image() release.Image {
 
 // withoutImage says of a live release why its image is not known.
 func (r Row) withoutImage() string {
+	if r.Application != "" {
+		return "what the pods run is not compared, and no record of the image is read: its workloads do not name one image of its own by a digest"
+	}
 	why := "names no digest of an image"
 	if !r.Digest.IsZero() {
 		why = fmt.Sprintf("has no object that names an image by the digest %s", r.Digest.Short())

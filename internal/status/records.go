@@ -81,6 +81,7 @@ type recorded struct {
 
 // readRecords reads the records of all images that run, each once, and fills in what they say. The error of an image is that of every row that runs it.
 func (r reader) readRecords(ctx context.Context, rows []Row) {
+	r.readCommits(ctx, rows)
 	var images []release.Image
 	commits := map[release.Image][]release.Commit{}
 	for _, row := range rows {
@@ -115,6 +116,30 @@ func (r reader) readRecords(ctx context.Context, rows []Row) {
 			r.judge(row, rows, image, found)
 		}
 	}
+}
+
+// readCommits fills in the commits of releases that Argo CD applies, as their images' labels say them.
+func (r reader) readCommits(ctx context.Context, rows []Row) {
+	each(r.settings.Concurrency, len(rows), func(i int) {
+		row := &rows[i]
+		image := row.image()
+		if row.failed != nil || row.Application == "" || image.IsZero() {
+			return
+		}
+		ctx, cancel := context.WithTimeoutCause(ctx, r.settings.Timeout, r.late("the registry"))
+		defer cancel()
+		info, found, err := r.Registry.Describe(ctx, image)
+		if err != nil {
+			row.failed = timedOut(ctx, err)
+			return
+		}
+		commit, err := release.ParseCommit(info.Revision)
+		if !found || err != nil {
+			row.Limits = append(row.Limits, "the commit is not known: the image is not in the registry, or has no label of a full commit")
+			return
+		}
+		row.Commit = commit
+	})
 }
 
 // recordsOf reads the records of an image, and the tags by which its commits were promoted.
@@ -178,6 +203,12 @@ func tagOf(environment release.Environment, commit release.Commit) release.Tag {
 func (r reader) judge(row *Row, rows []Row, image release.Image, found recorded) {
 	standing := found.overview.Standings[row.Environment]
 	row.Verified = verifiedOf(standing, r.Keys)
+	if row.Application != "" { // whose deploy is recorded by its image alone
+		record, isRecorded := fact.Newest(found.overview.Records, fact.Deployed, row.Environment, func(r fact.Record) bool { return r.Counts() && r.Image == image })
+		if isRecorded {
+			row.Since, row.By = record.At, record.By
+		}
+	}
 	if row.guarded = r.ladder.isGuarded(row.Environment); row.guarded {
 		row.Promoted = r.promoted(*row, image, found)
 	}

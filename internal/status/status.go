@@ -39,6 +39,8 @@ type Cluster interface {
 	Pin(ctx context.Context, namespace, name string) (*release.Pin, error)
 	// Running lists what the release's workloads run whose pod template names the image.
 	Running(ctx context.Context, namespace, name string, image release.Image) (release.Running, error)
+	// ByArgoCD reads which workloads of a release Argo CD applies.
+	ByArgoCD(ctx context.Context, namespace, name string) (release.ByArgoCD, error)
 	// NodePlatform is the platform of a node.
 	NodePlatform(ctx context.Context, node string) (release.Platform, error)
 }
@@ -47,6 +49,8 @@ type Cluster interface {
 type Registry interface {
 	// Find reads what a tag names; false if it does not exist.
 	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error)
+	// Describe reads an image's revision label; false if the registry does not have the image.
+	Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error)
 	// Platforms lists the images of a digest: the image itself, or the children of an index; false if the registry does not have it.
 	Platforms(ctx context.Context, image release.Image) ([]release.PlatformImage, bool, error)
 }
@@ -75,7 +79,8 @@ type Row struct {
 	Commit      release.Commit      `json:"commit,omitempty"`
 	Digest      release.Digest      `json:"digest,omitzero"`
 	Repository  release.Repository  `json:"repository,omitempty"`
-	References  []string            `json:"references,omitempty"` // of the images, if another tool made the revision
+	References  []string            `json:"references,omitempty"`  // of the images, if another tool made the revision
+	Application string              `json:"application,omitempty"` // of Argo CD, which applies it
 	Revision    int                 `json:"revision,omitempty"`
 	Since       time.Time           `json:"since,omitzero"`
 	By          string              `json:"by,omitempty"`
@@ -101,9 +106,9 @@ type State string
 
 // The states.
 const (
-	StateLive         State = "live"          // a revision is deployed
+	StateLive         State = "live"          // a revision is deployed, or Argo CD applies it
 	StateNotDeployed  State = "not deployed"  // there are revisions, and none is deployed
-	StateNotInstalled State = "not installed" // Helm has no record of it
+	StateNotInstalled State = "not installed" // Helm has no record of it, and Argo CD applies none of its workloads
 	StateUnread       State = "unread"        // the cluster could not be read
 )
 

@@ -3,6 +3,7 @@ package status
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -26,6 +27,7 @@ type world struct {
 	tags      map[release.Tag]release.Digest
 	builtFrom string // commit that the images' labels name
 	recorded  error  // of reading records
+	label     string // the revision of images, as Describe tells it
 }
 
 // cluster is a cluster that has the same release in every namespace.
@@ -36,6 +38,7 @@ type cluster struct {
 	missing   []release.Permission
 	err       error
 	unread    error // of the pods
+	argoCD    release.ByArgoCD
 	hangs     bool
 	meets     *meeting
 }
@@ -92,6 +95,10 @@ func (c *cluster) Running(context.Context, string, string, release.Image) (relea
 	return c.running, c.unread
 }
 
+func (c *cluster) ByArgoCD(context.Context, string, string) (release.ByArgoCD, error) {
+	return c.argoCD, nil
+}
+
 func (c *cluster) NodePlatform(context.Context, string) (release.Platform, error) {
 	return release.Platform{OS: "linux", Architecture: "amd64"}, nil
 }
@@ -99,6 +106,10 @@ func (c *cluster) NodePlatform(context.Context, string) (release.Platform, error
 func (w *world) Find(_ context.Context, _ release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
 	digest, found := w.tags[tag]
 	return release.ImageInfo{Digest: digest, Revision: w.builtFrom}, found, nil
+}
+
+func (w *world) Describe(_ context.Context, image release.Image) (release.ImageInfo, bool, error) {
+	return release.ImageInfo{Digest: image.Digest, Revision: w.label}, w.label != "", w.recorded
 }
 
 func (w *world) Platforms(context.Context, release.Image) ([]release.PlatformImage, bool, error) {
@@ -139,6 +150,65 @@ func (w *world) run(rules policy.Policy, matrix string, given map[string][]strin
 		}
 		return nil, release.BadSetting("context", "there is no context", "name one")
 	}, Registry: w, Evidence: w, Policy: rules, Matrix: []byte(matrix), Reporter: releasetest.DiscardReporter{}, Now: func() time.Time { return at }})
+}
+
+// TestReleasesOfArgoCD: what Argo CD applies is live, with digest and time by the cluster, commit by the image's label, and the rest by the records; what is not known is said.
+func TestReleasesOfArgoCD(t *testing.T) {
+	t.Parallel()
+	digest := releasetest.Digest(t, "1")
+	image := repository.At(digest)
+	pass := policy.Standing{Smoked: policy.Finding[release.Record]{Found: true, Fact: release.Record{Signer: "key", Evidence: release.Evidence{Verdict: release.Pass}}}, Entry: policy.Decision{Opens: true}}
+	for name, test := range map[string]struct {
+		change func(w *world)
+		given  map[string][]string
+		want   []string
+		not    []string
+		exit   int
+	}{
+		"by the cluster and the label": {nil, nil, []string{"0123456789ab", digest.Short(), "argo-cd", "2026-03-04 05:06", "yes, signed", `Argo CD applies it, by the Application "shop-staging"`}, []string{"not installed", "another tool"}, release.ExitDone},
+		"by its record": {func(w *world) {
+			w.records = []fact.Record{{Fact: fact.Fact{Kind: fact.Deployed, Image: image, Environment: "staging", At: at.Add(time.Hour), By: "octo"}}}
+		}, nil, []string{"2026-03-04 06:06", "octo"}, []string{"2026-03-04 05:06"}, release.ExitDone},
+		"pods that differ": {func(w *world) {
+			w.clusters[""].running = releasetest.Running(release.PodImage{Pod: "shop-1", Digest: releasetest.Digest(t, "2"), Ready: true})
+		}, nil, []string{"warning: "}, nil, release.ExitDone},
+		"no label":     {func(w *world) { w.label = "" }, nil, []string{"unknown", "the commit is not known"}, nil, release.ExitDone},
+		"no registry":  {func(w *world) { w.recorded = errors.New("the registry is away") }, nil, []string{"argo-cd"}, nil, release.ExitFault},
+		"cluster-only": {func(w *world) { w.recorded = errors.New("the registry is away") }, map[string][]string{"cluster-only": {"true"}}, []string{"argo-cd", digest.Short()}, nil, release.ExitDone},
+		"images without a digest": {func(w *world) { w.clusters[""].argoCD.References = []string{"nginx:1"} }, nil,
+			[]string{"its workloads do not name one image of its own by a digest", `the Application "shop-staging"`}, []string{"another tool"}, release.ExitDone},
+		"kinds that may not be listed": {func(w *world) { w.clusters[""].argoCD = release.ByArgoCD{Unread: []string{"deployments"}} }, nil,
+			[]string{"not installed", `whether Argo CD applies it is not known: may not list deployments in namespace "staging"`}, nil, release.ExitDone},
+		"nothing": {func(w *world) { w.clusters[""].argoCD = release.ByArgoCD{} }, nil, []string{"not installed"}, []string{"Argo CD"}, release.ExitDone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.label, w.standing["staging"] = releasetest.Commit.String(), pass
+			w.clusters[""].revisions, w.clusters[""].running = nil, releasetest.Running(release.PodImage{Pod: "shop-1", Digest: digest, Ready: true})
+			w.clusters[""].argoCD = release.ByArgoCD{Application: "shop-staging", Since: at, References: []string{"envoy:1", image.Repository.String() + ":v1@" + digest.String()}}
+			if test.change != nil {
+				test.change(w)
+			}
+			given := map[string][]string{"release": {"shop"}, "environments": {"staging"}}
+			maps.Copy(given, test.given)
+			result, err := w.run(policy.Policy{}, "", given)
+			table := strings.Join(result.Table(), "\n")
+			if release.ExitCode(err) != test.exit {
+				t.Errorf("exit code %d: %v", release.ExitCode(err), err)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(table, want) {
+					t.Errorf("no %q in\n%s", want, table)
+				}
+			}
+			for _, not := range test.not {
+				if strings.Contains(table, not) {
+					t.Errorf("%q is in\n%s", not, table)
+				}
+			}
+		})
+	}
 }
 
 func TestRows(t *testing.T) {

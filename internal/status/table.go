@@ -99,6 +99,9 @@ func (r Row) Title() string { return r.target.title() }
 
 // RevisionText is the number of the revision, and its mark.
 func (r Row) RevisionText() string {
+	if r.Application != "" {
+		return "argo-cd"
+	}
 	if r.Revision == 0 {
 		return ""
 	}
@@ -168,7 +171,10 @@ func (r Row) Notes() (notes []string) {
 	if r.Attempt != nil {
 		note("revision %d, of commit %s, is %s since %s", r.Attempt.Revision, orUnknown(r.Attempt.Commit.Short()), r.Attempt.Status, formatTime(r.Attempt.At))
 	}
-	if len(r.References) > 0 {
+	if r.Application != "" {
+		note("Argo CD applies it, by the Application %q", r.Application)
+	}
+	if len(r.References) > 0 && r.Application == "" {
 		note("another tool deployed it: %s", strings.Join(r.References, ", "))
 	}
 	if r.Pin != nil {

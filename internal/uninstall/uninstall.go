@@ -37,6 +37,8 @@ type Cluster interface {
 	CheckKinds(ctx context.Context, namespace string, kinds []release.AppliedKind) (limits []string, err error)
 	// Namespace reads who made a namespace, and which other releases it has.
 	Namespace(ctx context.Context, namespace, name string) (NamespaceUse, error)
+	// ByArgoCD reads which workloads of a release Argo CD applies.
+	ByArgoCD(ctx context.Context, namespace, name string) (release.ByArgoCD, error)
 	// DeleteNamespace deletes a namespace, unless it was made again since its UID was read.
 	DeleteNamespace(ctx context.Context, namespace, uid string) error
 	// AcquireLease takes the release's Lease, and waits until ctx ends for another run that holds it.
@@ -206,7 +208,30 @@ func (r *run) plan(ctx context.Context) (release.Removal, error) {
 	if err := r.checkEnvironment(removal, labelled); err != nil {
 		return removal, err
 	}
+	if err := r.checkOwner(ctx, removal); err != nil {
+		return removal, err
+	}
 	return removal, r.check(r.Cluster.CheckKinds(ctx, r.settings.Namespace, removal.Kinds))
+}
+
+// checkOwner refuses a release that Argo CD applies, whether Helm has a record of it or not: Argo CD would apply again what is removed here.
+func (r *run) checkOwner(ctx context.Context, removal release.Removal) error {
+	found, err := r.Cluster.ByArgoCD(ctx, r.settings.Namespace, r.settings.Release)
+	if err != nil {
+		return err
+	}
+	if found.Application == "" {
+		if len(found.Unread) > 0 && (removal.Revision == 0 || r.use.UID != "") {
+			r.Reporter.Warnf("whether Argo CD applies release %q is not known: may not list %s in namespace %q", r.settings.Release, strings.Join(found.Unread, ", "), r.settings.Namespace)
+		}
+		return nil
+	}
+	var names []string
+	for _, object := range found.Workloads {
+		names = append(names, object.String())
+	}
+	return &release.Refusal{Why: fmt.Sprintf("Argo CD owns release %q in namespace %q: its Application %q applies %s, and would apply it again", r.settings.Release, r.settings.Namespace, found.Application, strings.Join(names, ", ")),
+		Do: fmt.Sprintf("delete the Application with its objects, where it is written and then in the cluster: argocd app delete %s --cascade (docs/gitops.md)", found.Application)}
 }
 
 // checkEnvironment refuses a release of another environment than the one that is named: its rules decide whether the name is needed twice. The release's record

@@ -3,6 +3,7 @@ package uninstall
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,13 @@ import (
 
 // world is a cluster with one namespace and at most one release.
 type world struct {
+	phase   string // of the namespace; "" for Active
+	hidden  bool   // the namespace's phase may not be asked
+	absent  bool
+	denied  error // of the rules of RBAC
+	held    error // of taking the Lease
+	pending *release.Healed
+	argoCD  release.ByArgoCD
 	label   release.Environment
 	use     NamespaceUse
 	removal release.Removal
@@ -25,6 +33,12 @@ type world struct {
 }
 
 func (w *world) NamespacePhase(context.Context, string) (string, bool, error) {
+	switch {
+	case w.absent || w.hidden:
+		return "", !w.hidden, nil
+	case w.phase != "":
+		return w.phase, true, nil
+	}
 	return "Active", true, nil
 }
 
@@ -36,8 +50,12 @@ func (w *world) Rules() []release.Permission { return nil }
 
 func (w *world) NamespaceRule() release.Permission { return release.Permission{} }
 
+func (w *world) ByArgoCD(context.Context, string, string) (release.ByArgoCD, error) {
+	return w.argoCD, nil
+}
+
 func (w *world) CheckPermissions(context.Context, string, []release.Permission) ([]string, error) {
-	return nil, nil
+	return []string{"a limit"}, w.denied
 }
 
 func (w *world) CheckKinds(context.Context, string, []release.AppliedKind) ([]string, error) {
@@ -54,6 +72,9 @@ func (w *world) DeleteNamespace(context.Context, string, string) error {
 }
 
 func (w *world) AcquireLease(context.Context, release.LeaseRequest, func(string)) (release.Lease, error) {
+	if w.held != nil {
+		return nil, w.held
+	}
 	if w.waiting != nil {
 		w.waiting(w)
 	}
@@ -62,7 +83,9 @@ func (w *world) AcquireLease(context.Context, release.LeaseRequest, func(string)
 
 func (w *world) Removal(context.Context, string) (release.Removal, error) { return w.removal, nil }
 
-func (w *world) Heal(context.Context, string, func(string)) (*release.Healed, error) { return nil, nil }
+func (w *world) Heal(context.Context, string, func(string)) (*release.Healed, error) {
+	return w.pending, nil
+}
 
 func (w *world) Uninstall(context.Context, string) error {
 	if w.fails == nil {
@@ -90,6 +113,27 @@ var (
 
 func remove(t *testing.T, w *world, settings Settings) (Result, error) {
 	t.Helper()
+	result, _, err := removeAsking(t, w, settings, nil)
+	return result, err
+}
+
+// reporter keeps what it is told.
+type reporter struct {
+	releasetest.DiscardReporter
+	lines *[]string
+}
+
+func (r reporter) Infof(format string, args ...any) {
+	*r.lines = append(*r.lines, fmt.Sprintf(format, args...))
+}
+func (r reporter) Warnf(format string, args ...any) {
+	*r.lines = append(*r.lines, "warning: "+fmt.Sprintf(format, args...))
+}
+
+// removeAsking runs the verb with somebody to ask, nil for nobody.
+func removeAsking(t *testing.T, w *world, settings Settings, ask func(string) (string, error)) (result Result, log string, err error) {
+	t.Helper()
+	var lines []string
 	settings.Release, settings.Timeout, settings.LeaseDuration = "shop", time.Minute, time.Second
 	if settings.Environment == "" {
 		settings.Environment = "staging"
@@ -97,7 +141,76 @@ func remove(t *testing.T, w *world, settings Settings) (Result, error) {
 	if settings.Namespace == "" {
 		settings.Namespace = settings.Environment.String()
 	}
-	return Run(t.Context(), settings, Deps{Cluster: w, Chart: w, Policy: policy.Policy{}, Reporter: releasetest.DiscardReporter{}})
+	result, err = Run(t.Context(), settings, Deps{Cluster: w, Chart: w, Policy: policy.Policy{}, Reporter: reporter{lines: &lines}, Ask: ask})
+	return result, strings.Join(lines, "\n"), err
+}
+
+// TestPaths: each way in which a run ends, what it says, and what it changes.
+func TestPaths(t *testing.T) {
+	t.Parallel()
+	argoCD := release.ByArgoCD{Application: "argocd/shop-staging", Workloads: []release.Object{goes}}
+	answers := func(text string) func(string) (string, error) {
+		return func(string) (string, error) { return text, nil }
+	}
+	for name, test := range map[string]struct {
+		world    world
+		settings Settings
+		ask      func(string) (string, error)
+		exit     int
+		outcome  release.Outcome
+		says     []string
+		changes  []string
+	}{
+		"removed": {world{removal: second}, Settings{Yes: true}, nil, release.ExitDone, OutcomeRemoved,
+			[]string{"goes: Deployment/shop", "stays: PersistentVolumeClaim/data", "stays: Lease/onedigest-shop", "warning: a limit", `removed release "shop"`}, []string{"release"}},
+		"removed with its namespace": {world{removal: second, use: ours}, Settings{Yes: true, DeleteNamespace: true}, nil, release.ExitDone, OutcomeRemoved,
+			[]string{"goes with the namespace: PersistentVolumeClaim/data", `namespace "staging" is being deleted`}, []string{"release", "namespace"}},
+		"a dry run":       {world{removal: second}, Settings{DryRun: true}, nil, release.ExitDone, release.Planned, []string{"would go: Deployment/shop", "nothing was changed"}, nil},
+		"a pending one":   {world{removal: second, pending: &release.Healed{Revision: 2, Status: "pending-upgrade"}}, Settings{Yes: true}, nil, release.ExitDone, OutcomeRemoved, []string{"warning: healed: revision 2 was left pending-upgrade"}, []string{"release"}},
+		"not installed":   {world{}, Settings{Yes: true}, nil, release.ExitDone, release.Unchanged, []string{"is not installed in namespace"}, nil},
+		"no namespace":    {world{absent: true}, Settings{Yes: true}, nil, release.ExitDone, release.Unchanged, []string{`namespace "staging" does not exist`}, nil},
+		"it ends already": {world{phase: "Terminating", removal: second}, Settings{Yes: true}, nil, release.ExitDone, release.Unchanged, []string{"is being deleted already"}, nil},
+		"hidden":          {world{hidden: true, removal: second}, Settings{Yes: true}, nil, release.ExitDone, OutcomeRemoved, nil, []string{"release"}},
+		"nobody says yes": {world{removal: second}, Settings{}, nil, release.ExitInput, release.Unchanged, []string{"--dry-run"}, nil},
+		"a guarded one":   {world{removal: second}, Settings{Environment: "production", Yes: true}, nil, release.ExitFailed, release.Unchanged, []string{"give --confirm production too"}, nil},
+		"a confirmed one": {world{removal: second}, Settings{Environment: "production", Yes: true, Confirm: "production"}, nil, release.ExitDone, OutcomeRemoved, nil, []string{"release"}},
+		"asked, yes":      {world{removal: second}, Settings{}, answers("Yes "), release.ExitDone, OutcomeRemoved, nil, []string{"release"}},
+		"asked, no":       {world{removal: second}, Settings{}, answers("no"), release.ExitFailed, release.Unchanged, []string{"the answer was not yes"}, nil},
+		"asked, its name": {world{removal: second}, Settings{Environment: "production"}, answers("production"), release.ExitDone, OutcomeRemoved, nil, []string{"release"}},
+		"asked, not it":   {world{removal: second}, Settings{Environment: "production", Yes: true}, answers("yes"), release.ExitFailed, release.Unchanged, []string{"name was not typed"}, nil},
+		"not allowed":     {world{removal: second, denied: &release.Fault{Side: "cluster", Err: errors.New("forbidden")}}, Settings{Yes: true}, nil, release.ExitFault, release.Unchanged, []string{"forbidden"}, nil},
+		"held":            {world{removal: second, held: &release.Failure{What: "another run holds it"}}, Settings{Yes: true}, nil, release.ExitFailed, release.Unchanged, []string{"another run holds it"}, nil},
+		"a namespace of others": {world{removal: second, use: NamespaceUse{UID: "1"}}, Settings{Yes: true, DeleteNamespace: true}, nil, release.ExitFailed, release.Unchanged,
+			[]string{"was not made by deploy --create-namespace"}, nil},
+		"a shared namespace": {world{removal: second, use: NamespaceUse{UID: "1", IsOurs: true, Others: []string{"mail"}}}, Settings{Yes: true, DeleteNamespace: true}, nil, release.ExitFailed, release.Unchanged,
+			[]string{"other releases (mail)"}, nil},
+		"Argo CD's": {world{argoCD: argoCD}, Settings{Yes: true}, nil, release.ExitFailed, release.Unchanged,
+			[]string{`Argo CD owns release "shop"`, "applies Deployment/shop", "argocd app delete argocd/shop-staging --cascade"}, nil},
+		"Argo CD's, looked at":         {world{argoCD: argoCD}, Settings{DryRun: true}, nil, release.ExitFailed, release.Unchanged, []string{"delete the Application"}, nil},
+		"Argo CD's, with a record":     {world{removal: second, argoCD: argoCD}, Settings{Yes: true}, nil, release.ExitFailed, release.Unchanged, []string{"would apply it again"}, nil},
+		"Argo CD's, and the namespace": {world{use: ours, argoCD: argoCD}, Settings{Yes: true, DeleteNamespace: true}, nil, release.ExitFailed, release.Unchanged, []string{"Argo CD owns"}, nil},
+		"perhaps Argo CD's": {world{argoCD: release.ByArgoCD{Unread: []string{"deployments"}}}, Settings{Yes: true}, nil, release.ExitDone, release.Unchanged,
+			[]string{`warning: whether Argo CD applies release "shop" is not known: may not list deployments`}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			result, log, err := removeAsking(t, &test.world, test.settings, test.ask)
+			if err != nil {
+				log += "\n" + err.Error()
+			}
+			if release.ExitCode(err) != test.exit || result.Outcome != test.outcome {
+				t.Errorf("exit code %d, outcome %q:\n%s", release.ExitCode(err), result.Outcome, log)
+			}
+			for _, want := range test.says {
+				if !strings.Contains(log, want) {
+					t.Errorf("no %q in\n%s", want, log)
+				}
+			}
+			if diff := cmp.Diff(test.changes, test.world.changes); diff != "" {
+				t.Errorf("changed (-want +got):\n%s", diff)
+			}
+		})
+	}
 }
 
 // TestNothingGoesThatWasNotDescribed: a release that another run deploys, installs or removes while the run waits for the Lease is left alone, and its namespace too.

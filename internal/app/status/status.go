@@ -13,6 +13,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/helm"
 	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/kube/argocd"
 	"github.com/onedigest/onedigest/internal/kube/lease"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
@@ -150,6 +151,10 @@ func newCluster(ctx context.Context, run *app.RunContext, ref setting.ClusterRef
 		return cluster{}, err
 	}
 	return cluster{client, leases, revisions.Collecting(run.Secrets)}, nil
+}
+
+func (c cluster) ByArgoCD(ctx context.Context, namespace, name string) (release.ByArgoCD, error) {
+	return argocd.Release(ctx, c.Client, namespace, name)
 }
 
 func (cluster) Rules() []release.Permission { return kube.StatusPermissions }

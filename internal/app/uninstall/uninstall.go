@@ -9,6 +9,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app/gates"
 	"github.com/onedigest/onedigest/internal/helm"
 	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/kube/argocd"
 	"github.com/onedigest/onedigest/internal/kube/lease"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/uninstall"
@@ -51,6 +52,10 @@ func Run(ctx context.Context, settings *uninstall.Settings, run *app.RunContext)
 type cluster struct {
 	*kube.Client
 	*lease.Leases
+}
+
+func (c cluster) ByArgoCD(ctx context.Context, namespace, name string) (release.ByArgoCD, error) {
+	return argocd.Release(ctx, c.Client, namespace, name)
 }
 
 func (cluster) Rules() []release.Permission { return kube.UninstallPermissions }
