@@ -109,7 +109,7 @@ func recorded(t *testing.T, record string) (verbs []map[string]string) {
 // watched are the inputs by which the promise is kept or broken; the others may change without harm.
 var watched = []string{"repository", "context", "commit", "environment", "image", "chart", "values", "rehearsed", "release", "expect-commit", "from", "to", "heal", "cluster",
 	"rollback-failed-smoke", "builder", "proved-in", "sign-key", "verify-key", "dry-run", "plan", "plan-out", "plan-digest",
-	"via", "application", "config-repository", "config-branch", "config-file", "config-key", "config-pull-request", "config-token", "smoke-checks", "comment", "github-deployment", "mode", "pull-request", "set", "ttl"}
+	"via", "application", "config-repository", "config-branch", "config-file", "config-key", "config-pull-request", "config-token", "smoke-checks", "comment", "github-deployment", "artifact-record", "mode", "pull-request", "set", "ttl"}
 
 func inputsOf(verb string, environ []byte) map[string]string {
 	inputs := map[string]string{"verb": verb}
@@ -189,7 +189,7 @@ func TestDeploymentWorkflow(t *testing.T) {
 // gitOpsWorkflow calls pipeline.yaml with all that concerns GitHub's pages and Argo CD.
 const gitOpsWorkflow = `name: gitops
 on: {push: {branches: [main]}}
-permissions: {contents: read, id-token: write, pull-requests: write, deployments: write}
+permissions: {contents: read, id-token: write, pull-requests: write, deployments: write} # and artifact-metadata, which act does not know
 jobs:
   pipeline:
     uses: ./.github/workflows/pipeline.yaml
@@ -202,6 +202,7 @@ jobs:
       chart: charts/in-the-repository
       comment: true
       github-deployment: true
+      artifact-record: true
       environments: |
         [{"name": "staging", "values": "terraform/staging/values-staging.yaml"},
          {"name": "production", "values": "shop/production.yaml", "via": "argo-cd", "application": "gitops/shop", "config-repository": "https://git.example.com/config.git",
@@ -216,7 +217,7 @@ func TestGitOpsWorkflow(t *testing.T) {
 	r.write(".github/workflows/gitops.yaml", gitOpsWorkflow)
 	commit := r.commit("call pipeline.yaml")
 	image := rehearsed + "@" + builtDigest
-	shown := map[string]string{"comment": "true", "github-deployment": "true", "chart": "charts/in-the-repository"}
+	shown := map[string]string{"comment": "true", "github-deployment": "true", "artifact-record": "true", "chart": "charts/in-the-repository"}
 	staging := r.staging(commit)
 	maps.Copy(staging[1], shown)
 	for _, each := range staging {
@@ -235,7 +236,7 @@ func TestGitOpsWorkflow(t *testing.T) {
 		{"everything passes", "", append(staging[:3:3], promote, deploy, smoke)},
 		{"the deploy fails", "deploy-production", append(staging[:3:3], promote, deploy)},
 		{"smoke fails", "smoke-production", append(staging[:3:3], promote, deploy, smoke)},
-		{"smoke of staging fails", "smoke-staging", append(staging[:3:3], map[string]string{"verb": "deploy", "environment": "staging", "image": image, "rollback-failed-smoke": "true", "github-deployment": "true"})},
+		{"smoke of staging fails", "smoke-staging", append(staging[:3:3], map[string]string{"verb": "deploy", "environment": "staging", "image": image, "rollback-failed-smoke": "true", "github-deployment": "true", "artifact-record": "true"})},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, log, err := r.run(t, "push", "gitops.yaml", "--secret", "CONFIG_TOKEN=canary-token", "--env", "FAIL="+test.fail)

@@ -56,7 +56,7 @@ var (
 		"--secret-values", "secret.DATABASE_URL=awssm://leaks#url", "--secret-values", "secret.API_KEY=ssm:///leaks/key", "--secret-values", "secret.SIGNING=sops://secrets.enc.yaml#signing",
 	}
 	leakDeploy = append([]string{"--environment", "leaks", "--image", "IMAGE", "--values", "terraform/staging/values-staging.yaml", "--set", "config.ENVIRONMENT=leaks",
-		"--lease-duration", "3s", "--timeout", "1m", "--github-deployment", "--comment"}, leakValues...)
+		"--lease-duration", "3s", "--timeout", "1m", "--github-deployment", "--artifact-record", "--comment"}, leakValues...)
 	otherPassword = swap(leakDeploy, "secret.PASSWORD=canary-set-password", "secret.PASSWORD=canary-set-other")
 	otherSecrets  = swap(leakDeploy, `existingSecrets=[{"name":"live"}]`, `existingSecrets=[{"name":"live-delay"}]`)
 	leakSmoke     = []string{"--environment", "leaks", "--image", "IMAGE", "--timeout", "1m", "--patience", "1s", "--consecutive", "1"}

@@ -78,14 +78,14 @@ func TestEveryCommandOfTheRunnerIsKnown(t *testing.T) {
 }
 
 // TestEveryWayToGitHubAndGitIsKnown: what is sent to GitHub's API, and what is pushed to a configuration repository. Runs with canaries go each way that sends
-// text: comments and deployments in e2e's TestSecretsLeaveByNoWay, commits and notes in its TestGitOps, pull requests in TestAPullRequestHasNoSecret. Manifests come of values files, and one with the run's token is refused (internal/gitops, TestManifestsThatAreRefused).
+// text: comments and deployments in e2e's TestSecretsLeaveByNoWay, commits and notes in its TestGitOps, pull requests in TestAPullRequestHasNoSecret. A record of an artifact has names and digests of settings alone, which no secret is. Manifests come of values files, and one with the run's token is refused (internal/gitops, TestManifestsThatAreRefused).
 func TestEveryWayToGitHubAndGitIsKnown(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		of   reflect.Type
 		want []string
 	}{
-		{reflect.TypeFor[github.API](), []string{"Comment", "Compare", "CreateDeployment", "Deployments", "OpenPullRequest", "PullOf", "SetDeployment"}},
+		{reflect.TypeFor[github.API](), []string{"Comment", "Compare", "CreateDeployment", "Deployments", "OpenPullRequest", "PullOf", "RecordArtifact", "SetDeployment"}},
 		{reflect.TypeFor[*configrepo.Repository](), []string{"Changes", "Commit", "CommitFiles", "Dir", "Files", "Head", "Includes", "Note", "Propose", "ProposeFiles", "Read", "Refresh", "Relative"}},
 	} {
 		var got []string

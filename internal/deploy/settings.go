@@ -66,6 +66,7 @@ type Settings struct {
 	GitHubToken         string // "": none
 	Comment             bool
 	GitHubDeployment    bool
+	ArtifactRecord      bool
 	matrix.Options
 }
 
@@ -197,11 +198,13 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.LeaseDuration, setting.Setting{Name: "lease-duration", Default: "15s", Value: "DURATION",
 		Help: "How long a killed run still holds the release after its last heartbeat"}, ParseLeaseDuration)
 	setting.Var(set, &s.GitHubToken, setting.Setting{Name: "github-token", Secret: true, Fallback: "GITHUB_TOKEN", Value: "TOKEN", Action: "${{ github.token }}",
-		Help: "Token to compare commits by GitHub's API where the checkout's history ends too soon, for which it needs contents: read, and for comment and github-deployment"}, setting.Text)
+		Help: "Token to compare commits by GitHub's API where the checkout's history ends too soon, for which it needs contents: read, and for comment, github-deployment and artifact-record"}, setting.Text)
 	setting.Bool(set, &s.Comment, setting.Setting{Name: "comment",
 		Help: "Show the summary, such as a plan, in a comment of the run's pull request too, or of the one by which the commit was merged: one comment for each release, with a part for each environment, which later runs edit in place. The job needs pull-requests: write"})
 	setting.Bool(set, &s.GitHubDeployment, setting.Setting{Name: "github-deployment",
 		Help: "Record the deploy as a deployment on GitHub, with its outcome, the service's address and the run. For a job without environment, which is one already unless it has deployment: false. With rollback-failed-smoke, the deployment that smoke has failed is a failure, and what runs again is one of its own. The job needs deployments: write"})
+	setting.Bool(set, &s.ArtifactRecord, setting.Setting{Name: "artifact-record",
+		Help: "Record after a deploy that went well, for the organization that owns the repository, which digest runs in which environment and cluster (artifact deployment record of GitHub's linked artifacts). The job needs artifact-metadata: write"})
 	s.Options.Declare(set, true)
 	set.Check(s.setDefaults)
 	set.Check(s.checkJobTimeout)

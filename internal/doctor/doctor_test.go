@@ -186,6 +186,7 @@ func TestFindings(t *testing.T) {
 		"read-all":          {func(w *world) { w.replace("permissions: {contents: read, id-token: write}", "permissions: read-all") }, []string{"workflow: fails: not granted id-token: add"}},
 		"no comment":        {func(w *world) { w.replace("      checks:", "      comment: true\n      checks:") }, []string{"workflow: limited: not granted pull-requests: write: add `pull-requests: write`"}},
 		"no deployment":     {func(w *world) { w.replace("      checks:", "      github-deployment: true\n      checks:") }, []string{"workflow: limited: not granted deployments: write: add `deployments: write`"}},
+		"no record":         {func(w *world) { w.replace("      checks:", "      artifact-record: true\n      checks:") }, []string{"workflow: limited: not granted artifact-metadata: write: add `artifact-metadata: write`"}},
 		"a group":           {func(w *world) { w.replace("jobs:", "concurrency: x\njobs:") }, []string{"workflow: limited: concurrency group: remove it"}},
 		"services":          {func(w *world) { w.replace("      checks:", "      services: ${{ vars.X }}\n      checks:") }, []string{"workflow: fails: not granted actions: add"}},
 		"an expression":     {func(w *world) { w.replace(`[{"name": "staging"`, `[${{ vars.X }}, {"name": "staging"`) }, []string{"workflow: not checked: by an expression: "}},

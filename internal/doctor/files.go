@@ -73,7 +73,7 @@ func (e *examination) workflow(context.Context) {
 	if len(services) > 0 || !known {
 		needed["actions"] = []string{"read", "write"}
 	}
-	for _, each := range [][2]string{{"pull-requests", "comment"}, {"deployments", "github-deployment"}} {
+	for _, each := range [][2]string{{"pull-requests", "comment"}, {"deployments", "github-deployment"}, {"artifact-metadata", "artifact-record"}} {
 		name, input := each[0], each[1]
 		if caller.With[input] == "true" && caller.Permissions[name] != "write" {
 			e.add(check, Limited, fmt.Sprintf("it has %s: true, and the calling job is not granted %s: write: nothing is written there", input, name), fmt.Sprintf("add `%s: write` to its permissions", name))

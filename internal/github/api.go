@@ -33,6 +33,17 @@ var repositoryName = regexp.MustCompile(`^[A-Za-z0-9-]+/[A-Za-z0-9._-]*[A-Za-z0-
 
 // address returns the address of a resource of the repository.
 func (a API) address(query string, elements ...string) (string, error) {
+	return a.addressBelow("repos/"+a.Repository, query, elements...)
+}
+
+// ofOrganization returns the address of a resource of the organization that owns the repository.
+func (a API) ofOrganization(elements ...string) (string, error) {
+	owner, _, _ := strings.Cut(a.Repository, "/")
+	return a.addressBelow("orgs/"+owner, "", elements...)
+}
+
+// addressBelow returns the address of a resource below a path of names.
+func (a API) addressBelow(path, query string, elements ...string) (string, error) {
 	if !repositoryName.MatchString(a.Repository) {
 		return "", fmt.Errorf("%q is not the name of a repository", a.Repository)
 	}
@@ -40,7 +51,6 @@ func (a API) address(query string, elements ...string) (string, error) {
 	if err != nil || base.Host == "" || base.Scheme != "https" && !isLoopback(base) {
 		return "", fmt.Errorf("%q is not the address of GitHub's API", a.URL)
 	}
-	path := "repos/" + a.Repository
 	for _, element := range elements {
 		path += "/" + url.PathEscape(element)
 	}

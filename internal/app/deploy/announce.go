@@ -19,12 +19,14 @@ type announcer struct {
 	api         github.API
 	environment string // GitHub's name
 	production  bool
+	settings    deploy.Settings
+	cluster     string // as records name it
 }
 
-// newAnnouncer returns what records the deploy on GitHub; nil if that is not wanted, or not on GitHub. A deploy of a matrix has an environment of its own on
+// newAnnouncer returns what records the deploy on GitHub, as a deployment, in the organization's linked artifacts or both; nil if that is not wanted, or not on GitHub. A deploy of a matrix has an environment of its own on
 // GitHub, since a deployment that succeeds makes the others to the same environment inactive, unless that is a production environment.
-func newAnnouncer(run *app.RunContext, reporter release.Reporter, settings deploy.Settings, isMatrix bool) deploy.Announcer {
-	if !settings.GitHubDeployment || !github.On(run.Process.Getenv) {
+func newAnnouncer(run *app.RunContext, reporter release.Reporter, settings deploy.Settings, cluster string, isMatrix bool) deploy.Announcer {
+	if !settings.GitHubDeployment && !settings.ArtifactRecord || !github.On(run.Process.Getenv) {
 		return nil
 	}
 	name := settings.Environment.String()
@@ -34,14 +36,56 @@ func newAnnouncer(run *app.RunContext, reporter release.Reporter, settings deplo
 		}
 		name += "/" + settings.Release
 	}
-	return announcer{run, reporter, run.API(settings.GitHubToken), name, settings.Environment == release.DefaultPromotionOrder[len(release.DefaultPromotionOrder)-1]}
+	return announcer{run, reporter, run.API(settings.GitHubToken), name, settings.Environment == release.DefaultPromotionOrder[len(release.DefaultPromotionOrder)-1], settings, cluster}
 }
 
 // stoppedTime is how long a run that is stopped waits for GitHub: the runner kills it after ten seconds.
 const stoppedTime = 2 * time.Second
 
-// Begin creates a deployment in progress.
+// Begin creates a deployment in progress; when that has ended well, what runs is recorded.
 func (a announcer) Begin(ctx context.Context, commit release.Commit, image release.Image) (ended func(deploy.Result, error)) {
+	deployed := a.begin(ctx, commit, image)
+	return func(result deploy.Result, failed error) {
+		deployed(result, failed)
+		if failed == nil && a.settings.ArtifactRecord {
+			a.recordArtifacts(ctx, commit, image)
+		}
+	}
+}
+
+// recordArtifacts records that the release runs its images. What cannot be recorded is one warning.
+func (a announcer) recordArtifacts(ctx context.Context, commit release.Commit, image release.Image) {
+	all := []release.BuiltImage{{Image: image, Commit: commit}}
+	if len(a.settings.Images) > 1 && a.settings.Images[0].Image == image {
+		all = a.settings.Images
+	}
+	for i, each := range all {
+		record := github.RunningArtifact{Artifact: each.Image.Repository.String(), Digest: each.Image.Digest, Commit: each.Commit, Environment: a.settings.Environment.String(), Region: a.settings.Region,
+			Cluster: a.cluster, Name: a.settings.Namespace + "-" + a.settings.Release}
+		if i == 0 {
+			record.Commit = commit
+		}
+		if each.Name != "" {
+			record.Name += "-" + each.Name
+		}
+		err := a.api.RecordArtifact(ctx, record)
+		if errors.As(err, new(*github.DeniedError)) {
+			a.reporter.Warnf("what %q runs is not in the organization's linked artifacts: GitHub answered %v; only an organization has them, and the job needs permissions: {artifact-metadata: write}", a.environment, err)
+			return
+		}
+		if err != nil {
+			a.reporter.Warnf("what %q runs is not in the organization's linked artifacts: %v", a.environment, err)
+			return
+		}
+		a.reporter.Infof("recorded in the organization's linked artifacts that %q runs %s", a.environment, each.Image.Digest.Short())
+	}
+}
+
+// begin creates a deployment in progress, if that is wanted.
+func (a announcer) begin(ctx context.Context, commit release.Commit, image release.Image) (ended func(deploy.Result, error)) {
+	if !a.settings.GitHubDeployment {
+		return func(deploy.Result, error) {}
+	}
 	if commit == "" {
 		a.reporter.Infof("no deployment is recorded on GitHub, because the commit of the image is not known")
 		return func(deploy.Result, error) {}
@@ -54,6 +98,9 @@ func (a announcer) Begin(ctx context.Context, commit release.Commit, image relea
 
 // Failed gives the newest deployment of a commit the status failure, so that GitHub does not show as a success what smoke has failed since.
 func (a announcer) Failed(ctx context.Context, commit release.Commit, why string) {
+	if !a.settings.GitHubDeployment {
+		return
+	}
 	ids, err := a.api.Deployments(ctx, a.environment, commit)
 	if err == nil && len(ids) > 0 {
 		err = a.api.SetDeployment(ctx, ids[0], github.DeploymentStatus{State: github.DeploymentFailure, Description: a.run.Secrets.CleanLine(why), Log: a.run.RunURL()})

@@ -62,7 +62,7 @@ func TestDeploymentsOnGitHub(t *testing.T) {
 		{deploy.Result{State: "revision 7 is partly applied, ca\x1b[0mnary-47\u200d11"}, &release.Failure{What: "the deploy was stopped"}, true},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
-		ended := newAnnouncer(run, run.Reporter, settings, end.stop).Begin(ctx, releasetest.Commit, image)
+		ended := newAnnouncer(run, run.Reporter, settings, "shop-staging", end.stop).Begin(ctx, releasetest.Commit, image)
 		if end.stop {
 			cancel()
 		}
@@ -86,7 +86,7 @@ func TestDeploymentsOnGitHub(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	a := newAnnouncer(run, run.Reporter, settings, false)
+	a := newAnnouncer(run, run.Reporter, settings, "shop-staging", false)
 	a.Begin(t.Context(), releasetest.Commit, image)(deploy.Result{Outcome: release.Changed, Image: image}, nil)
 	a.Failed(t.Context(), releasetest.Commit, "OD-208 smoke\nsays canary-4711")
 	a.Failed(t.Context(), release.Commit(strings.Repeat("f", 40)), "of no deployment")
@@ -104,12 +104,12 @@ func TestDeploymentsOnGitHub(t *testing.T) {
 	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "warning: the failure of the deployment") || !strings.Contains(last, "deployments: write") {
 		t.Errorf("told %q", last)
 	}
-	newAnnouncer(run, run.Reporter, settings, false).Begin(t.Context(), releasetest.Commit, image)(deploy.Result{}, nil)
+	newAnnouncer(run, run.Reporter, settings, "shop-staging", false).Begin(t.Context(), releasetest.Commit, image)(deploy.Result{}, nil)
 	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "warning: ") || !strings.Contains(last, "deployments: write") {
 		t.Errorf("told %q", last)
 	}
 	settings.GitHubDeployment = false
-	if newAnnouncer(run, run.Reporter, settings, false) != nil {
+	if newAnnouncer(run, run.Reporter, settings, "shop-staging", false) != nil {
 		t.Error("a deployment that nobody wants is recorded")
 	}
 }
@@ -121,6 +121,52 @@ func statuses(d githubtest.Deployment) (all []string) {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// TestArtifactRecords: what runs after a deploy that went well is recorded, a later one of the same deployment in its place, and nothing of one that failed; what may not be
+// recorded is one warning, and no failure.
+func TestArtifactRecords(t *testing.T) {
+	t.Parallel()
+	image := func(name, digit string) release.Image {
+		parsed, err := release.ParseImage("registry.example.com/" + name + "@sha256:" + strings.Repeat(digit, 64))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parsed
+	}
+	server, lines := githubtest.Start(t), []string{}
+	run := &app.RunContext{Process: app.Process{Environ: append(server.Environ(), "GITHUB_ACTIONS=true")}, Reporter: told{lines: &lines}, Secrets: new(text.Secrets)}
+	settings := deploy.Settings{Environment: "staging", Namespace: "shops", Release: "shop", ArtifactRecord: true, GitHubToken: githubtest.Token}
+	settings.Region = "eu-central-1"
+	main, worker := image("shop", "a"), image("worker", "b")
+	settings.Image, settings.Images = main, []release.BuiltImage{{Image: main}, {Name: "worker", Image: worker, Commit: releasetest.Commit}}
+	a := newAnnouncer(run, run.Reporter, settings, "shop-staging", false)
+	a.Begin(t.Context(), releasetest.Commit, main)(deploy.Result{}, &release.Failure{What: "x"})
+	if got := server.Artifacts(); len(got) > 0 {
+		t.Errorf("of a deploy that failed: %v", got)
+	}
+	a.Begin(t.Context(), releasetest.Commit, main)(deploy.Result{Outcome: release.Changed}, nil)
+	record := func(name, digit, deployment string) map[string]string {
+		return map[string]string{"name": "registry.example.com/" + name, "digest": "sha256:" + strings.Repeat(digit, 64), "version": releasetest.Commit.String(), "status": "deployed", "logical_environment": "staging",
+			"physical_environment": "eu-central-1", "cluster": "shop-staging", "deployment_name": deployment, "github_repository": "shop"}
+	}
+	if diff := cmp.Diff([]map[string]string{record("shop", "a", "shops-shop"), record("worker", "b", "shops-shop-worker")}, server.Artifacts()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	a.Failed(t.Context(), releasetest.Commit, "x") // of a deployment, of which there is none
+	a.Begin(t.Context(), releasetest.Commit, image("shop", "c"))(deploy.Result{Outcome: release.RolledBack}, nil)
+	if diff := cmp.Diff([]map[string]string{record("shop", "c", "shops-shop"), record("worker", "b", "shops-shop-worker")}, server.Artifacts()); diff != "" {
+		t.Errorf("after a rollback (-want +got):\n%s", diff)
+	}
+	if len(server.Deployments()) > 0 {
+		t.Errorf("deployments that nobody wants: %v", server.Deployments())
+	}
+	lines = nil
+	server.Deny(http.MethodPost)
+	a.Begin(t.Context(), releasetest.Commit, main)(deploy.Result{Outcome: release.Changed}, nil)
+	if len(lines) != 1 || !strings.HasPrefix(lines[0], "warning: ") || !strings.Contains(lines[0], "403 Forbidden") || !strings.Contains(lines[0], "artifact-metadata: write") {
+		t.Errorf("told %q", lines)
+	}
 }
 
 // TestADeploymentEndsThatHasNotBegun: what GitHub has created is ended, also if the status before that is not recorded.
@@ -147,7 +193,7 @@ func TestADeploymentEndsThatHasNotBegun(t *testing.T) {
 	t.Cleanup(front.Close)
 	run := &app.RunContext{Process: app.Process{Environ: append(server.Environ(), "GITHUB_ACTIONS=true", "GITHUB_API_URL="+front.URL)}, Reporter: told{lines: &lines}, Secrets: new(text.Secrets)}
 	settings := deploy.Settings{Environment: "staging", GitHubDeployment: true, GitHubToken: githubtest.Token}
-	newAnnouncer(run, run.Reporter, settings, false).Begin(t.Context(), releasetest.Commit, image)(deploy.Result{Outcome: release.Changed, Image: image}, nil)
+	newAnnouncer(run, run.Reporter, settings, "shop-staging", false).Begin(t.Context(), releasetest.Commit, image)(deploy.Result{Outcome: release.Changed, Image: image}, nil)
 	all := server.Deployments()
 	if len(all) != 1 || len(all[0].Statuses) != 1 || all[0].Statuses[0]["state"] != "success" || !strings.HasPrefix(lines[0], "warning: the beginning of the deployment to \"staging\" is not recorded") {
 		t.Errorf("got %v, told %q", all, lines)

@@ -120,7 +120,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 			Facts: facts, ClusterName: clusterName(settings.ClusterRef, connection.cluster.Host), Origin: run.Origin(),
 			Workspace: run.Workspace(), Charts: charts, Plans: plans{run}, Registry: registry, Gate: gate, Policy: rules, Chart: loadingSchemas(ctx, connection.helm.In(settings.Namespace), charts), Cluster: connection.cluster,
 			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, verdicts, verdictSigner, smokePatience}, Holder: run.Holder(), Secrets: secrets,
-			Announcer: newAnnouncer(run, reporter, settings, isMatrix),
+			Announcer: newAnnouncer(run, reporter, settings, clusterName(settings.ClusterRef, connection.cluster.Host), isMatrix),
 		}
 		if settings.GitOps.GitOps() {
 			return repositories.through(ctx, settings, deps, connection, charts)

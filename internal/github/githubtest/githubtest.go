@@ -47,6 +47,7 @@ type Server struct {
 	comments    []*Comment
 	deployments []*Deployment
 	merged      map[string]int
+	artifacts   []map[string]string
 }
 
 // Start starts a server for the test.
@@ -119,6 +120,13 @@ func (s *Server) Deployments() (all []Deployment) {
 	return all
 }
 
+// Artifacts returns the deployment records of artifacts, oldest first. A record of the same deployment is replaced in its place.
+func (s *Server) Artifacts() []map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.artifacts)
+}
+
 // route is a request that the server knows.
 type route struct {
 	method  string
@@ -141,6 +149,8 @@ var routes = []route{
 	{http.MethodPost, pattern(`/repos/octo/shop/deployments()`), (*Server).createDeployment},
 	// https://docs.github.com/en/rest/deployments/deployments#list-deployments
 	{http.MethodGet, pattern(`/repos/octo/shop/deployments()`), (*Server).listDeployments},
+	// https://docs.github.com/en/rest/orgs/artifact-metadata#create-an-artifact-deployment-record
+	{http.MethodPost, pattern(`/orgs/octo/artifacts/metadata/deployment-record()`), (*Server).recordArtifact},
 	// https://docs.github.com/en/rest/deployments/statuses#create-a-deployment-status
 	{http.MethodPost, pattern(`/repos/octo/shop/deployments/(\d+)/statuses`), (*Server).createStatus},
 }
@@ -294,6 +304,33 @@ func (s *Server) listDeployments(w http.ResponseWriter, r *http.Request, _ int64
 		}
 	}
 	respond(w, http.StatusOK, all)
+}
+
+func (s *Server) recordArtifact(w http.ResponseWriter, r *http.Request, _ int64) {
+	record := map[string]string{}
+	for name, value := range s.read(r, "name", "digest", "version", "status", "logical_environment", "physical_environment", "cluster", "deployment_name", "tags", "runtime_risks", "github_repository") {
+		record[name] = fmt.Sprint(value)
+	}
+	for _, required := range []string{"name", "digest", "status", "logical_environment", "deployment_name"} {
+		if record[required] == "" || required == "status" && record[required] != "deployed" && record[required] != "decommissioned" {
+			respond(w, http.StatusUnprocessableEntity, map[string]any{"message": required + " is missing or invalid"})
+			return
+		}
+	}
+	at := slices.IndexFunc(s.artifacts, func(other map[string]string) bool {
+		for _, key := range []string{"logical_environment", "physical_environment", "cluster", "deployment_name"} {
+			if other[key] != record[key] {
+				return false
+			}
+		}
+		return true
+	})
+	if at < 0 {
+		s.artifacts = append(s.artifacts, record)
+	} else {
+		s.artifacts[at] = record
+	}
+	respond(w, http.StatusOK, map[string]any{"total_count": 1, "deployment_records": []map[string]string{record}})
 }
 
 // states are those that a status may have.

@@ -166,7 +166,7 @@ func permissions(node yaml.Node) map[string]string {
 	granted := map[string]string{}
 	var all string
 	if node.Decode(&all) == nil && all == "write-all" {
-		return map[string]string{"contents": "write", "id-token": "write", "actions": "write", "pull-requests": "write", "deployments": "write"}
+		return map[string]string{"contents": "write", "id-token": "write", "actions": "write", "pull-requests": "write", "deployments": "write", "artifact-metadata": "write"}
 	}
 	if all == "read-all" {
 		return map[string]string{"contents": "read", "actions": "read"}
