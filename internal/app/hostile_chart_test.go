@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -173,7 +174,9 @@ func link(t *testing.T, dir string, links int) {
 	}
 }
 
-// waitForChild returns when a process has a child that renders: one without the environment of its parent.
+var limited = regexp.MustCompile(`Max data size +\d`)
+
+// waitForChild returns when a process has a child that renders. A child that waits for its chart has not limited its data yet (proc(5), limits).
 func waitForChild(t *testing.T, pid int) {
 	t.Helper()
 	children := fmt.Sprintf("/proc/%d/task/%d/children", pid, pid)
@@ -182,7 +185,9 @@ func waitForChild(t *testing.T, pid int) {
 		for _, file := range threads {
 			content, _ := os.ReadFile(file)
 			for child := range strings.FieldsSeq(string(content)) {
-				if line, _ := os.ReadFile("/proc/" + child + "/cmdline"); strings.Contains(string(line), "__child") {
+				line, _ := os.ReadFile("/proc/" + child + "/cmdline")
+				limits, _ := os.ReadFile("/proc/" + child + "/limits")
+				if strings.Contains(string(line), "__child") && limited.Match(limits) {
 					return
 				}
 			}

@@ -39,6 +39,7 @@ type Client struct {
 	authors    *authors
 	logged     *sync.Map // lines that were logged already
 	planned    *sync.Map // *plannedRendering by namespace and name of the release
+	rendered   *sync.Map // *keptRendering by namespace and name of the release
 	timeouts   timeouts
 	renderer   renderer.Renderer
 	collector  *collector
@@ -70,7 +71,7 @@ func New(config *rest.Config, namespace string, log func(line string)) (*Client,
 	}
 	// Helm's own --timeout is five minutes: a revision that is in progress for longer belongs to a killed run. A runner kills a
 	// cancelled job after 7.5 s, which must suffice to mark the release as failed.
-	return &Client{collector: new(collector), connection: newConnection(config), namespace: namespace, log: log, charts: new(chart.Cache), authors: new(authors), logged: new(sync.Map), planned: new(sync.Map),
+	return &Client{collector: new(collector), connection: newConnection(config), namespace: namespace, log: log, charts: new(chart.Cache), authors: new(authors), logged: new(sync.Map), planned: new(sync.Map), rendered: new(sync.Map),
 		timeouts: timeouts{otherHelm: 5 * time.Minute, poll: 2 * time.Second, records: 2 * time.Second, unreachable: time.Minute}}, nil
 }
 
@@ -79,9 +80,8 @@ func Offline() *Client {
 	return &Client{collector: new(collector), log: func(string) {}, charts: new(chart.Cache)}
 }
 
-// RenderWith makes the client render charts in child processes with limits; the command starts a program that calls renderer.Serve.
-// Without it, charts are rendered in this process.
-func (c *Client) RenderWith(command []string) { c.renderer = renderer.Renderer{Command: command} }
+// RenderWith makes the client render charts with a renderer. Without it, charts are rendered in this process.
+func (c *Client) RenderWith(renders renderer.Renderer) { c.renderer = renders }
 
 // Collecting returns a copy of the client that adds the secret values of charts, values files and revisions to secrets before an error can quote them.
 func (c *Client) Collecting(secrets *text.Secrets) *Client {

@@ -17,7 +17,8 @@ import (
 )
 
 // Deploy installs or upgrades a release. If nothing would change, run and actor aside, it changes nothing and creates no
-// revision. If Check was called for the same deployment, the files that it has read are deployed.
+// revision. If Check was called for the same deployment, the files that it has read are deployed, and what Render has rendered of them, unless
+// the cluster may let them render otherwise now.
 //
 // wait is called for the objects of each hook, before Helm deletes them, and for the release's objects after they were applied.
 // Until it returns the revision is pending, and its error is Deploy's. If wait is nil, Helm itself waits for hooks, and
@@ -30,6 +31,7 @@ func (c *Client) Deploy(ctx context.Context, deployment release.Deployment, wait
 	if err != nil {
 		return release.Deployed{}, err
 	}
+	defer c.rendered.Delete(releaseKey(deployment)) // the next deploy renders its chart
 	author := c.authors.remember(deployment)
 	s, err := c.open(ctx)
 	if err != nil {
@@ -111,6 +113,7 @@ func (s *session) install(ctx context.Context, deployment release.Deployment, lo
 	install.Replace = state.Newest() != nil
 	install.SkipCRDs, install.SkipSchemaValidation = true, true
 	install.PostRenderer, install.Description = chart.PostRenderer{Deployment: deployment}, describe(deployment)
+	s.kube.readsAhead = true
 	_, err := install.Run(literal, loaded.Values)
 	return err
 }

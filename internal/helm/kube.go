@@ -24,6 +24,8 @@ type kubeClient struct {
 	wait      func(phase release.Phase, objects []release.Object) error // nil: nothing waits for the rollout
 	waitErr   error                                                     // error of wait, or of waiting for a deletion
 
+	readsAhead bool // the objects that are built next are read in parallel, before Helm reads them one after the other
+
 	deletionMu sync.Mutex
 	removed    kube.ResourceList // objects that are no longer part of the release, and were deleted
 
@@ -42,6 +44,16 @@ var (
 	_ kube.InterfaceDeletionPropagation = (*kubeClient)(nil)
 	_ kube.InterfaceResources           = (*kubeClient)(nil)
 )
+
+// Build builds objects, and reads them if Helm is about to do so.
+func (k *kubeClient) Build(reader io.Reader, validate bool) (kube.ResourceList, error) {
+	list, err := k.Release.Build(reader, validate)
+	if err == nil && k.readsAhead {
+		k.readsAhead = false
+		readAhead(list)
+	}
+	return list, err
+}
 
 // IsReachable sends no request, because the cluster answered when the session was opened.
 func (k *kubeClient) IsReachable() error { return k.session.stopped() }

@@ -30,13 +30,16 @@ func TestTemplatesEndWithTheContext(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	c, d := s.client("staging"), withTemplate(t, `{{ range until 30000 }}{{ range until 3000 }}{{ end }}{{ end }}`) // some seconds
+	if _, err := c.connection.apiNewerThan(t.Context(), nil); err != nil {                                          // not within the time of the first operation
+		t.Fatal(err)
+	}
 	for name, operation := range map[string]func(context.Context) error{
 		"Plan":           func(ctx context.Context) error { _, err := c.Plan(ctx, d); return err },
 		"Render":         func(ctx context.Context) error { _, err := c.Render(ctx, d); return err },
 		"Deploy":         func(ctx context.Context) error { _, err := c.Deploy(ctx, d, ready); return err },
 		"RollbackTarget": func(ctx context.Context) error { _, err := c.RollbackTarget(ctx, d); return err },
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		err := operation(ctx)
 		cancel()
 		var input *release.InputError

@@ -46,7 +46,7 @@ func (c *Client) Plan(ctx context.Context, deployment release.Deployment) (relea
 	if err := waitForAnotherSecond(ctx, loaded.Chart); err != nil {
 		return release.Plan{}, err
 	}
-	again, err := s.render(deployment, loaded, state) // shows which fields differ each time
+	again, err := s.renderAgain(deployment, loaded, state) // shows which fields differ each time
 	if err != nil {
 		return release.Plan{}, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
 	}

@@ -43,6 +43,7 @@ type session struct {
 	close   context.CancelFunc            // ends all requests
 	// renderFiles renders templates, until the operation's context ends. Their lookups are asked with the configuration.
 	renderFiles   func(*rest.Config, *helmchart.Chart, chartutil.Values) (map[string]string, error)
+	lookups       atomic.Int64 // requests for lookups of templates
 	hiddenLookups atomic.Int64 // how often templates looked Secrets up and found none, because the deployment hides them
 }
 
@@ -115,25 +116,13 @@ func (s *session) refresh(ctx context.Context) error {
 	return nil
 }
 
-// render renders the next revision of a release.
-func (s *session) render(deployment release.Deployment, loaded *chart.Chart, state history.State) (*chart.Rendered, error) {
-	rendered, err := loaded.RenderRevision(deployment, s.target(deployment, state))
-	s.client.collector.addDeployment(deployment, loaded, err)
-	if err == nil {
-		s.client.collector.addManifests(rendered.Manifest, rendered.Hooks)
-		for _, warning := range rendered.Warnings {
-			s.client.logOnce("WARNING: " + warning)
-		}
-	}
-	return rendered, err
-}
-
 // target describes the release's next revision and the cluster to the renderer.
 func (s *session) target(deployment release.Deployment, state history.State) chart.Target {
 	config := s.config
 	if deployment.HideSecrets {
 		config = withoutSecrets(config, &s.hiddenLookups)
 	}
+	config = counting(config, &s.lookups)
 	render := func(chart *helmchart.Chart, values chartutil.Values) (map[string]string, error) {
 		return s.renderFiles(config, chart, values)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app/clusters"
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/helm"
+	"github.com/onedigest/onedigest/internal/helm/renderer"
 	"github.com/onedigest/onedigest/internal/kube"
 	"github.com/onedigest/onedigest/internal/kube/lease"
 	"github.com/onedigest/onedigest/internal/kube/rollout"
@@ -59,6 +60,10 @@ func (c *connections) connect(ctx context.Context, settings deploy.Settings) (co
 	if existing, found := c.byCluster[settings.ClusterRef]; found {
 		return existing, nil
 	}
+	charts := renderer.Renderer{Command: c.run.Process.Child}
+	if !settings.Heal && !settings.RollbackFailedSmoke { // these render nothing
+		charts = charts.StartEarly(ctx)
+	}
 	client, config, err := clusters.Connect(ctx, c.run, settings.ClusterRef)
 	if err != nil {
 		return connection{}, err
@@ -76,7 +81,7 @@ func (c *connections) connect(ctx context.Context, settings deploy.Settings) (co
 		return connection{}, err
 	}
 	chart = chart.Collecting(c.run.Secrets)
-	chart.RenderWith(c.run.Process.Child)
+	chart.RenderWith(charts)
 	c.byCluster[settings.ClusterRef] = connection{cluster{client, leases, watcher, c.run.Secrets}, chart}
 	return c.byCluster[settings.ClusterRef], nil
 }

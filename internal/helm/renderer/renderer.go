@@ -34,6 +34,7 @@ const (
 // Renderer renders charts. The zero value renders in this process, where nothing but the end of the context stops a template.
 type Renderer struct {
 	Command []string // starts a program that calls Serve
+	ready   *waiting // nil: each rendering starts its child
 	// Limits that are not the default ones, for tests.
 	memory uint64
 	time   time.Duration
@@ -106,24 +107,14 @@ func (r Renderer) renderInChild(ctx context.Context, config *rest.Config, chart 
 	if asked.Memory == 0 {
 		asked.Memory = maxMemory
 	}
-	child := exec.CommandContext(ctx, r.Command[0], r.Command[1:]...)
-	child.Env = []string{"GOTRACEBACK=none"} // nothing of this process's, which has credentials
-	child.WaitDelay = time.Second
-	stderr := &firstBytes{limit: maxStderr}
-	child.Stderr = stderr
-	in, err := child.StdinPipe()
+	child, err := r.child()
 	if err != nil {
 		return nil, fault(err)
 	}
-	out, err := child.StdoutPipe()
-	if err != nil {
-		return nil, fault(err)
-	}
-	if err := child.Start(); err != nil {
-		return nil, fault(err)
-	}
-	answered, exchangeErr := exchange(in, out, asked, config)
-	closeErr := in.Close()
+	stop := context.AfterFunc(ctx, child.kill)
+	defer stop()
+	answered, exchangeErr := exchange(child.in, child.out, asked, config)
+	closeErr := child.in.Close()
 	waitErr := child.Wait()
 	switch {
 	case ctx.Err() != nil:
@@ -134,10 +125,10 @@ func (r Renderer) renderInChild(ctx context.Context, config *rest.Config, chart 
 		return answered.Files, nil
 	case answered != nil:
 		return nil, refuse(chart, fmt.Sprintf("its templates render more than %d MiB", maxRendered>>20), "deploy it in parts, or take large content out of it")
-	case reachedLimit(waitErr, stderr.String()):
+	case reachedLimit(waitErr, child.stderr.String()):
 		return nil, refuse(chart, fmt.Sprintf("its templates need more than %d MiB of memory", asked.Memory>>20), "look for repeat, until or a loop with a large number, and for values that grow with each step")
 	}
-	return nil, fault(errors.Join(exchangeErr, closeErr, waitErr, errors.New(text.Line(reason(stderr.String()), maxStderr))))
+	return nil, fault(errors.Join(exchangeErr, closeErr, waitErr, errors.New(text.Line(reason(child.stderr.String()), maxStderr))))
 }
 
 func fault(err error) error {
