@@ -13,6 +13,8 @@ import (
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
+	"golang.org/x/sync/errgroup"
+	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -341,18 +343,26 @@ func (r *reader) ownedPods(ctx context.Context, live *unstructured.Unstructured,
 	if err != nil {
 		return nil, nil, err
 	}
-	list, err := r.podsOf(ctx, live, selector)
-	if err != nil {
+	var (
+		list        []core.Pod
+		replicaSets []apps.ReplicaSet
+		lists, both = errgroup.WithContext(ctx) // each waits until the apiserver's cache is as new as its database
+	)
+	lists.Go(func() (err error) {
+		list, err = r.podsOf(both, live, selector)
+		return err
+	})
+	if live.GetKind() == "Deployment" {
+		lists.Go(func() (err error) {
+			replicaSets, err = r.replicaSetsOf(both, live, selector)
+			return err
+		})
+	}
+	if err := lists.Wait(); err != nil {
 		return nil, nil, err
 	}
 	owners := r.client.ownersIn(live)
-	if live.GetKind() == "Deployment" {
-		replicaSets, err := r.replicaSetsOf(ctx, live, selector)
-		if err != nil {
-			return nil, nil, err
-		}
-		owners.addReplicaSets(replicaSets)
-	}
+	owners.addReplicaSets(replicaSets)
 	choose := func(isCandidate func(*core.Pod) bool) error {
 		for i := range list {
 			pod := &list[i]

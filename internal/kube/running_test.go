@@ -653,3 +653,31 @@ func TestRunningOfManyWorkloads(t *testing.T) {
 		})
 	}
 }
+
+// TestRunningListsPodsAndReplicaSetsTogether: each list waits for the apiserver's cache, and both wait at once.
+func TestRunningListsPodsAndReplicaSetsTogether(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	manifest := workload("apps/v1", "Deployment", "web", "")
+	pod := owned("web-x", "ReplicaSet", "web-2", digest)
+	pod.Labels["app"] = "web"
+	s.put(manifest + "\n---\n" + strings.TrimSpace(strings.Split(replicaSets, "\n---\n")[1]))
+	s.Put(pod, recordOf(t, 1, "deployed", manifest))
+	asked, both := map[string]chan struct{}{"pods": make(chan struct{}), "replicasets": make(chan struct{})}, make(chan struct{})
+	go func() {
+		<-asked["pods"]
+		<-asked["replicasets"]
+		close(both)
+	}()
+	s.Break(func(r *http.Request) int {
+		if list := asked[path.Base(r.URL.Path)]; list != nil {
+			close(list)
+			<-both // none is answered before both are asked for
+		}
+		return 0
+	})
+	running, err := s.client().Running(t.Context(), space, "shop", builtImage(t))
+	if err != nil || len(running.Workloads) != 1 || len(running.Workloads[0].Pods) != 1 {
+		t.Errorf("got %+v, %v", running, err)
+	}
+}
