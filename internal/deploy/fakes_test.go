@@ -50,7 +50,11 @@ type fakes struct {
 	unlabelled   bool
 	tags         map[release.Tag]release.Digest
 	noAccess     error
-	verdict      release.Verdict // of the newest evidence; "": there is none
+	onAccess     func()                // while the access is checked
+	onRender     func(context.Context) // while the chart is rendered
+	onKinds      func()                // while the access to the kinds is checked
+	onPlatforms  func()                // while the registry is asked for an image's platforms
+	verdict      release.Verdict       // of the newest evidence; "": there is none
 	newestErr    error
 	against      []policy.Rejection
 	policy       policy.Policy
@@ -209,6 +213,9 @@ func (s *fakes) Find(_ context.Context, _ release.Repository, tag release.Tag) (
 }
 
 func (s *fakes) Platforms(context.Context, release.Image) ([]release.PlatformImage, bool, error) {
+	if s.onPlatforms != nil {
+		s.onPlatforms()
+	}
 	return s.platforms, len(s.platforms) > 0, nil
 }
 
@@ -283,7 +290,10 @@ func (c chart) Check(release.Deployment) error {
 	return c.checkErr
 }
 
-func (c chart) Render(_ context.Context, deployment release.Deployment) (release.Rendering, error) {
+func (c chart) Render(ctx context.Context, deployment release.Deployment) (release.Rendering, error) {
+	if c.onRender != nil {
+		c.onRender(ctx)
+	}
 	rendering := c.rendering
 	if rendering.Kinds == nil {
 		rendering.Kinds = []release.AppliedKind{{Group: "apps", Resource: "deployments", Namespace: "staging"}}
@@ -378,9 +388,17 @@ func (c chart) Uninstall(context.Context, string) error {
 
 type cluster struct{ *fakes }
 
-func (c cluster) Check(context.Context, string, bool) ([]string, error) { return nil, c.noAccess }
+func (c cluster) Check(context.Context, string, bool) ([]string, error) {
+	if c.onAccess != nil {
+		c.onAccess()
+	}
+	return nil, c.noAccess
+}
 
 func (c cluster) CheckKinds(_ context.Context, _ string, kinds []release.AppliedKind) ([]string, error) {
+	if c.onKinds != nil {
+		c.onKinds()
+	}
 	c.checkedKinds = kinds
 	return nil, c.noKinds
 }

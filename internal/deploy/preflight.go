@@ -162,25 +162,45 @@ func (r request) readSecrets(ctx context.Context) ([]release.SecretValue, error)
 // image that no node can run. It warns which features a missing optional permission disables, and returns what the chart renders for
 // the cluster.
 func (r request) checkAccess(ctx context.Context) (release.Rendering, error) {
+	rendered, stop := r.renderMeanwhile(ctx)
+	defer stop()
 	limits, err := r.Cluster.Check(ctx, r.settings.Namespace, r.settings.CreateNamespace)
 	if err != nil {
 		return release.Rendering{}, err
 	}
-	rendering, err := r.Chart.Render(ctx, r.deployment)
+	rendering, err := rendered()
 	if err != nil {
 		return rendering, err
 	}
 	if r.settings.Rollback == rollbackOff {
 		rendering.Kinds = slices.DeleteFunc(rendering.Kinds, func(kind release.AppliedKind) bool { return kind.Use == release.UseRollback })
 	}
+	platforms := make(chan error, 1)
+	go func() { platforms <- r.checkPlatforms(ctx, rendering.Templates) }() // asks the registry and the nodes meanwhile
 	more, err := r.Cluster.CheckKinds(ctx, r.settings.Namespace, rendering.Kinds)
+	misfit := <-platforms
 	for _, limit := range append(limits, more...) {
 		r.Reporter.Warnf("%s", limit)
 	}
 	if err != nil {
 		return rendering, err
 	}
-	return rendering, errors.Join(r.Cluster.CheckDeclared(ctx, rendering.Declared), r.checkPlatforms(ctx, rendering.Templates))
+	return rendering, errors.Join(r.Cluster.CheckDeclared(ctx, rendering.Declared), misfit)
+}
+
+// renderMeanwhile begins to render the chart. rendered waits for the result; stop ends the rendering, and returns when it has ended.
+func (r request) renderMeanwhile(ctx context.Context) (rendered func() (release.Rendering, error), stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var (
+		rendering release.Rendering
+		err       error
+		ended     = make(chan struct{})
+	)
+	go func() {
+		defer close(ended)
+		rendering, err = r.Chart.Render(ctx, r.deployment)
+	}()
+	return func() (release.Rendering, error) { <-ended; return rendering, err }, func() { cancel(); <-ended }
 }
 
 // baseline records what the release's namespaces contain, and more namespaces.

@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -177,5 +178,39 @@ func TestTheBaselineCoversEveryNamespace(t *testing.T) {
 	}
 	if diff := cmp.Diff([][]string{{"other", "staging"}, {"older", "other", "staging"}}, fakes.baselines); diff != "" || !slices.Contains(fakes.done, "rollback to 5") {
 		t.Errorf("did %v, -want +got:\n%s", fakes.done, diff)
+	}
+}
+
+// TestTheChartIsRenderedWhileTheAccessIsChecked: both only read. If there is no access, that is the error, and the rendering is ended.
+func TestTheChartIsRenderedWhileTheAccessIsChecked(t *testing.T) {
+	t.Parallel()
+	for name, noAccess := range map[string]error{"access": nil, "no access": errors.New("no access")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rendering, ended := make(chan struct{}), false
+			fakes := &fakes{noAccess: noAccess, onAccess: func() { <-rendering }, onRender: func(ctx context.Context) {
+				close(rendering)
+				if noAccess != nil {
+					<-ctx.Done()
+				}
+				ended = true
+			}}
+			_, _, err := fakes.run(t, "--dry-run")
+			if !errors.Is(err, noAccess) || !ended {
+				t.Errorf("got %v; the rendering has ended: %t", err, ended)
+			}
+		})
+	}
+}
+
+// TestPlatformsAreReadWhileKindsAreChecked: both only read, and no access to a kind is the first error.
+func TestPlatformsAreReadWhileKindsAreChecked(t *testing.T) {
+	t.Parallel()
+	shop := release.Object{APIVersion: "apps/v1", Kind: "Deployment", Name: "shop"}
+	kinds, platforms, noKinds := make(chan struct{}), make(chan struct{}), errors.New("no access to Deployments")
+	fakes := &fakes{noKinds: noKinds, rendering: release.Rendering{Templates: []release.PodTemplate{{Object: shop, Images: []string{image(t, "a").String()}}}},
+		onKinds: func() { close(kinds); <-platforms }, onPlatforms: func() { close(platforms); <-kinds }}
+	if _, _, err := fakes.run(t, "--dry-run"); !errors.Is(err, noKinds) {
+		t.Errorf("got %v", err)
 	}
 }
