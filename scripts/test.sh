@@ -149,6 +149,7 @@ stage unit unit
 stage build scripts/build.sh
 stage kubernetes kubernetes
 export ONEDIGEST_SANDBOX_TEST=1 ONEDIGEST_E2E=1
+export CGO_ENABLED=0 # as scripts/build.sh, whose packages the tests below use
 mapfile -t sandbox_packages < <(packages_of devenv/sandbox)
 stage sandbox tests devenv/sandbox sandbox -count=1 -timeout 20m "${sandbox_packages[@]}"
 stage release tests . release -count=1 -timeout 20m ./e2e/release

@@ -198,6 +198,21 @@ func TestTheChildRendersAsHelmDoes(t *testing.T) {
 	}
 }
 
+// TestTextThatIsNotUTF8 is refused: a ConfigMap would have other bytes than the file.
+func TestTextThatIsNotUTF8(t *testing.T) {
+	t.Parallel()
+	for template, want := range map[string]string{
+		`{{ .Files.Get "de.properties" }}`:          "latin/templates/a.yaml renders text that is not UTF-8",
+		`{{ .Files.Get "de.properties" | b64enc }}`: "",
+	} {
+		chart := chartOf("latin", map[string]string{"a.yaml": template})
+		chart.Files = []*helmchart.File{{Name: "de.properties", Data: []byte("name=M\xfcller")}}
+		if _, err := child(t).Render(t.Context(), nil, chart, valuesOf(t, chart, nil)); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v", template, err)
+		}
+	}
+}
+
 // TestLimits checks that a chart that is beyond a limit is refused, and ends.
 func TestLimits(t *testing.T) {
 	t.Parallel()

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"io"
 	"log"
+	"maps"
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
+	"slices"
 	"time"
+	"unicode/utf8"
 
 	"helm.sh/helm/v3/pkg/engine"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -96,16 +99,28 @@ func (c *channel) answer(files map[string]string, err error) int {
 	for _, file := range files {
 		size += len(file)
 	}
-	switch {
+	switch garbled := firstGarbled(files); {
 	case err != nil:
 		rendered = answer{Failure: err.Error()}
 	case size > maxRendered:
 		rendered = answer{TooLarge: true}
+	case garbled != "": // JSON would replace the bytes
+		rendered = answer{Failure: garbled + " renders text that is not UTF-8: a file or a template has another encoding, such as Latin-1; convert it, or put a file into binaryData by b64enc"}
 	}
 	if c.encoder.Encode(rendered) != nil {
 		return exitBroken
 	}
 	return exitDone
+}
+
+// firstGarbled returns the first of the files that is not UTF-8; "" if all are.
+func firstGarbled(files map[string]string) string {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if !utf8.ValidString(files[name]) {
+			return name
+		}
+	}
+	return ""
 }
 
 // GetClientFor implements Helm's ClientProvider: a client that asks the parent.
