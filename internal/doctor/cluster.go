@@ -52,6 +52,10 @@ func (e *examination) cluster(ctx context.Context) {
 	default:
 		e.missingNamespace(ctx, connected)
 	}
+	if e.target.viaArgoCD {
+		e.add("RBAC", NotChecked, "a run that Argo CD follows has the rules of docs/rbac/role-gitops.yaml, and Argo CD those of the chart", "")
+		return
+	}
 	kinds, err := e.kinds(ctx)
 	var (
 		input *release.InputError

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -39,12 +40,22 @@ func (e *examination) tools(context.Context) {
 		if !needed {
 			continue
 		}
-		if err := e.Machine.Find(name); err != nil {
+		if err := e.Machine.Find(name); err != nil && name != "git" && e.buildsElsewhere() {
+			e.add("tools", NotChecked, fmt.Sprintf("%s is missing here, and the build runs on another runner", name), "")
+			continue
+		} else if err != nil {
 			e.add("tools", Fails, fmt.Sprintf("%s is missing: %v", name, err), "install "+name+": "+use)
 			continue
 		}
 		e.add("tools", OK, name+" is there", "")
 	}
+}
+
+// buildsElsewhere reports whether this is a job, and the workflow builds on another runner than it deploys on.
+func (e *examination) buildsElsewhere() bool {
+	const usual = "ubuntu-latest" // of pipeline.yaml
+	caller := e.found.Caller
+	return e.Cloud.InJob() && caller != nil && cmp.Or(caller.With["build-runner"], usual) != cmp.Or(caller.With["runner"], usual)
 }
 
 var (
@@ -95,12 +106,19 @@ func (e *examination) workflow(context.Context) {
 		e.add(check, Fails, fmt.Sprintf("it has no environment %q", e.target.Environment), "add it to environments, or name another one")
 	}
 	names := []string{caller.With["checks"]}
-	given := []string{caller.With["values"]}
+	var given []string
+	isHere := func(each calledEnvironment) bool { return each.Via != survey.ViaArgoCD } // and not in a configuration repository
+	here := len(environments) == 0 || slices.ContainsFunc(environments, isHere)
+	if here {
+		given = append(given, caller.With["values"])
+	}
 	for _, each := range environments {
 		if _, err := release.ParseOwnEnvironment(each.Name); err != nil && !survey.HasExpression(each.Name) {
 			e.add(check, Fails, err.Error(), "")
 		}
-		given = append(given, each.Values)
+		if isHere(each) {
+			given = append(given, each.Values)
+		}
 		names = append(names, each.Checks)
 	}
 	if len(services) == 0 {
@@ -108,6 +126,9 @@ func (e *examination) workflow(context.Context) {
 	}
 	byExpression := false
 	for name, each := range services {
+		if !here {
+			each.Values = ""
+		}
 		for _, values := range append([]string{each.Values}, given...) {
 			files, known := filesOf(values, name)
 			names, byExpression = append(names, files...), byExpression || !known
@@ -144,7 +165,7 @@ func (e *examination) history(ctx context.Context) {
 	case err != nil:
 		e.fails(check, err)
 	case shallow:
-		e.add(check, Fails, "the history is cut off, so that whether a commit is older than the live one cannot be told", "check out with fetch-depth: 0, or git fetch --unshallow")
+		e.add(check, Limited, "the history is cut off: a deploy fetches the commits that it misses, or asks GitHub for them", "check out with fetch-depth: 0, or git fetch --unshallow")
 	default:
 		e.add(check, OK, "the whole history is here", "")
 	}
@@ -168,6 +189,10 @@ func (e *examination) chart(ctx context.Context) {
 	}
 	if e.target.Repository == "" {
 		e.add("chart", NotChecked, "the repository of the image is not known", "give --repository")
+		return
+	}
+	if e.target.viaArgoCD {
+		e.add("chart, values and smoke checks", NotChecked, "the chart and the values are in the configuration repository", "")
 		return
 	}
 	if why, fix := e.target.givenByExpression("chart", "values"); why != "" {

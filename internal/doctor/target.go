@@ -25,6 +25,7 @@ type Target struct {
 	PlainHTTP   []string
 
 	context, builder string // of the build; "" if they are not known
+	viaArgoCD        bool   // Argo CD applies what a run commits
 	kubeconfigGiven  bool   // by the setting itself, not by KUBECONFIG
 
 	unknown map[string]bool // the settings that the workflow gives by an expression, whose value only a run knows, and nothing else gives
@@ -87,6 +88,7 @@ func (t *Target) complete(caller survey.Caller, name string) error {
 		}
 		return text
 	}
+	t.viaArgoCD = entry.Via == survey.ViaArgoCD
 	if t.Cluster == "" && t.Context == "" {
 		t.Cluster = known("cluster", entry.Cluster)
 	}

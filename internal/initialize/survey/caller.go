@@ -33,7 +33,11 @@ type CalledEnvironment struct {
 	Namespace string `json:"namespace,omitempty"`
 	SignKey   string `json:"sign-key,omitempty"`
 	VerifyKey string `json:"verify-key,omitempty"`
+	Via       string `json:"via,omitempty"`
 }
+
+// ViaArgoCD is the Via of an environment whose chart and values are in a configuration repository.
+const ViaArgoCD = "argo-cd"
 
 // CalledService is an entry of its input services.
 type CalledService struct {
