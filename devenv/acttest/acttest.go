@@ -36,7 +36,7 @@ func Program(tb testing.TB, root string, mayBuild bool) string {
 		tb.Skipf("NOT CHECKED: needs %s, which ONEDIGEST_E2E=1 builds", program)
 	}
 	building := filepath.Join(filepath.Dir(program), "building")
-	if err := os.MkdirAll(building, 0o755); err != nil { //nolint:gosec // programs for everyone
+	if err := os.MkdirAll(building, 0o750); err != nil {
 		tb.Fatal(err)
 	}
 	install := exec.CommandContext(tb.Context(), "go", "install", match[1]+"@"+match[2]) //nolint:gosec // the pinned module
@@ -135,7 +135,7 @@ func StandIns(tb testing.TB, workflows string) (flags []string) {
 	tb.Helper()
 	standIn := func(text string) string {
 		dir := tb.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "action.yml"), []byte(text), 0o644); err != nil { //nolint:gosec // holds no secrets
+		if err := os.WriteFile(filepath.Join(dir, "action.yml"), []byte(text), 0o600); err != nil {
 			tb.Fatal(err)
 		}
 		return dir

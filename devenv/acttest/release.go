@@ -60,7 +60,7 @@ func NewRelease(tb testing.TB, root string, program []byte) Release {
 	}
 	asset := "onedigest_" + runtime.GOOS + "_" + runtime.GOARCH
 	sums := fmt.Sprintf("%x  %s\n%x  %s.gz\n", sha256.Sum256(program), asset, sha256.Sum256(packed.Bytes()), asset)
-	if err := os.WriteFile(filepath.Join(dist, "SHA256SUMS"), []byte(sums), 0o644); err != nil { //nolint:gosec // holds no secrets
+	if err := os.WriteFile(filepath.Join(dist, "SHA256SUMS"), []byte(sums), 0o600); err != nil {
 		tb.Fatal(err)
 	}
 	r := Release{Commit: run(source, []string{"GITHUB_REPOSITORY=onedigest/onedigest", "GITHUB_SERVER_URL=https://github.example"}, "scripts/release.sh", "tag", releaseVersion, dist)}

@@ -29,7 +29,7 @@ func start(command []string) (*process, error) {
 	if c.out, err = c.StdoutPipe(); err != nil {
 		return nil, err
 	}
-	if err = c.Start(); err != nil {
+	if err := c.Start(); err != nil {
 		return nil, err
 	}
 	return c, nil
