@@ -72,14 +72,21 @@ func (r *reporter) Step(step release.RolloutStep) {
 		r.Infof("%s", stepLine(step))
 		return
 	}
+	if step.Again {
+		return // the table still shows it
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.table.update(step)
 }
 
-// stepLine formats one change of a rollout as a line.
+// stepLine formats one change of a rollout as a line, or what has not changed.
 func stepLine(step release.RolloutStep) string {
-	line := fmt.Sprintf("%6.1fs  %s", step.At.Seconds(), step.Object)
+	waiting := ""
+	if step.Again {
+		waiting = "waiting: "
+	}
+	line := fmt.Sprintf("%6.1fs  %s%s", step.At.Seconds(), waiting, step.Object)
 	if step.Desired >= 0 && step.Ready >= 0 {
 		line += fmt.Sprintf("  %d/%d ready", step.Ready, step.Desired)
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release/causes"
 )
 
-// RolloutStep is one change of an object during a rollout.
+// RolloutStep is one change of an object during a rollout, or the reminder that it has not changed.
 type RolloutStep struct {
 	At      time.Duration // since the watch started
 	Object  Object
@@ -15,6 +15,7 @@ type RolloutStep struct {
 	Desired int
 	Done    bool
 	Message string
+	Again   bool // repeats the last step of an object that is still waited for
 }
 
 // Phase is a part of a deploy that has its own share of the timeout.

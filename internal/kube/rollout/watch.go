@@ -41,7 +41,7 @@ func New(client *kube.Client) (*Watcher, error) {
 }
 
 // Watch returns when every object is ready, or with the reason why one will not be. It reports one step per change, from its own
-// goroutine. Objects of kinds that are ready once they exist (a Secret) are not reported; a Service of type LoadBalancer and a
+// goroutine, and repeats the steps of what it still waits for while nothing changes. Objects of kinds that are ready once they exist (a Secret) are not reported; a Service of type LoadBalancer and a
 // HorizontalPodAutoscaler are reported and not waited for; custom resources and their definitions are waited for, but do not make
 // the rollout fail unless annotations say when (release.AnnotationReadyWhen, release.AnnotationFailedWhen). What was reported before the release was applied, by the baseline, does not count until it is reported again.
 // Pods of an older template that keep a StatefulSet from being rolled out are deleted, so that its controller replaces them; a pod
@@ -104,6 +104,7 @@ func (w *Watcher) watch(ctx context.Context, namespace string, objects []release
 		case len(result.pending) == 0 && !result.uncertain:
 			return nil
 		}
+		r.reporter.remind(result.pending)
 		if err := r.wait(ctx, result.recheckAfter); err != nil {
 			if r.onlyTolerated(ctx, known, result) {
 				return nil
@@ -197,17 +198,17 @@ func (r *rollout) evaluate() (snapshot, assessment) {
 	}
 }
 
-// wait returns after a change, or after the given time unless that is 0; it returns an error when the context ends.
+// wait returns after a change, after the given time unless that is 0, or when a reminder is due; it returns an error when the context ends.
 func (r *rollout) wait(ctx context.Context, recheckAfter time.Duration) error {
-	var due <-chan time.Time
+	due := r.reporter.untilReminder()
 	if recheckAfter > 0 {
-		timer := time.NewTimer(recheckAfter)
-		defer timer.Stop()
-		due = timer.C
+		due = min(due, recheckAfter)
 	}
+	timer := time.NewTimer(due)
+	defer timer.Stop()
 	select {
 	case <-r.changed:
-	case <-due:
+	case <-timer.C:
 	case <-ctx.Done():
 	}
 	return ctx.Err()
