@@ -164,7 +164,7 @@ func (n *network) pairs() (pairs []string) {
 // applyTerraformsPolicies applies the policies that a test of the charts evaluates from Terraform's files. Those of staging are production's, too.
 func (n *network) applyTerraformsPolicies(t *testing.T) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(site.root, "charts", "testdata", "networkpolicies.golden.yaml"))
+	text, err := os.ReadFile(filepath.Join(site.root, "charts", "tests", "testdata", "networkpolicies.golden.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,5 +17,5 @@ if [[ -z ${ONEDIGEST_CHARTS:-} ]]; then
     "$helm" pull "$chart" --repo "$repository" --version "$version" --untar --untardir "$ONEDIGEST_CHARTS"
   done < <(sed -nE 's/.*repository = "(https:[^"]+)", chart = "([^"]+)", version = "([^"]+)".*/\1 \2 \3/p' terraform/platform/charts.tf)
 fi
-cd charts
+cd charts/tests
 go test -count=1 -v -run '^(TestNobodyReadsEverySecret|TestEveryPinnedChartIsRendered)$' .

@@ -61,7 +61,7 @@ install_go() {
 
 # The Go modules of the repository whose tests run by themselves.
 # shellcheck disable=SC2034 # for the scripts that source this
-modules=(. app charts devenv/sandbox)
+modules=(. app charts/tests devenv/sandbox)
 
 # The modules that are vetted and linted. The tests of docs/checks/contract need the service that they check;
 # TestTheCommandsOfTheDocsRun in internal/app runs them.

@@ -84,7 +84,7 @@ type ChartSource struct {
 // Declare binds the settings to their declarations.
 func (s *ChartSource) Declare(set *setting.Set) {
 	setting.Var(set, &s.Chart, setting.Setting{Name: "chart", Value: "DIR|TGZ|oci://…|https://…|NAME",
-		Help: "Helm chart: a path in the work tree, oci://host/repository with :version or @sha256:…, the address of a .tgz, or a name in chart-repo; default: charts/service, or the common chart of the action if that does not exist (docs/charts.md)"}, setting.Text)
+		Help: "Helm chart: a path in the work tree, oci://host/repository with :version or @sha256:…, the address of a .tgz, or a name in chart-repo; default: charts/service, or the common chart of the action or program that runs if that does not exist (docs/charts.md)"}, setting.Text)
 	setting.Var(set, &s.ChartRepo, setting.Setting{Name: "chart-repo", Value: "URL",
 		Help: "Chart repository that has the chart"}, setting.Text)
 	setting.Var(set, &s.ChartVersion, setting.Setting{Name: "chart-version", Value: "VERSION",

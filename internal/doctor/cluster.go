@@ -108,9 +108,6 @@ func (e *examination) kinds(ctx context.Context) ([]release.AppliedKind, error) 
 	if why, _ := e.target.givenByExpression("chart", "values"); why != "" {
 		return nil, errors.New(why)
 	}
-	if e.lacksChart() {
-		return nil, errors.New(lacksChart)
-	}
 	return e.Chart.Kinds(ctx, e.target)
 }
 

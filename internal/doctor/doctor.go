@@ -75,8 +75,6 @@ type Cluster interface {
 
 // Chart is the chart with its values and the smoke checks.
 type Chart interface {
-	// HasCommon reports whether the common chart is at hand.
-	HasCommon() bool
 	// Check reports what is wrong with them, all of it as one *release.InputError; a chart that cannot be fetched is a *release.Fault.
 	Check(ctx context.Context, target Target) error
 	// Kinds returns the kinds of the objects that a deploy applies, as the chart renders for the cluster.

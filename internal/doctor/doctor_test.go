@@ -39,7 +39,6 @@ type world struct {
 	ends             bool
 	missing          []release.Permission
 	noReviews        bool
-	noCommon         bool
 	namespaceDenied  bool
 	checkErr         error
 	kindsErr         error
@@ -121,7 +120,6 @@ func (w *world) Missing(_ context.Context, _ string, rules []release.Permission)
 	}
 	return w.missing, !w.noReviews, nil
 }
-func (w *world) HasCommon() bool                     { return !w.noCommon }
 func (w *world) Check(context.Context, Target) error { return w.checkErr }
 func (w *world) Kinds(context.Context, Target) ([]release.AppliedKind, error) {
 	if w.kindsErr != nil {
@@ -246,7 +244,6 @@ func TestFindings(t *testing.T) {
 				{Resource: "clusterroles", Group: "rbac.authorization.k8s.io", Cluster: true, Verbs: []string{"get"}, For: "x"}}
 		}, []string{`RBAC: fails: create, patch deployments.apps: add to the Role: {apiGroups: ["apps"], resources: ["deployments"], verbs: [create, patch]}`, "RBAC: limited: get pods/log, for logs: no lines: verbs: [get]", "RBAC: fails: clusterroles: a ClusterRole"}},
 		"a chart that does not render": {func(w *world) { w.kindsErr = release.BadInput("templates/a.yaml", "nil", "") }, []string{"chart: fails: templates/a.yaml: nil: ", "RBAC: not checked: does not render: "}},
-		"no common chart":              {func(w *world) { w.noCommon = true }, []string{"chart, values and smoke checks: not checked: common chart: --chart", "RBAC: not checked: common chart: "}},
 		"a cluster without discovery":  {func(w *world) { w.kindsErr = &release.Fault{Side: "cluster", Err: errors.New("403"), Do: "x"} }, []string{"cluster: fails: 403: x", "RBAC: not checked: cannot be rendered: ", "RBAC: ok: all 3 rules"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -171,17 +171,6 @@ func (e *examination) history(ctx context.Context) {
 	}
 }
 
-const lacksChart = "the common chart comes with the actions, not with this program"
-
-// lacksChart reports whether the service has the common chart and that is not at hand.
-func (e *examination) lacksChart() bool {
-	if e.target.Chart != "" || e.Chart.HasCommon() || e.Tree == nil {
-		return false
-	}
-	_, err := fs.Stat(e.Tree, "charts/service/Chart.yaml")
-	return err != nil
-}
-
 // chart looks at the chart with its values, and at the smoke checks.
 func (e *examination) chart(ctx context.Context) {
 	if e.withoutRole("chart, values and smoke checks") {
@@ -199,17 +188,13 @@ func (e *examination) chart(ctx context.Context) {
 		e.add("chart, values and smoke checks", NotChecked, why, fix)
 		return
 	}
-	if e.lacksChart() {
-		e.add("chart, values and smoke checks", NotChecked, lacksChart, "give --chart: a copy of onedigest's charts/service in the work tree, or the oci:// address of one that is published")
-		return
-	}
 	if err := e.Chart.Check(ctx, e.target); err != nil {
 		e.fails("chart, values and smoke checks", err)
 		return
 	}
 	chart := e.target.Chart
 	if chart == "" {
-		chart = "charts/service of the work tree, or else the common chart"
+		chart = "charts/service of the work tree, or else the common chart that comes with the actions and this program"
 	}
 	e.add("chart", OK, chart, "")
 	if len(e.target.Values) == 0 {

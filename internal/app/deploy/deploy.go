@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	commonchart "github.com/onedigest/onedigest/charts"
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/gates"
 	"github.com/onedigest/onedigest/internal/app/images"
@@ -68,7 +69,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 	if err != nil {
 		return deploy.Result{}, err
 	}
-	charts, removeCharts, err := newCharts(run, settings, registry, run.Workspace())
+	charts, removeCharts, err := newCharts(run, settings, registry, run.Workspace(), run.Reporter)
 	if err != nil {
 		return deploy.Result{}, err
 	}
@@ -137,8 +138,9 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 	return deploy.Run(ctx, *settings, deps)
 }
 
-// newCharts returns what finds the charts, those of paths in a work tree; remove removes those that were fetched.
-func newCharts(run *app.RunContext, settings *deploy.Settings, registry *images.Images, tree app.Workspace) (charts *source.Finder, remove func(), err error) {
+// newCharts returns what finds the charts, those of paths in a work tree; remove removes those that were fetched. The reporter is told if the
+// common chart of the program is used; nil: nobody is, as only a deploy says it.
+func newCharts(run *app.RunContext, settings *deploy.Settings, registry *images.Images, tree app.Workspace, reporter release.Reporter) (charts *source.Finder, remove func(), err error) {
 	removeScratch := func() {}
 	scratch := sync.OnceValues(func() (dir string, err error) { // only for charts that are fetched: a run that is killed leaves it
 		dir, removeDir, err := run.Workspace().Scratch()
@@ -154,8 +156,13 @@ func newCharts(run *app.RunContext, settings *deploy.Settings, registry *images.
 	for _, login := range settings.ChartLogins {
 		run.Mask(login.Password)
 	}
+	notice := func(line string) {
+		if reporter != nil {
+			reporter.Infof("%s", line)
+		}
+	}
 	charts = source.New(source.Options{Logins: settings.ChartLogins, Cache: cache, Log: run.Reporter.Raw, Registry: registry, Inside: tree.Inside, Scratch: scratch, Hosts: settings.ChartHosts, Schemas: settings.SchemaHosts,
-		Common: commonChart(run.Process.Getenv("GITHUB_ACTION_PATH"))})
+		Common: commonChart(run.Process.Getenv("GITHUB_ACTION_PATH")), Embedded: commonchart.Service(), Notice: notice})
 	return charts, func() { removeScratch() }, nil
 }
 
@@ -169,7 +176,7 @@ func CheckFiles(ctx context.Context, deploys []deploy.Settings, run *app.RunCont
 	if err != nil {
 		return err
 	}
-	charts, removeCharts, err := newCharts(run, &deploys[0], registry, run.Workspace())
+	charts, removeCharts, err := newCharts(run, &deploys[0], registry, run.Workspace(), nil)
 	if err != nil {
 		return err
 	}
@@ -199,7 +206,7 @@ func AppliedKinds(ctx context.Context, settings deploy.Settings, run *app.RunCon
 	if err != nil {
 		return nil, err
 	}
-	charts, removeCharts, err := newCharts(run, &settings, registry, run.Workspace())
+	charts, removeCharts, err := newCharts(run, &settings, registry, run.Workspace(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -282,11 +289,6 @@ func cacheDir(run *app.RunContext, dir string) (string, error) {
 		return dir, nil
 	}
 	return filepath.Join(run.Process.Dir, dir), nil
-}
-
-// HasCommonChart reports whether the common chart is at hand: it is part of the actions.
-func HasCommonChart(run *app.RunContext) bool {
-	return commonChart(run.Process.Getenv("GITHUB_ACTION_PATH")) != ""
 }
 
 // commonChart returns the path of the common chart in the repository of the running action, "" outside of an action. An action of

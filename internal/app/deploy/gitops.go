@@ -89,7 +89,7 @@ func (c *configRepositories) through(ctx context.Context, settings deploy.Settin
 	}
 	if !settings.GitOps.Manifests() {
 		var removeCharts func()
-		if charts, removeCharts, err = newCharts(c.run, &settings, c.registry, workspace); err != nil {
+		if charts, removeCharts, err = newCharts(c.run, &settings, c.registry, workspace, c.run.Reporter); err != nil {
 			return deps, err
 		}
 		c.mu.Lock()

@@ -112,8 +112,6 @@ func (cluster) RulesOf(kinds []release.AppliedKind) (rules []release.Permission)
 // chart implements doctor.Chart.
 type chart struct{ run *app.RunContext }
 
-func (c chart) HasCommon() bool { return appdeploy.HasCommonChart(c.run) }
-
 func (c chart) Check(ctx context.Context, target doctor.Target) error {
 	settings, err := settingsOf(target)
 	if err != nil {

@@ -60,11 +60,7 @@ func newSite(t *testing.T) *site {
 	if err := os.WriteFile(kubeconfig, []byte("apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{name: a, cluster: {server: '"+cluster.URL+"'}}]\ncontexts: [{name: a, context: {cluster: a, user: a}}]\nusers: [{name: a, user: {}}]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	action, err := filepath.Abs("../../../actions/deploy") // which has the common chart
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.environ = append(s.aws.Env(), "GITHUB_ACTION_PATH="+action, "KUBECONFIG="+kubeconfig, "PATH="+os.Getenv("PATH"), "HOME="+t.TempDir())
+	s.environ = append(s.aws.Env(), "KUBECONFIG="+kubeconfig, "PATH="+os.Getenv("PATH"), "HOME="+t.TempDir())
 	for _, args := range [][]string{{"init", "--quiet", "--initial-branch=main"}, {"-c", "user.name=x", "-c", "user.email=x", "commit", "--quiet", "--allow-empty", "--message", "first"}} {
 		if out, err := exec.CommandContext(t.Context(), "git", append([]string{"-C", s.dir}, args...)...).CombinedOutput(); err != nil {
 			t.Fatalf("git %v: %v\n%s", args, err, out)

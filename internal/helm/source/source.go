@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,7 +42,9 @@ type Options struct {
 	Registry Registry
 	Inside   func(path string) (string, error) // resolves a path of the work tree
 	Scratch  func() (dir string, err error)    // makes a directory for charts that are fetched or completed; called for each of them
-	Common   string                            // the common chart, where the work tree has none; "": there is none
+	Common   string                            // the common chart on the disk, where the work tree has none; "": there is none
+	Embedded fs.FS                             // the common chart of the program, where there is none on the disk; nil: there is none
+	Notice   func(line string)                 // is told that the embedded chart is used; may be nil
 	Hosts    []string                          // host or host:port each, that may be private or speak plain HTTP
 	Schemas  []string                          // host or host:port each, to which the schema of a chart may refer
 	Logins   []release.ChartLogin              // of chart repositories that ask for one
@@ -63,6 +66,9 @@ type Finder struct {
 func New(options Options) *Finder {
 	if options.Log == nil {
 		options.Log = func(string) {}
+	}
+	if options.Notice == nil {
+		options.Notice = func(string) {}
 	}
 	return &Finder{options: options, cache: cache{options.Cache, options.Log}, web: newWeb(options.Hosts, options.Logins), found: map[release.ChartRef]release.LocatedChart{}}
 }
@@ -127,6 +133,9 @@ func (f *Finder) open(ctx context.Context, ref release.ChartRef) (origin, error)
 	return f.openPath(ref.Chart)
 }
 
+// commonName is the common chart's name in messages and plans, wherever it is read from.
+const commonName = "the common chart"
+
 // openPath reads a chart of the work tree; "" is the default one, or else the common chart.
 func (f *Finder) openPath(path string) (origin, error) {
 	named := path
@@ -135,16 +144,29 @@ func (f *Finder) openPath(path string) (origin, error) {
 	}
 	absolute, err := f.options.Inside(named)
 	if err != nil {
-		if path == "" && f.options.Common != "" {
-			return f.openDisk("the common chart", f.options.Common), nil
-		}
-		if path == "" {
-			return origin{}, release.BadSetting(settingChart, fmt.Sprintf("none is given, %v, and the common chart comes with the actions only", err),
-				"copy onedigest's charts/service there, or name a path inside the work tree, an oci:// address, or a chart of --chart-repo")
+		switch {
+		case path == "" && f.options.Common != "":
+			return f.openDisk(commonName, f.options.Common), nil
+		case path == "" && f.options.Embedded != nil:
+			f.options.Notice("chart: the common chart that comes with this program, as no --chart is given and " + err.Error())
+			return openEmbedded(f.options.Embedded)
 		}
 		return origin{}, release.BadSetting(settingChart, err.Error(), "name a path inside the work tree, an oci:// address, or a chart of --chart-repo")
 	}
 	return f.openDisk(absolute, absolute), nil
+}
+
+// openEmbedded reads the common chart of the program.
+func openEmbedded(embedded fs.FS) (origin, error) {
+	found := origin{name: commonName}
+	return found, fs.WalkDir(embedded, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(embedded, path)
+		found.files = append(found.files, &loader.BufferedFile{Name: path, Data: data})
+		return err
+	})
 }
 
 // openDisk reads a chart on the disk; one that cannot be read has no files.

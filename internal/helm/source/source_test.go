@@ -22,6 +22,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	ggcrregistry "github.com/google/go-containerregistry/pkg/registry"
+	"github.com/onedigest/onedigest/charts"
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
 	helmchart "helm.sh/helm/v3/pkg/chart"
@@ -668,6 +669,37 @@ func TestTheCommonChartIsTheLastResort(t *testing.T) {
 	}
 	if _, err := w.finder(withCommon).Locate(t.Context(), release.ChartRef{Chart: "charts/other"}); err == nil {
 		t.Error("a path that does not exist is the common chart")
+	}
+}
+
+// TestTheProgramHasTheCommonChart: it is the one of the repository, for a work tree without a chart where no action runs, and the log says so.
+func TestTheProgramHasTheCommonChart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	common, err := w.finder(func(o *Options) { o.Common = "../../../charts/service" }).Locate(t.Context(), release.ChartRef{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	embedded := func(o *Options) {
+		o.Embedded, o.Notice = charts.Service(), func(line string) { said = append(said, line) }
+	}
+	finder := w.finder(embedded)
+	for range 2 {
+		located, err := finder.Locate(t.Context(), release.ChartRef{})
+		if err != nil || located.Digest != common.Digest || located.Source != common.Source {
+			t.Errorf("got %+v, %v, want %+v", located, err, common)
+		}
+		if _, err := loader.Load(located.Path); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(said) != 1 || !strings.Contains(said[0], "the common chart that comes with this program, as no --chart is given") {
+		t.Errorf("said %q", said)
+	}
+	w.write(map[string]string{"charts/service/Chart.yaml": chartYAML("own")})
+	if located, err := w.finder(embedded).Locate(t.Context(), release.ChartRef{}); err != nil || located.Path != filepath.Join(w.tree, "charts/service") {
+		t.Errorf("got %+v, %v", located, err)
 	}
 }
 

@@ -360,7 +360,7 @@ run "definitions_of_external_secrets_survive_an_uninstall" {
   }
 }
 
-# What the rendered charts then grant is tested in charts/thirdparty_test.go.
+# What the rendered charts then grant is tested in charts/tests/thirdparty_test.go.
 run "grafana_reads_no_secret" {
   command = plan
 

@@ -30,7 +30,7 @@ func start(t *testing.T) application {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "app")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
-	build.Dir = "../app"
+	build.Dir = "../../app"
 	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the app: %v\n%s", err, output)
 	}

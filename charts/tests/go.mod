@@ -1,4 +1,4 @@
-module github.com/onedigest/onedigest/charts
+module github.com/onedigest/onedigest/charts/tests
 
 go 1.26.0
 

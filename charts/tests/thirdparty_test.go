@@ -42,7 +42,7 @@ var pinnedChart = regexp.MustCompile(`repository = "https://[^"]+", chart = "([^
 // pinnedVersions returns the versions of terraform/platform/charts.tf by chart.
 func pinnedVersions(t *testing.T) map[string]string {
 	t.Helper()
-	text, err := os.ReadFile("../terraform/platform/charts.tf")
+	text, err := os.ReadFile("../../terraform/platform/charts.tf")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestNobodyReadsEverySecret(t *testing.T) {
 		}
 		given := chartutil.Values{}
 		if settings.values != "" {
-			if given, err = chartutil.ReadValuesFile(filepath.Join("../terraform/platform/values", settings.values)); err != nil {
+			if given, err = chartutil.ReadValuesFile(filepath.Join("../../terraform/platform/values", settings.values)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -135,7 +135,7 @@ func TestNobodyReadsEverySecret(t *testing.T) {
 // TestTheServicesOwnRoles holds the roles that the chart renders and the Role of a deploy: what of Secrets and of containers they reach.
 func TestTheServicesOwnRoles(t *testing.T) {
 	t.Parallel()
-	own, err := os.ReadFile("../docs/rbac/role.yaml")
+	own, err := os.ReadFile("../../docs/rbac/role.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func terraformsPolicies(t *testing.T, directory string, files ...string) (polici
 		},
 	}
 	for _, name := range files {
-		file := "../terraform/" + directory + "/" + name + ".tf"
+		file := "../../terraform/" + directory + "/" + name + ".tf"
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

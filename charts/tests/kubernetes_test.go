@@ -200,7 +200,7 @@ func (s *schemas) folder(t *testing.T, module, version string) string {
 // sandboxVersion returns the version of Kubernetes in the tests on a node.
 func sandboxVersion(t *testing.T) string {
 	t.Helper()
-	output, err := goCommand(t, "../devenv/sandbox", "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
+	output, err := goCommand(t, "../../devenv/sandbox", "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
 	if err != nil {
 		t.Fatalf("asking the sandbox for its Kubernetes: %v", err)
 	}

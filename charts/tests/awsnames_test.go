@@ -146,11 +146,11 @@ func letters(n int) string { return strings.Repeat("a", n) }
 // values that its variables admit.
 func TestAWSAcceptsTheNames(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("../terraform/*/*.tf")
+	files, err := filepath.Glob("../../terraform/*/*.tf")
 	if err != nil {
 		t.Fatal(err)
 	}
-	more, err := filepath.Glob("../terraform/modules/*/*.tf")
+	more, err := filepath.Glob("../../terraform/modules/*/*.tf")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func checkNames(t *testing.T, file string) (checked int) {
 	if problems.HasErrors() {
 		t.Fatal(problems)
 	}
-	short := strings.TrimPrefix(file, "../terraform/")
+	short := strings.TrimPrefix(file, "../../terraform/")
 	for _, block := range parsed.Body.(*hclsyntax.Body).Blocks {
 		if block.Type != "resource" || !strings.HasPrefix(block.Labels[0], "aws_") {
 			continue

@@ -16,7 +16,7 @@ var namedTest = regexp.MustCompile("`(Test[A-Za-z]+|[a-z_]+\\.tftest\\.hcl)`")
 // named is there.
 func TestTheListOfDocsNamesItsTests(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../docs/aws.md")
+	page, err := os.ReadFile("../../docs/aws.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func TestTheListOfDocsNamesItsTests(t *testing.T) {
 	}
 	there := map[string]bool{}
 	declared := regexp.MustCompile(`(?m)^func (Test[A-Za-z]+)\(`)
-	for _, folder := range []string{".", "../e2e", "../internal", "../terraform"} {
+	for _, folder := range []string{".", "../../e2e", "../../internal", "../../terraform"} {
 		err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
 			switch {
 			case err != nil || entry.IsDir():

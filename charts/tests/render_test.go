@@ -24,8 +24,8 @@ import (
 var update = flag.Bool("update", false, "write the golden files again")
 
 const (
-	chartDir   = "service"
-	everything = "service/tests/everything.yaml"
+	chartDir   = "../service"
+	everything = "../service/tests/everything.yaml"
 )
 
 // pinned is the assignments that a deployment adds to an environment's values.
@@ -103,8 +103,8 @@ func objects(t *testing.T, manifest string) (list []map[string]any) {
 func environments(t *testing.T) map[string]map[string]any {
 	t.Helper()
 	return map[string]map[string]any{
-		"staging":    values(t, "../terraform/staging/values-staging.yaml", pinned...),
-		"production": values(t, "../terraform/production/values-production.yaml", pinned...),
+		"staging":    values(t, "../../terraform/staging/values-staging.yaml", pinned...),
+		"production": values(t, "../../terraform/production/values-production.yaml", pinned...),
 		"everything": values(t, everything),
 	}
 }
