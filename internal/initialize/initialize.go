@@ -130,7 +130,10 @@ func settle(ctx context.Context, settings *Settings, found survey.Found, deps De
 // report says what was found.
 func report(made plan, reporter release.Reporter) {
 	for _, s := range made.services {
-		what := "Go main package " + s.main
+		what := "Go main package"
+		if s.main != "." {
+			what += " " + s.main
+		}
 		if s.builder == "docker" {
 			what = "Dockerfile " + s.dockerfile
 		}
@@ -147,6 +150,7 @@ func report(made plan, reporter release.Reporter) {
 			line += fmt.Sprintf(", ready at %s (%s)", s.ready.Value, s.ready.File)
 		}
 		reporter.Infof("%s", line)
+		reportPort(s, reporter)
 		if s.name != "" && s.chart != nil {
 			for _, e := range made.environments {
 				if unused := s.chart.Values[e.name]; unused != "" {
@@ -154,6 +158,17 @@ func report(made plan, reporter release.Reporter) {
 				}
 			}
 		}
+	}
+}
+
+// reportPort says that a chart's own port is another one than the service listens on.
+func reportPort(s service, reporter release.Reporter) {
+	switch {
+	case s.chart == nil || s.port.Value == "" || s.chart.PortValue == "" || s.chart.PortValue == s.port.Value:
+	case s.chart.Port == "":
+		reporter.Warnf("%q has containerPort %s, and no value sets it: let the program listen there, or change the chart to %s", s.chart.Dir, s.chart.PortValue, s.port.Value)
+	default:
+		reporter.Infof("note: %q has port %s; %s sets it to %s in the values of each environment; --port decides otherwise", s.chart.Dir, s.chart.PortValue, s.chart.Port, s.port.Value)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -733,5 +734,33 @@ func TestQuestions(t *testing.T) {
 	r.ask = func(string) (string, error) { return "", errors.New("closed") }
 	if code, _, stderr := r.init(); code != release.ExitInput && code != release.ExitFault || !strings.Contains(stderr, "closed") {
 		t.Errorf("exit code %d without answers:\n%s", code, stderr)
+	}
+}
+
+// TestThePortOfTheChartIsSaid: init says that a chart's port is another one than the sources say, and whether the values change it.
+func TestThePortOfTheChartIsSaid(t *testing.T) {
+	t.Parallel()
+	files := merged(helmCreate(t, "shop", "chart"), map[string]string{"main.go": goService, "go.mod": goMod})
+	literal := maps.Clone(files)
+	deployment := "chart/shop/templates/deployment.yaml"
+	literal[deployment] = strings.ReplaceAll(files[deployment], "{{ .Values.service.port }}", "80")
+	same := maps.Clone(literal)
+	same[deployment] = strings.ReplaceAll(files[deployment], "{{ .Values.service.port }}", "8081")
+	for name, test := range map[string]struct {
+		files map[string]string
+		want  string // "": nothing
+	}{
+		"of its values":    {files, `note: "chart/shop" has port 80; service.port sets it to 8081 in the values of each environment; --port decides otherwise`},
+		"of its template":  {literal, `warning: "chart/shop" has containerPort 80, and no value sets it: let the program listen there, or change the chart to 8081`},
+		"the service's":    {same, ""},
+		"the common chart": {map[string]string{"main.go": goService, "go.mod": goMod}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			code, stdout, stderr := newRepository(t, test.files).init(required...)
+			if said := stdout + stderr; code != 0 || !strings.Contains(said, test.want) || test.want == "" && (strings.Contains(said, "note: ") || strings.Contains(said, "containerPort")) {
+				t.Errorf("exit code %d, want %q in\n%s", code, test.want, said)
+			}
+		})
 	}
 }

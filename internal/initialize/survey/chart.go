@@ -5,6 +5,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -14,6 +15,7 @@ import (
 type Chart struct {
 	Dir, Name string
 	Port      string // path of the value that is the container's port, "" if the chart does not say
+	PortValue string // the container's port by default, "" as above
 	Ready     string // path of the value that is the readiness probe's path, "" as above
 	Alive     string
 	Replicas  string            // path of the value that is the number of pods
@@ -23,6 +25,9 @@ type Chart struct {
 
 // portUse matches the container's port in a template.
 var portUse = regexp.MustCompile(`containerPort:\s*\{\{-?\s*\.Values\.([A-Za-z0-9_.]+)\s*(\|[^}]*)?-?\}\}`)
+
+// literalPort matches the container's port in a template that takes none from the values.
+var literalPort = regexp.MustCompile(`containerPort:\s*["']?([0-9]{1,5})["']?\s`)
 
 // plainPath matches the path of a request that is no template.
 var plainPath = regexp.MustCompile(`^/[A-Za-z0-9._~/?=&%-]*$`)
@@ -84,8 +89,14 @@ func (c *Chart) read(tree fs.FS, files []string) {
 			continue
 		}
 		if found := portUse.FindStringSubmatch(read(tree, name)); found != nil && value(found[1]) != nil {
-			c.Port = found[1]
+			c.Port, c.PortValue = found[1], ""
+			if given, isPort := value(found[1]).(int); isPort {
+				c.PortValue = strconv.Itoa(given)
+			}
 			break
+		}
+		if found := literalPort.FindAllStringSubmatch(read(tree, name)+"\n", -1); len(found) == 1 && c.PortValue == "" {
+			c.PortValue = found[0][1] // of several, one may be of metrics
 		}
 	}
 	for _, name := range files {
