@@ -142,7 +142,7 @@ func TestGitOps(t *testing.T) {
 		signing := tree
 		signing.environ = append(slices.Clone(tree.environ), "GIT_CONFIG_GLOBAL="+signedBySSH(t))
 		result, got := signing.gitops(config, "gitops-staging", tree.build(), "--sign-key", "signer.key", "--smoke-checks", "app/smoke.yaml")
-		got.expect(t, 0, "1 pods run")
+		got.expect(t, 0, "1 pod runs")
 		if result.Outcome != release.Changed || servedCommit(t, urls["gitops-staging"]) != second || result.Revision != 4 {
 			t.Errorf("got %+v", result)
 		}

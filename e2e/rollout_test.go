@@ -141,7 +141,7 @@ func TestAPlainJobOfTheRelease(t *testing.T) {
 	ofAnother := strings.ReplaceAll(kept, "IMAGE", other)
 	deploy("plain-job", first, ofAnother).expect(t, 0)
 	before := onlyJob(t, "plain-job", "migrate")
-	deploy("plain-job", second, ofAnother).expect(t, 0, "1 pods run "+second[strings.Index(second, "@")+1:])
+	deploy("plain-job", second, ofAnother).expect(t, 0, "1 pod runs "+second[strings.Index(second, "@")+1:])
 	if after := onlyJob(t, "plain-job", "migrate"); after.UID != before.UID || after.Generation != before.Generation || after.Status.Succeeded != 1 {
 		t.Errorf("the Job was %s, generation %d, and is %s, generation %d, %+v", before.UID, before.Generation, after.UID, after.Generation, after.Status)
 	}

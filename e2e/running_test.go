@@ -121,9 +121,9 @@ func TestPodsOfARelease(t *testing.T) {
 		// Another workload has the release's labels, and other images: it is neither compared nor touched by the next commit.
 		"beside-others": func(t *testing.T, namespace string) {
 			manifest := web + served + redis + seed
-			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "1 pods run sha256:")
+			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "1 pod runs sha256:")
 			before := uidOf(t, namespace, "redis-0")
-			tree.deployManifest(t, namespace, second, manifest).expect(t, 0, "1 pods run "+second[strings.Index(second, "@")+1:])
+			tree.deployManifest(t, namespace, second, manifest).expect(t, 0, "1 pod runs "+second[strings.Index(second, "@")+1:])
 			if after := uidOf(t, namespace, "redis-0"); after != before {
 				t.Errorf("the pod redis-0 was replaced, though its image did not change")
 			}
@@ -134,7 +134,7 @@ func TestPodsOfARelease(t *testing.T) {
 		},
 		// No label says what belongs to the release.
 		"without-labels": func(t *testing.T, namespace string) {
-			tree.deployManifest(t, namespace, first, web).expect(t, 0, "1 pods run sha256:")
+			tree.deployManifest(t, namespace, first, web).expect(t, 0, "1 pod runs sha256:")
 		},
 		"of-none": func(t *testing.T, namespace string) {
 			tree.deployManifest(t, namespace, first, strings.Replace(web, "replicas: 1", "replicas: 0", 1)).expect(t, 0, "Deployment/web wants no pod: it has 0 replicas", "0 pods run", "never becomes a rollback target")
@@ -142,12 +142,12 @@ func TestPodsOfARelease(t *testing.T) {
 		"null-replicas": func(t *testing.T, namespace string) {
 			manifest := strings.Replace(web, "replicas: 1", "replicas: null", 1)
 			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "created: release")
-			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "unchanged: release", "1 pods run sha256:")
+			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "unchanged: release", "1 pod runs sha256:")
 		},
 		"partitioned": func(t *testing.T, namespace string) {
 			manifest := strings.Replace(ordered, "STRATEGY", "{type: RollingUpdate, rollingUpdate: {partition: 1}}", 1)
 			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "2 pods run sha256:")
-			tree.deployManifest(t, namespace, second, manifest).expect(t, 0, `pod "web-0" of StatefulSet/web stays at an older revision: the StatefulSet's partition is 1`, "1 pods run sha256:")
+			tree.deployManifest(t, namespace, second, manifest).expect(t, 0, `pod "web-0" of StatefulSet/web stays at an older revision: the StatefulSet's partition is 1`, "1 pod runs sha256:")
 		},
 		"on-delete": func(t *testing.T, namespace string) {
 			manifest := strings.Replace(ordered, "STRATEGY", "{type: OnDelete}", 1)
@@ -158,17 +158,17 @@ func TestPodsOfARelease(t *testing.T) {
 		"partitioned-later": func(t *testing.T, namespace string) {
 			manifest := strings.NewReplacer("STRATEGY", "{type: RollingUpdate, rollingUpdate: {partition: 1}}", "serviceName: web", "serviceName: web\n  ordinals: {start: 5}").Replace(ordered)
 			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "2 pods run sha256:")
-			tree.deployManifest(t, namespace, second, manifest).expect(t, 0, `pod "web-5" of StatefulSet/web stays at an older revision: the StatefulSet's partition is 1`, "1 pods run sha256:")
+			tree.deployManifest(t, namespace, second, manifest).expect(t, 0, `pod "web-5" of StatefulSet/web stays at an older revision: the StatefulSet's partition is 1`, "1 pod runs sha256:")
 		},
 		"replica-set": func(t *testing.T, namespace string) {
 			manifest := strings.Replace(web, "kind: Deployment", "kind: ReplicaSet", 1)
-			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "1 pods run sha256:")
+			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "1 pod runs sha256:")
 			tree.deployManifest(t, namespace, second, manifest).expect(t, 0, "stays at an older revision: a ReplicaSet replaces a pod only when it is deleted", "is not marked as verified", "0 pods run sha256:")
 		},
 		// Nothing in the status of a ReplicationController or a custom resource says whether the pods are ready.
 		"replication-controller": func(t *testing.T, namespace string) {
 			manifest := strings.NewReplacer("apiVersion: apps/v1", "apiVersion: v1", "kind: Deployment", "kind: ReplicationController", "{matchLabels: {app: web}}", "{app: web}").Replace(web)
-			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "1 pods run sha256:")
+			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "1 pod runs sha256:")
 			tree.deployManifest(t, namespace+"-fails", first, manifest+"\n          env: [{name: LOG_LEVEL, value: loud}]", "--timeout", "40s").
 				expect(t, 1, "no pod of ReplicationController/web that runs the image is ready")
 		},
@@ -176,7 +176,7 @@ func TestPodsOfARelease(t *testing.T) {
 			defineFlocks(t)
 			go playFlocks(t, namespace)
 			manifest := strings.NewReplacer("apiVersion: apps/v1", "apiVersion: e2e.onedigest.dev/v1", "kind: Deployment", "kind: Sheep").Replace(web)
-			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "1 pods run sha256:")
+			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "1 pod runs sha256:")
 			go playFlocks(t, namespace+"-fails")
 			tree.deployManifest(t, namespace+"-fails", first, manifest+"\n          env: [{name: LOG_LEVEL, value: loud}]", "--timeout", "40s").
 				expect(t, 1, "no pod of Sheep/web that runs the image is ready")
@@ -184,8 +184,8 @@ func TestPodsOfARelease(t *testing.T) {
 		// The node knows the image by another index that lists the same child, and reports that one.
 		"of-two-indexes": func(t *testing.T, namespace string) {
 			one, two := pushIndexes(t, first)
-			tree.deployManifest(t, namespace, one, web).expect(t, 0, "1 pods run sha256:")
-			tree.deployManifest(t, namespace, two, web).expect(t, 0, "1 pods run "+two[strings.Index(two, "@")+1:])
+			tree.deployManifest(t, namespace, one, web).expect(t, 0, "1 pod runs sha256:")
+			tree.deployManifest(t, namespace, two, web).expect(t, 0, "1 pod runs "+two[strings.Index(two, "@")+1:])
 			reported := map[string]bool{}
 			for _, image := range []string{one, two, first} {
 				reported[image] = true

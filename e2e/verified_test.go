@@ -128,5 +128,5 @@ func TestACommitThatHelmDeployed(t *testing.T) {
 		t.Fatal(err)
 	}
 	tree.deployManifest(t, namespace, first, web).expect(t, 0, "another tool deployed the live revision 2: its image is labelled with commit", "superseded")
-	tree.deployManifest(t, namespace, second, web).expect(t, 0, "1 pods run "+digest)
+	tree.deployManifest(t, namespace, second, web).expect(t, 0, "1 pod runs "+digest)
 }

@@ -232,7 +232,7 @@ contexts:
 		}
 	}
 	s.env = append(os.Environ(), server.Env()...)
-	s.env = append(s.env, "KUBECONFIG="+kubeconfig, "PATH="+tools+string(os.PathListSeparator)+os.Getenv("PATH"), "CI=", "GITHUB_ACTIONS=", "GITHUB_SHA=")
+	s.env = append(s.env, "KUBECONFIG="+kubeconfig, "PATH="+tools+string(os.PathListSeparator)+os.Getenv("PATH"), "FULL_COMMIT_SHA="+strings.Repeat("4", 40), "CI=", "GITHUB_ACTIONS=", "GITHUB_SHA=")
 	s.run("git init --quiet --initial-branch=main && git add --all && git -c user.name=test -c user.email=test@example.com commit --quiet --message all")
 
 	head := s.commit()

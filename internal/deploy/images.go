@@ -264,7 +264,7 @@ func (r request) prove(ctx context.Context, budget budget) (proved, error) {
 		if err != nil {
 			return all, err
 		}
-		r.Reporter.Infof("%d pods run %s", len(proof.Pods), image.Image.Digest)
+		r.Reporter.Infof("%s %s", release.PodsRun(len(proof.Pods)), image.Image.Digest)
 		switch {
 		case len(proof.Pods) > 0:
 		case proof.Idle && i == 0:

@@ -141,7 +141,7 @@ func TestWhatThePodsRunDecides(t *testing.T) {
 		digest   bool
 		says     string
 	}{
-		"all run it":       {[]release.PodImage{right}, release.Changed, true, true, "1 pods run"},
+		"all run it":       {[]release.PodImage{right}, release.Changed, true, true, "1 pod runs"},
 		"one is kept":      {[]release.PodImage{right, held}, release.Changed, true, true, "partition is 1"},
 		"all are kept":     {[]release.PodImage{held}, release.Changed, false, false, "is not marked as verified"},
 		"none runs":        {[]release.PodImage{}, release.RolledBack, true, false, "rolled back"},
@@ -187,9 +187,9 @@ func TestPodsThatNoStatusJudges(t *testing.T) {
 		outcome release.Outcome
 		says    string
 	}{
-		"ready":             {func(*release.PodImage, int) {}, release.Changed, "1 pods run"},
-		"ready later":       {func(pod *release.PodImage, call int) { pod.Ready = call > 10 }, release.Changed, "1 pods run"},
-		"restarted before":  {func(pod *release.PodImage, _ int) { pod.Restarts = 3 }, release.Changed, "1 pods run"},
+		"ready":             {func(*release.PodImage, int) {}, release.Changed, "1 pod runs"},
+		"ready later":       {func(pod *release.PodImage, call int) { pod.Ready = call > 10 }, release.Changed, "1 pod runs"},
+		"restarted before":  {func(pod *release.PodImage, _ int) { pod.Restarts = 3 }, release.Changed, "1 pod runs"},
 		"never ready":       {func(pod *release.PodImage, _ int) { pod.Ready = false }, release.RolledBack, "no pod of Deployment/shop that runs the image is ready: shop-1"},
 		"ready by moments":  {func(pod *release.PodImage, call int) { pod.Ready = call%2 == 1 }, release.RolledBack, "no pod of Deployment/shop that runs the image is ready: shop-1"},
 		"always restarting": {func(pod *release.PodImage, call int) { pod.Restarts = call }, release.RolledBack, "its pods did not stay ready for 3s"},

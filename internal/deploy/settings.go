@@ -221,7 +221,7 @@ func DeclareSet(set *setting.Set, target *[]string) {
 // DeclarePodSecurity adds the setting of the Pod Security Standard that a created namespace enforces.
 func DeclarePodSecurity(set *setting.Set, target *release.PodSecurity) {
 	setting.Var(set, target, setting.Setting{Name: "pod-security", Default: string(release.PodSecurityBaseline), Value: "restricted|baseline|privileged|none",
-		Help: "Pod Security Standard that the namespace enforces which create-namespace creates; none sets no label, so that the cluster's default applies. A namespace that exists keeps its own"},
+		Help: "Pod Security Standard that a namespace enforces which did not exist and is created; none sets no label, so that the cluster's default applies. A namespace that exists keeps its own"},
 		func(text string) (release.PodSecurity, error) {
 			text, err := setting.OneOf(string(release.PodSecurityRestricted), string(release.PodSecurityBaseline), string(release.PodSecurityPrivileged), string(release.PodSecurityNone))(text)
 			return release.PodSecurity(text), err

@@ -277,7 +277,7 @@ func (s Smoked) evaluate(facts Facts, now time.Time) []Line {
 	}
 	record := found.Fact
 	line.Holds, line.By, line.At = true, record.Signer, &record.At
-	line.Found = fmt.Sprintf("a pass at %s: %d checks, %d rounds", dated(record.At), len(record.Checks), record.Rounds)
+	line.Found = fmt.Sprintf("a pass at %s: %s, %s", dated(record.At), release.Count(len(record.Checks), "check"), release.Count(record.Rounds, "round"))
 	lines := []Line{line}
 	again := fmt.Sprintf("run smoke in %q with these checks", s.In)
 	if s.Soak > 0 {
@@ -286,7 +286,7 @@ func (s Smoked) evaluate(facts Facts, now time.Time) []Line {
 			Found: fmt.Sprintf("a pass that is %s old", now.Sub(record.At).Round(time.Second)), Holds: left <= 0, Do: fmt.Sprintf("wait %s", left.Round(time.Second))})
 	}
 	if s.Checks > 0 {
-		lines = append(lines, Line{Fact: FactSmoked, Required: fmt.Sprintf("at least %d checks", s.Checks), Found: fmt.Sprintf("%d checks", len(record.Checks)),
+		lines = append(lines, Line{Fact: FactSmoked, Required: "at least " + release.Count(s.Checks, "check"), Found: release.Count(len(record.Checks), "check"),
 			Holds: len(record.Checks) >= s.Checks, Do: again})
 	}
 	if len(s.CheckNames) > 0 {

@@ -33,7 +33,7 @@ func (p *promotion) checkRules(ctx context.Context, deps Deps) (err error) {
 		if _, err := release.ParseCommit(p.evidence.Commit.String()); err != nil {
 			return &release.Refusal{Why: "the evidence names no commit: " + err.Error(), Do: "run smoke with --expect-commit"}
 		}
-		deps.Reporter.Infof("%q proved %s at %s: %d checks, %d rounds", p.settings.From, p.settings.Image.Digest, p.evidence.At.Format(time.RFC3339), len(p.evidence.Checks), p.evidence.Rounds)
+		deps.Reporter.Infof("%q proved %s at %s: %s, %s", p.settings.From, p.settings.Image.Digest, p.evidence.At.Format(time.RFC3339), release.Count(len(p.evidence.Checks), "check"), release.Count(p.evidence.Rounds, "round"))
 		if asked := p.settings.Commit; !p.rung.Requires.ChartOfCommit && asked != "" && (asked != p.evidence.Commit || p.labelled != "" && asked != p.labelled) {
 			deps.Reporter.Warnf("the proof is of commit %s: nothing here says that %q ran the chart and values of commit %s, which has the same image (chart-of-commit in the rules asks for that)", p.evidence.Commit.Short(), p.settings.From, asked.Short())
 		}

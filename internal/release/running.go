@@ -407,3 +407,19 @@ func (a ByArgoCD) Image(name string) (Image, bool) {
 	}
 	return Image{}, false
 }
+
+// Count says how many there are of something whose plural ends in s.
+func Count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// PodsRun begins a sentence about what n pods run.
+func PodsRun(n int) string {
+	if n == 1 {
+		return "1 pod runs"
+	}
+	return fmt.Sprintf("%d pods run", n)
+}

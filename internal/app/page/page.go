@@ -158,9 +158,4 @@ func Line(pieces ...any) (line Text) {
 }
 
 // Count says how many there are of something whose plural ends in s.
-func Count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
+func Count(n int, what string) string { return release.Count(n, what) }

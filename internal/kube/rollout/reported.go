@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
 	core "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -45,7 +46,7 @@ func loadBalancerCondition(object *unstructured.Unstructured) (condition, bool) 
 // autoscalerCondition describes how many pods an autoscaler wants, or why it has no metrics.
 func autoscalerCondition(object *unstructured.Unstructured) condition {
 	count := func(path string, missing int) int { return status.GetIntField(object.Object, path, missing) }
-	cond := condition{ready: -1, desired: -1, done: true, message: fmt.Sprintf("%d pods, wants %d of %d to %d", count(".status.currentReplicas", 0),
+	cond := condition{ready: -1, desired: -1, done: true, message: fmt.Sprintf("%s, wants %d of %d to %d", release.Count(count(".status.currentReplicas", 0), "pod"),
 		count(".status.desiredReplicas", 0), count(".spec.minReplicas", 1), count(".spec.maxReplicas", 1))}
 	if active := diagnose.Conditions(object)["ScalingActive"]; active.Status == "False" {
 		cond.message += "; " + text.Truncate(active.Reason+": "+active.Message, 160)
