@@ -73,6 +73,26 @@ type Result struct {
 	Services []ServiceResult `json:"services,omitempty"` // of a matrix
 }
 
+// NotRun lists the steps that the run did not come to, in their order; none if it began none.
+func (r Result) NotRun() (names []string) {
+	if len(r.Steps) == 0 {
+		return nil
+	}
+	all := []string{"build"}
+	for i, environment := range release.DefaultPromotionOrder {
+		if i > 0 {
+			all = append(all, "promote")
+		}
+		all = append(all, "deploy "+environment.String(), "smoke "+environment.String())
+	}
+	for _, name := range all {
+		if !slices.ContainsFunc(r.Steps, func(step Step) bool { return step.Name == name }) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // Proof compares the built digest and commit with the pods and the answers of every environment; it holds if all of them agree.
 type Proof struct {
 	Commit   release.Commit      `json:"commit"`

@@ -271,6 +271,15 @@ func TestRunStopsAtTheFirstFailureAndSparesProduction(t *testing.T) {
 		if step := result.Steps[len(result.Steps)-1]; step.Name != fails || step.Outcome != "failed" {
 			t.Errorf("%s: the last step is %+v", fails, step)
 		}
+		notRun := map[string]string{
+			"build":          "deploy staging, smoke staging, promote, deploy production, smoke production",
+			"deploy staging": "smoke staging, promote, deploy production, smoke production",
+			"smoke staging":  "promote, deploy production, smoke production",
+			"promote":        "deploy production, smoke production",
+		}[fails]
+		if strings.Join(result.NotRun(), ", ") != notRun {
+			t.Errorf("%s: not run %q, want %q", fails, result.NotRun(), notRun)
+		}
 		var failure *release.Failure
 		if step := new(pipeline.StepError); !errors.As(err, &step) || step.Step != fails || !errors.As(err, &failure) || !strings.HasPrefix(err.Error(), fails+": ") {
 			t.Errorf("%s: got %v, want the step's own failure", fails, err)

@@ -132,6 +132,9 @@ func steps(r pipeline.Result) page.Table {
 		}
 		table.Rows = append(table.Rows, []page.Text{{page.Mark(status)}, page.Line(step.Name), page.Line(step.Outcome), digest, page.Line(fmt.Sprintf("%.1f s", step.Seconds))})
 	}
+	for _, name := range r.NotRun() {
+		table.Rows = append(table.Rows, []page.Text{{}, page.Line(name), page.Line("not run"), {}, {}})
+	}
 	return table
 }
 

@@ -136,6 +136,9 @@ func printTable(reporter release.Reporter, result pipeline.Result) {
 	for _, step := range result.Steps {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%.1f\n", step.Name, step.Outcome, step.Digest.Short(), step.Seconds)
 	}
+	for _, name := range result.NotRun() {
+		fmt.Fprintf(table, "%s\tnot run\n", name)
+	}
 	table.Flush()
 	reporter.Infof("")
 	for line := range strings.Lines(text.String()) {
@@ -154,7 +157,7 @@ func printProof(reporter release.Reporter, proof pipeline.Proof) {
 	reporter.Infof("built      %s", proof.Built)
 	for _, environment := range release.DefaultPromotionOrder {
 		name := environment.String()
-		line := fmt.Sprintf("%-10s %d pods run %s", name, len(proof.Running[name]), proof.Built)
+		line := fmt.Sprintf("%-10s %s %s", name, release.PodsRun(len(proof.Running[name])), proof.Built)
 		if len(proof.Answered[name]) > 0 {
 			line += ", answers commit " + release.Commit(proof.Answered[name][0]).Short()
 		}
@@ -163,7 +166,7 @@ func printProof(reporter release.Reporter, proof pipeline.Proof) {
 		}
 		reporter.Infof("%s", line)
 		for _, further := range proof.Further {
-			reporter.Infof("%-10s %d pods run %s %s", "", len(further.Running[name]), further.Name, further.Image.Digest)
+			reporter.Infof("%-10s %s %s %s", "", release.PodsRun(len(further.Running[name])), further.Name, further.Image.Digest)
 		}
 	}
 	reporter.Infof("One commit, one digest.")
@@ -175,7 +178,7 @@ func printService(reporter release.Reporter, service pipeline.ServiceResult) {
 	reporter.Infof("%s  %s", service.Service, service.Proof.Built)
 	reporter.Infof("   %s", outcomes(service))
 	for _, place := range slices.Sorted(maps.Keys(service.Proof.Running)) {
-		line := fmt.Sprintf("   %s: %d pods run it", place, len(service.Proof.Running[place]))
+		line := fmt.Sprintf("   %s: %s it", place, release.PodsRun(len(service.Proof.Running[place])))
 		if url := service.Proof.URLs[place]; url != "" {
 			line += " at " + url
 		}
