@@ -31,6 +31,9 @@ var Verb = setting.Verb{
 	},
 }
 
+// DefaultChecks is the file of smoke checks of the only service of a repository, where init writes it.
+const DefaultChecks = "deploy/checks.yaml"
+
 // Settings are the settings of pipeline.
 type Settings struct {
 	PlainHTTP []string // registries
@@ -101,7 +104,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Address, setting.Setting{Name: "address", Default: string(release.AddressAuto), Value: "auto|service/NAME|ingress/NAME|URL",
 		Help: "Where the release is served, as for deploy and smoke; {environment} is replaced by the environment's name"}, servedAddress)
 	setting.Var(set, &s.Checks, setting.Setting{Name: "checks", Value: "FILE",
-		Help: "YAML file of smoke checks"}, setting.Text)
+		Help: "YAML file of smoke checks; default: " + DefaultChecks + " if it exists, which init writes. The services of a matrix name their own"}, setting.Text)
 	setting.Var(set, &s.Kubeconfig, setting.Setting{Name: "kubeconfig", Value: "FILE", Fallback: "KUBECONFIG",
 		Help: "Kubeconfig"}, setting.Text)
 	setting.DeclareAllowWorkTree(set, &s.AllowWorkTree)
