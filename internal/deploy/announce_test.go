@@ -21,7 +21,7 @@ func (a announcer) Begin(_ context.Context, c release.Commit, i release.Image) f
 	}
 }
 
-func (a announcer) Failed(_ context.Context, c release.Commit, why string) {
+func (a announcer) Failed(_ context.Context, c release.Commit, _ release.Digest, why string) {
 	*a.told = append(*a.told, fmt.Sprintf("failed %s: %s", c.Short(), why))
 }
 

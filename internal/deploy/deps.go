@@ -36,8 +36,8 @@ type Deps struct {
 type Announcer interface {
 	// Begin is called when every check has passed and the release is about to be changed; ended is then called once.
 	Begin(ctx context.Context, commit release.Commit, image release.Image) (ended func(result Result, failed error))
-	// Failed is called when smoke has failed an earlier deploy of a commit, whose end was told as a success.
-	Failed(ctx context.Context, commit release.Commit, why string)
+	// Failed is called when smoke has failed an earlier deploy of a commit and the digest of its main image, whose end was told as a success.
+	Failed(ctx context.Context, commit release.Commit, digest release.Digest, why string)
 }
 
 // Workspace is the work tree, the only part of the disk that the verb may read.

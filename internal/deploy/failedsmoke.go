@@ -66,7 +66,8 @@ func (r request) rollBackFrom(leaseCtx context.Context, live release.Revision, r
 	failed.result.Revision, failed.result.Commit, failed.result.Code = live.Number, live.Commit, causes.SmokeFailed
 	r.Reporter.Infof("the smoke of revision %d%s failed", live.Number, prefixIfSet(", commit ", live.Commit.Short()))
 	if r.Announcer != nil && live.Commit != "" {
-		r.Announcer.Failed(leaseCtx, live.Commit, fmt.Sprintf("%s %s: revision %d", causes.SmokeFailed, causes.SmokeFailed.Cause().Name, live.Number))
+		// After the rollback, which does not wait for GitHub.
+		defer r.Announcer.Failed(context.WithoutCancel(leaseCtx), live.Commit, live.Digest, fmt.Sprintf("%s %s: revision %d", causes.SmokeFailed, causes.SmokeFailed.Cause().Name, live.Number))
 	}
 	target, err := r.Chart.LiveRollbackTarget(leaseCtx, r.deployment)
 	failed.target = r.checkTarget(leaseCtx, target, err)

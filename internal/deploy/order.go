@@ -32,7 +32,9 @@ func (r request) checkOrder(ctx context.Context) (order, error) {
 		live.Commit = r.commitOfImages(ctx, live)
 	}
 	if found && r.unordered != nil {
-		return r.orderUnknown(o, live, r.unordered)
+		o, err := r.orderUnknown(o, live, r.unordered)
+		o.goingBack = false // no revision is marked by a commit that may be another one
+		return o, err
 	}
 	if !found || live.Commit == r.deployment.Commit {
 		return o, nil

@@ -2,6 +2,7 @@ package github
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -70,9 +71,15 @@ func (a API) CreateDeployment(ctx context.Context, d Deployment) (int64, error) 
 	return created.ID, err
 }
 
-// Deployments returns the IDs of the newest deployments to an environment, newest first and at most 100; of a commit alone, unless that is "".
+// RecordedDeployment is a deployment that CreateDeployment has made.
+type RecordedDeployment struct {
+	ID     int64
+	Digest release.Digest // zero if it names none
+}
+
+// Deployments returns the newest deployments to an environment, newest first and at most 100; of a commit alone, unless that is "".
 // Source: https://docs.github.com/en/rest/deployments/deployments#list-deployments.
-func (a API) Deployments(ctx context.Context, environment string, commit release.Commit) (ids []int64, err error) {
+func (a API) Deployments(ctx context.Context, environment string, commit release.Commit) (all []RecordedDeployment, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", maxAPITime))
 	defer cancel()
 	query := url.Values{"per_page": {"100"}, "environment": {environment}}
@@ -84,15 +91,19 @@ func (a API) Deployments(ctx context.Context, environment string, commit release
 		return nil, err
 	}
 	var found []struct {
-		ID int64 `json:"id"`
+		ID      int64           `json:"id"`
+		Payload json.RawMessage `json:"payload"`
 	}
 	if err := a.call(ctx, http.MethodGet, address, nil, &found, maxComments); err != nil {
 		return nil, err
 	}
 	for _, one := range found {
-		ids = append(ids, one.ID)
+		var payload struct{ Digest string }
+		_ = json.Unmarshal(one.Payload, &payload) // a text, of another program's deployment
+		digest, _ := release.ParseDigest(payload.Digest)
+		all = append(all, RecordedDeployment{ID: one.ID, Digest: digest})
 	}
-	return ids, nil
+	return all, nil
 }
 
 // SetDeployment adds a status to a deployment. Success makes GitHub call earlier deployments to the environment inactive, except those to a

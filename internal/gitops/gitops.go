@@ -336,7 +336,7 @@ func (r *Release) follow(ctx context.Context, deployed release.Deployed, commit 
 		},
 	})
 	if err != nil && (errors.Is(err, argocd.ErrNotSynced) || ctx.Err() != nil) && !release.IsBadRelease(err) {
-		return deployed, &release.Failure{What: fmt.Sprintf("commit %s stays on branch %q; Argo CD will apply it", deployed.ConfigCommit.Short(), r.Repository.Branch), Err: err}
+		return deployed, &release.Failure{What: fmt.Sprintf("commit %s stays on branch %q; Argo CD applies it", deployed.ConfigCommit.Short(), r.Repository.Branch), Err: err}
 	}
 	if err != nil {
 		return deployed, err

@@ -361,7 +361,7 @@ func TestWhatIsPushedStays(t *testing.T) {
 		return ctx.Err()
 	}
 	deployed, err := p.release.Deploy(ctx, deployment(t, "a"), p.wait)
-	if want := "commit " + deployed.ConfigCommit.Short() + ` stays on branch "main"; Argo CD will apply it`; deployed.ConfigCommit == "" || err == nil || !strings.Contains(err.Error(), want) || release.ExitCode(err) != release.ExitFailed {
+	if want := "commit " + deployed.ConfigCommit.Short() + ` stays on branch "main"; Argo CD applies it`; deployed.ConfigCommit == "" || err == nil || !strings.Contains(err.Error(), want) || release.ExitCode(err) != release.ExitFailed {
 		t.Errorf("got %+v, %v", deployed, err)
 	}
 }

@@ -84,7 +84,7 @@ func declaredOf(object map[string]any) (declared map[string]string) {
 // appliedKinds lists the kinds of the objects and hooks that a deploy applies, and those that only its rollback would apply, sorted.
 func (s *session) appliedKinds(ctx context.Context, deployment release.Deployment, loaded *chart.Chart, state history.State, rendered *chart.Rendered, objects []map[string]any) ([]release.AppliedKind, error) {
 	kinds := kindSet{}
-	if err := s.addKinds(kinds, objects, release.UseObject); err != nil {
+	if err := s.addKinds(kinds, objects, release.UseObject, deployment.Images...); err != nil {
 		return nil, failure.Classify(ctx, err, "reading the manifest of release %q", deployment.Name)
 	}
 	if err := s.addHookKinds(kinds, rendered.Hooks, isDeployEvent, release.UseHook); err != nil {

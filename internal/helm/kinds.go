@@ -20,14 +20,45 @@ type kindSet map[kindKey][]string
 type kindKey struct {
 	group, resource, namespace string
 	use                        release.KindUse // what the deploy does with the objects
-	hasContainers              bool            // custom resources of which a controller may make pods
+	containers                 containers      // of the deployment's images, in custom resources
+}
+
+// containers is where a custom resource has containers of the deployment's images, of which its controller may make pods.
+type containers int
+
+const (
+	noContainers    containers = iota
+	looseContainers            // in no pod template
+	ofTemplate
+)
+
+// containersOf finds the containers of images in a custom resource.
+func containersOf(object map[string]any, images []release.BuiltImage) containers {
+	if !release.IsCustomKind(object) {
+		return noContainers
+	}
+	isOurs := func(reference string) bool {
+		return slices.ContainsFunc(images, func(each release.BuiltImage) bool {
+			return strings.HasSuffix(reference, "@"+each.Image.Digest.String())
+		})
+	}
+	switch {
+	case slices.ContainsFunc(manifest.Images(object), isOurs):
+		return ofTemplate
+	case slices.ContainsFunc(release.LooseContainers(object), func(container map[string]any) bool {
+		reference, _ := container["image"].(string)
+		return isOurs(reference)
+	}):
+		return looseContainers
+	}
+	return noContainers
 }
 
 // add adds an object; its name may be "". One that only a rollback applies is left out if the deploy applies it too.
 func (k kindSet) add(key kindKey, name string) {
 	if key.use == release.UseRollback {
 		applied := key
-		for _, applied.hasContainers = range []bool{false, true} {
+		for _, applied.containers = range []containers{noContainers, looseContainers, ofTemplate} {
 			for _, applied.use = range []release.KindUse{release.UseObject, release.UseHook} {
 				if slices.Contains(k[applied], name) {
 					return
@@ -49,7 +80,7 @@ func (k kindSet) list() []release.AppliedKind {
 	list := make([]release.AppliedKind, 0, len(k))
 	for key, names := range k {
 		slices.Sort(names)
-		list = append(list, release.AppliedKind{Group: key.group, Resource: key.resource, Namespace: key.namespace, Use: key.use, Names: names, HasContainers: key.hasContainers})
+		list = append(list, release.AppliedKind{Group: key.group, Resource: key.resource, Namespace: key.namespace, Use: key.use, Names: names, HasContainers: key.containers != noContainers, Loose: key.containers == looseContainers})
 	}
 	slices.SortFunc(list, func(a, b release.AppliedKind) int {
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Use, b.Use), cmp.Compare(strings.Join(a.Names, " "), strings.Join(b.Names, " ")))
@@ -57,10 +88,10 @@ func (k kindSet) list() []release.AppliedKind {
 	return list
 }
 
-// addKinds adds the kinds of objects.
-func (s *session) addKinds(kinds kindSet, objects []map[string]any, use release.KindUse) error {
+// addKinds adds the kinds of objects. images are those of which pods are compared.
+func (s *session) addKinds(kinds kindSet, objects []map[string]any, use release.KindUse, images ...release.BuiltImage) error {
 	for _, object := range objects {
-		if err := s.addKind(kinds, object, use); err != nil {
+		if err := s.addKind(kinds, object, use, images); err != nil {
 			return err
 		}
 	}
@@ -85,7 +116,7 @@ func (s *session) addHookKinds(kinds kindSet, hooks []*helmrelease.Hook, wanted 
 }
 
 // addKind adds the kind of an object, unless the cluster does not serve it.
-func (s *session) addKind(kinds kindSet, object map[string]any, use release.KindUse) error {
+func (s *session) addKind(kinds kindSet, object map[string]any, use release.KindUse, images []release.BuiltImage) error {
 	one := &unstructured.Unstructured{Object: object}
 	kind := one.GroupVersionKind()
 	mapping, err := s.api.Load().mapper.RESTMapping(kind.GroupKind(), kind.Version)
@@ -95,10 +126,7 @@ func (s *session) addKind(kinds kindSet, object map[string]any, use release.Kind
 	if err != nil {
 		return err
 	}
-	applied := kindKey{group: kind.Group, resource: mapping.Resource.Resource, use: use}
-	if use == release.UseObject {
-		applied.hasContainers = release.IsCustomKind(object) && len(release.PodTemplates(object))+len(release.LooseContainers(object)) > 0
-	}
+	applied := kindKey{group: kind.Group, resource: mapping.Resource.Resource, use: use, containers: containersOf(object, images)}
 	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
 		applied.namespace = cmp.Or(one.GetNamespace(), s.namespace)
 	}

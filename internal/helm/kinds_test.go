@@ -29,7 +29,8 @@ func TestApplied(t *testing.T) {
 	d.Chart = files(t, map[string]string{"Chart.yaml": looseChart,
 		"templates/all.yaml": template +
 			"---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: listed}}\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: elsewhere, namespace: other}}\n" +
-			"---\napiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w, annotations: {onedigest.dev/ready-when: Synced}}\nspec: {image: redis}\n" +
+			"---\napiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w, annotations: {onedigest.dev/ready-when: Synced}}\nspec: {image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'}\n" +
+			"---\napiVersion: example.com/v1\nkind: Widget\nmetadata: {name: z}\nspec: {image: redis}\n" +
 			"---\napiVersion: unknown.example.com/v1\nkind: Unserved\nmetadata: {name: u}\n" +
 			hook("tests", "ServiceAccount", "test") + hook("removes", "ServiceAccount", "pre-delete") + hook("prepares", "Secret", "pre-install"),
 		"crds/w.yaml": string(definition)})
@@ -37,7 +38,7 @@ func TestApplied(t *testing.T) {
 		{Resource: "configmaps", Namespace: "other", Names: []string{"elsewhere"}}, {Resource: "configmaps", Namespace: "staging", Names: []string{"listed"}},
 		{Resource: "pods", Namespace: "staging", Names: []string{"loose"}}, {Resource: "secrets", Namespace: "staging", Use: release.UseHook, Names: []string{"prepares"}},
 		{Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Use: release.UseCreate},
-		{Group: "example.com", Resource: "widgets", Namespace: "staging", Names: []string{"w"}, HasContainers: true},
+		{Group: "example.com", Resource: "widgets", Namespace: "staging", Names: []string{"w"}, HasContainers: true, Loose: true}, {Group: "example.com", Resource: "widgets", Namespace: "staging", Names: []string{"z"}},
 	}
 	rendering, err := c.Render(t.Context(), d)
 	if err != nil {

@@ -104,7 +104,7 @@ func superseded(records []fact.Record, image release.Image, now time.Time) (gone
 		}
 	}
 	for of, ordered := range lanes {
-		if blocked[of.kind] {
+		if blocked[of.kind] || of.kind == fact.Smoked && blocked[fact.Deployed] {
 			continue
 		}
 		slices.SortFunc(ordered, func(a, b fact.Record) int {

@@ -159,6 +159,9 @@ func ownerPermissions(kind release.AppliedKind) (needed []release.Permission) {
 	for _, permission := range ownersBetween[of.Name()] {
 		permission.Namespace, permission.Cluster, permission.Verbs = kind.Namespace, kind.Namespace == "", []string{"get"}
 		permission.For = "the pods of a custom resource, which are found by their owners"
+		if kind.Loose {
+			permission.Without = "whether its pods run the image is not known"
+		}
 		needed = append(needed, permission)
 	}
 	return needed

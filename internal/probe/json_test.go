@@ -46,7 +46,7 @@ func TestEqualNeedsTypeAndValue(t *testing.T) {
 		{[]any{1}, []any{1.0}, true}, {[]any{1, 2}, []any{2, 1}, false}, {[]any{}, nil, false},
 		{map[string]any{"a": nil}, map[string]any{}, false}, {1, huge, false}, {huge, huge, true},
 		{json.Number("123456789012345678901234"), json.Number("123456789012345678901235"), false}, {json.Number("123456789012345678901234"), json.Number("123456789012345678901234"), true},
-		{1e23, json.Number("100000000000000000000000"), false}, // the nearest float64 is another number
+		{json.Number("100000000000000000000000"), 1e23, true}, {1e23, json.Number("100000000000000000000000"), true}, {1e23, json.Number("200000000000000000000000"), false},
 	} {
 		if equalJSON(test.want, test.got) != test.same {
 			t.Errorf("%#v and %#v are the same: %t, want %t", test.want, test.got, !test.same, test.same)

@@ -48,8 +48,11 @@ type AppliedKind struct {
 	Namespace string   // "": the kind is in no namespace
 	Use       KindUse  // what the deploy does with the objects
 	Names     []string // of the objects, sorted
-	// HasContainers reports that the objects are custom resources with a pod template or containers: their pods are found by the owners.
+	// HasContainers reports that the objects are custom resources with a pod template of one of the deployment's images, or containers: their pods are found by
+	// the owners.
 	HasContainers bool
+	// Loose reports that the image is in no pod template of theirs: that their pods cannot be found is told, and is no failure.
+	Loose bool
 }
 
 // KindUse is what a deploy does with objects of a kind.

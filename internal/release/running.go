@@ -158,7 +158,7 @@ func (r Running) Prove(ctx context.Context, image Image, contents Contents) (Run
 		proof.Idle, proof.Hooked = true, true
 		return proof, nil
 	}
-	if len(r.Workloads) == 0 && len(r.Named) > 0 {
+	if len(r.Workloads) == 0 && len(r.Named) > 0 && len(r.Others) == 0 {
 		for _, object := range r.Named {
 			proof.Notes = append(proof.Notes, fmt.Sprintf("%s names %s outside of a workload, so no pod is compared", object, image.Digest.Short()))
 		}

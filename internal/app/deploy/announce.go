@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
@@ -96,19 +97,21 @@ func (a announcer) begin(ctx context.Context, commit release.Commit, image relea
 	}
 }
 
-// Failed gives the newest deployment of a commit the status failure, so that GitHub does not show as a success what smoke has failed since.
-func (a announcer) Failed(ctx context.Context, commit release.Commit, why string) {
+// Failed gives the newest deployment of a commit and a digest the status failure, so that GitHub does not show as a success what smoke has failed since. Another
+// service's deployment of the commit has another digest.
+func (a announcer) Failed(ctx context.Context, commit release.Commit, digest release.Digest, why string) {
 	if !a.settings.GitHubDeployment {
 		return
 	}
-	ids, err := a.api.Deployments(ctx, a.environment, commit)
-	if err == nil && len(ids) > 0 {
-		err = a.api.SetDeployment(ctx, ids[0], github.DeploymentStatus{State: github.DeploymentFailure, Description: a.run.Secrets.CleanLine(why), Log: a.run.RunURL()})
+	all, err := a.api.Deployments(ctx, a.environment, commit)
+	own := slices.IndexFunc(all, func(each github.RecordedDeployment) bool { return each.Digest == digest })
+	if err == nil && own >= 0 {
+		err = a.api.SetDeployment(ctx, all[own].ID, github.DeploymentStatus{State: github.DeploymentFailure, Description: a.run.Secrets.CleanLine(why), Log: a.run.RunURL()})
 	}
 	switch {
 	case err != nil:
 		WarnOfDeployment(a.reporter, "the failure of the deployment", a.environment, err)
-	case len(ids) > 0:
+	case own >= 0:
 		a.reporter.Infof("recorded on GitHub that the deployment to %q is in state %q", a.environment, github.DeploymentFailure)
 	}
 }

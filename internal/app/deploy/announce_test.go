@@ -88,8 +88,9 @@ func TestDeploymentsOnGitHub(t *testing.T) {
 	}
 	a := newAnnouncer(run, run.Reporter, settings, "shop-staging", false)
 	a.Begin(t.Context(), releasetest.Commit, image)(deploy.Result{Outcome: release.Changed, Image: image}, nil)
-	a.Failed(t.Context(), releasetest.Commit, "OD-208 smoke\nsays canary-4711")
-	a.Failed(t.Context(), release.Commit(strings.Repeat("f", 40)), "of no deployment")
+	a.Failed(t.Context(), releasetest.Commit, image.Digest, "OD-208 smoke\nsays canary-4711")
+	a.Failed(t.Context(), release.Commit(strings.Repeat("f", 40)), image.Digest, "of no deployment")
+	a.Failed(t.Context(), releasetest.Commit, releasetest.Digest(t, "b"), "of another service's image")
 	all := server.Deployments()
 	if diff := cmp.Diff([]string{"failure OD-208 smoke says ***", "in_progress ", "success changed sha256:aaaaaaaaaaaa"}, statuses(all[len(all)-1])); diff != "" || len(all) != 5 {
 		t.Errorf("after smoke has failed the newest of %d (-want +got):\n%s", len(all), diff)
@@ -100,7 +101,7 @@ func TestDeploymentsOnGitHub(t *testing.T) {
 		}
 	}
 	server.Deny(http.MethodPost)
-	a.Failed(t.Context(), releasetest.Commit, "x")
+	a.Failed(t.Context(), releasetest.Commit, image.Digest, "x")
 	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "warning: the failure of the deployment") || !strings.Contains(last, "deployments: write") {
 		t.Errorf("told %q", last)
 	}
@@ -153,7 +154,7 @@ func TestArtifactRecords(t *testing.T) {
 	if diff := cmp.Diff([]map[string]string{record("shop", "a", "shops-shop"), record("worker", "b", "shops-shop-worker")}, server.Artifacts()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	a.Failed(t.Context(), releasetest.Commit, "x") // of a deployment, of which there is none
+	a.Failed(t.Context(), releasetest.Commit, main.Digest, "x") // of a deployment, of which there is none
 	a.Begin(t.Context(), releasetest.Commit, image("shop", "c"))(deploy.Result{Outcome: release.RolledBack}, nil)
 	if diff := cmp.Diff([]map[string]string{record("shop", "c", "shops-shop"), record("worker", "b", "shops-shop-worker")}, server.Artifacts()); diff != "" {
 		t.Errorf("after a rollback (-want +got):\n%s", diff)

@@ -132,9 +132,9 @@ func (a announcer) Begin(ctx context.Context, p release.Preview, image release.I
 // Removed makes the preview's deployments inactive, and says in the comment that the preview is gone, if there is a comment.
 func (a announcer) Removed(ctx context.Context, p release.Preview) {
 	if a.settings.GitHubDeployment {
-		ids, err := a.api.Deployments(ctx, p.Namespace(), "")
-		for _, id := range ids {
-			err = errors.Join(err, a.api.SetDeployment(ctx, id, github.DeploymentStatus{State: github.DeploymentInactive, Log: a.run.RunURL()}))
+		recorded, err := a.api.Deployments(ctx, p.Namespace(), "")
+		for _, each := range recorded {
+			err = errors.Join(err, a.api.SetDeployment(ctx, each.ID, github.DeploymentStatus{State: github.DeploymentInactive, Log: a.run.RunURL()}))
 		}
 		if err != nil {
 			appdeploy.WarnOfDeployment(a.run.Reporter, "the end of the deployment", p.Namespace(), err)

@@ -300,7 +300,7 @@ func (s *Server) listDeployments(w http.ResponseWriter, r *http.Request, _ int64
 	query := r.URL.Query()
 	for _, one := range slices.Backward(s.deployments) {
 		if environment, sha := query.Get("environment"), query.Get("sha"); (environment == "" || one.Request["environment"] == environment) && (sha == "" || one.Request["ref"] == sha) {
-			all = append(all, map[string]any{"id": one.ID, "environment": one.Request["environment"], "sha": one.Request["ref"]})
+			all = append(all, map[string]any{"id": one.ID, "environment": one.Request["environment"], "sha": one.Request["ref"], "payload": one.Request["payload"]})
 		}
 	}
 	respond(w, http.StatusOK, all)

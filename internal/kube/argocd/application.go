@@ -27,6 +27,7 @@ const (
 	degraded       = "Degraded"
 	phaseSucceeded = "Succeeded"
 	phaseFailed    = "Failed"
+	phaseRunning   = "Running"
 	phaseError     = "Error"
 )
 
@@ -94,6 +95,7 @@ type helm struct {
 type health struct {
 	Status  string `json:"status"`
 	Message string `json:"message"`
+	Since   string `json:"lastTransitionTime"`
 }
 
 type condition struct {

@@ -220,20 +220,22 @@ func TestWhenACommitIsApplied(t *testing.T) {
 // TestASyncOutlastsItsLimit: the limit is for Argo CD to begin the sync. What the sync waits for takes as long as the context allows.
 func TestASyncOutlastsItsLimit(t *testing.T) {
 	t.Parallel()
-	const limit = 5 * time.Second
 	running := status("OutOfSync", ours.String(), "Running", ours.String(), "waiting for healthy state of apps/Deployment/shop", "Synced")
-	for name, test := range map[string]struct{ before, want string }{
-		"it has begun":     {running, ""},
-		"it has not begun": {status("Synced", before.String(), "Succeeded", before.String(), "", "Synced"), "not synced by Argo CD in time"},
+	for name, test := range map[string]struct {
+		limit        time.Duration
+		before, want string
+	}{
+		"it has begun":     {10 * time.Second, running, ""},
+		"it has not begun": {time.Second, status("Synced", before.String(), "Succeeded", before.String(), "", "Synced"), "not synced by Argo CD in time"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, application := server(t, test.before)
-			_, err := application.Synced(t.Context(), Watch{Commit: ours, Within: limit, Report: func(string) {},
+			_, err := application.Synced(t.Context(), Watch{Commit: ours, Within: test.limit, Report: func(string) {},
 				Includes: func(_ context.Context, commit, other release.Commit) (bool, error) { return commit >= other, nil },
 				Changed:  func(context.Context, release.Commit) error { return nil },
 				Applied: func(context.Context, []release.Object) error {
-					time.Sleep(limit + time.Second)
+					time.Sleep(test.limit + time.Second)
 					s.Put(object(t, status("Synced", ours.String(), "Succeeded", ours.String(), "", "Synced")))
 					return nil
 				},
@@ -251,16 +253,21 @@ func TestDegradedBeforeTheDeploy(t *testing.T) {
 	health := func(health, object string) string {
 		return spec + "status:\n  health: {status: " + health + "}\n  resources:\n  - {group: batch, version: v1, kind: CronJob, namespace: production, name: nightly, status: Synced, health: {status: Degraded, message: CronJob has not completed its last execution}}\n" + object
 	}
+	since := func(clock string) string {
+		return "status: {health: {status: Degraded, lastTransitionTime: '2026-01-01T" + clock + ":00Z'}}\n"
+	}
 	const set = "  - {group: apps, version: v1, kind: StatefulSet, namespace: production, name: shop, status: Synced, health: {status: Degraded, message: broken}}\n"
 	for name, test := range map[string]struct {
 		before, after string
 		ended, bad    bool
 	}{
-		"the same":                 {health("Degraded", ""), health("Degraded", ""), true, false},
-		"one more":                 {health("Degraded", ""), health("Degraded", set), false, true},
-		"healthy before":           {spec + "status: {health: {status: Healthy}}\n", health("Degraded", ""), false, true},
-		"no health of its objects": {spec + "status: {health: {status: Degraded}}\n", spec + "status: {health: {status: Degraded}}\n", true, false},
-		"healthy again":            {health("Degraded", ""), spec + "status: {health: {status: Healthy}}\n", true, false},
+		"the same":                            {health("Degraded", ""), health("Degraded", ""), true, false},
+		"one more":                            {health("Degraded", ""), health("Degraded", set), false, true},
+		"healthy before":                      {spec + "status: {health: {status: Healthy}}\n", health("Degraded", ""), false, true},
+		"no health of its objects, no change": {spec + since("10:00"), spec + since("10:00"), true, false},
+		"no health of its objects, Degraded anew":     {spec + since("10:00"), spec + since("10:09"), false, true},
+		"no health of its objects, nor when it began": {spec + "status: {health: {status: Degraded}}\n", spec + "status: {health: {status: Degraded}}\n", false, true},
+		"healthy again": {health("Degraded", ""), spec + "status: {health: {status: Healthy}}\n", true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -22,10 +22,10 @@ import (
 type Application struct {
 	Namespace, Name string
 
-	client   *kube.Client
-	index    int             // of the source that is the configuration repository
-	degraded bool            // Check found it Degraded
-	before   map[string]bool // the objects that Check found Degraded, with their messages
+	client *kube.Client
+	index  int             // of the source that is the configuration repository
+	found  health          // when Check read it
+	before map[string]bool // the objects that Check found Degraded, with their messages
 }
 
 // New returns an Application; it sends nothing.
@@ -60,7 +60,7 @@ func (a *Application) Check(ctx context.Context, expected Expected) (limits []st
 	if limits, err = a.client.CheckPermissions(ctx, a.Namespace, Permissions(a.Name)); err != nil {
 		return nil, err
 	}
-	a.index, a.degraded, a.before = index, found.Status.Health.Status == degraded, map[string]bool{}
+	a.index, a.found, a.before = index, found.Status.Health, map[string]bool{}
 	for _, name := range found.degradedObjects() {
 		a.before[name] = true
 	}
@@ -120,11 +120,8 @@ func (a *Application) Synced(ctx context.Context, watch Watch) (objects []releas
 		watch.Report(fmt.Sprintf("Application %q may not be patched: Argo CD reads the repository when it next polls", a))
 	}
 	watched := false
-	within := new(time.Timer) // never fires
-	if watch.Within > 0 {
-		within = time.NewTimer(watch.Within)
-		defer within.Stop()
-	}
+	within := limitOf(watch.Within)
+	defer within.Stop()
 	err = a.until(ctx, within.C, watch.Report, func(found application) (bool, string, error) {
 		compared, operated := found.comparedWith(a.index), found.operated(a.index)
 		ours, err := a.includes(ctx, watch, compared)
@@ -146,7 +143,7 @@ func (a *Application) Synced(ctx context.Context, watch Watch) (objects []releas
 			}
 		}
 		state := found.Status.OperationState
-		if oursOperated && watch.Within > 0 {
+		if oursOperated && state.Phase == phaseRunning {
 			within.Stop()
 		}
 		if oursOperated && (state.Phase == phaseFailed || state.Phase == phaseError) {
@@ -160,7 +157,7 @@ func (a *Application) Synced(ctx context.Context, watch Watch) (objects []releas
 		}
 		differing, unpruned := found.outOfSync()
 		switch {
-		case ours && (found.Status.Sync.Status == synced || len(unpruned) > 0 && len(differing) == 0) && (state == nil || state.Phase != "Running" || !oursOperated):
+		case ours && (found.Status.Sync.Status == synced || len(unpruned) > 0 && len(differing) == 0) && (state == nil || state.Phase != phaseRunning || !oursOperated):
 			objects = found.objects()
 			for _, name := range unpruned {
 				watch.Report(fmt.Sprintf("Argo CD keeps %s, which commit %s does not have: its pruning is off", name, watch.Commit.Short()))
@@ -175,6 +172,16 @@ func (a *Application) Synced(ctx context.Context, watch Watch) (objects []releas
 		return false, fmt.Sprintf("Argo CD is at %s, and reads commit %s next", orNone(compared), watch.Commit.Short()), nil
 	})
 	return objects, err
+}
+
+// limitOf returns a timer; one that does not fire for 0.
+func limitOf(duration time.Duration) *time.Timer {
+	if duration > 0 {
+		return time.NewTimer(duration)
+	}
+	never := time.NewTimer(time.Hour)
+	never.Stop()
+	return never
 }
 
 // includes reports whether a commit that Argo CD names is the awaited one or descends from it.
@@ -212,16 +219,28 @@ func (a *Application) Healthy(ctx context.Context, report func(string)) error {
 	})
 }
 
+// wasSo reports whether a Degraded Application is so by nothing but what Check found: by the same objects, or, where Argo CD does not write their health into the
+// Application, without a change of its health since.
+func (a *Application) wasSo(found application) bool {
+	objects := found.degradedObjects()
+	switch {
+	case a.found.Status != degraded:
+		return false
+	case len(objects) == 0 || len(a.before) == 0:
+		return a.found.Since != "" && found.Status.Health == a.found
+	}
+	return !slices.ContainsFunc(objects, func(name string) bool { return !a.before[name] })
+}
+
 // judge decides about the health of an Application whose rollout has been ready for so long. ended is false while it may still become healthy.
 func (a *Application) judge(found application, after time.Duration, report func(string)) (ended bool, err error) {
-	isNew := func(name string) bool { return !a.before[name] }
 	switch status := found.Status.Health.Status; {
 	case status == healthy:
 		report(fmt.Sprintf("Application %q is healthy", a))
 		return true, nil
 	case status != degraded || after <= degradedGrace:
 		return false, nil
-	case a.degraded && !slices.ContainsFunc(found.degradedObjects(), isNew):
+	case a.wasSo(found):
 		report(fmt.Sprintf("Application %q is Degraded, as it was before the deploy: %s", a, found.unhealthy()))
 		return true, nil
 	}
