@@ -74,6 +74,7 @@ func TestSuperseded(t *testing.T) {
 		"a copied one":                      {change(1, func(r *fact.Record) { r.Smoke.Origin = "registry.example/other" }), []string{"3"}},
 		"of another repository":             {change(1, func(r *fact.Record) { r.Image.Repository, r.Smoke.Image.Repository = "r.example/x", "r.example/x" }), nil},
 		"one that is not trusted":           {change(1, func(r *fact.Record) { r.Untrusted = "expired" }), []string{"3"}},
+		"a deploy that cannot be read":      {with(fact.Record{Fact: fact.Fact{Kind: fact.Deployed, Environment: "staging"}, Problem: "lost"}), nil},
 		"one that cannot be read":           {with(fact.Record{Fact: fact.Fact{Kind: fact.Smoked, Environment: "staging"}, Problem: "lost"}), nil},
 		"a proof of a promotion":            {with(fact1(fact.Promoted, 19, func(f *fact.Fact) { f.Promotion = &fact.Promotion{Proof: named("3")} })), []string{"2"}},
 		"one that a lift names":             {with(fact1(fact.Lifted, 19, func(f *fact.Fact) { f.Lift = &fact.Lift{Rejections: []release.Digest{named("2")}} })), []string{"3"}},

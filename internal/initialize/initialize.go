@@ -272,7 +272,7 @@ func (p plan) next(found survey.Found) (steps []string) {
 			steps = append(steps, "let the role of previews trust the pull requests of this repository and its default branch, and reach nothing of production (docs/previews.md of onedigest)")
 		}
 		if found.HasRules && !p.policy {
-			steps = append(steps, fmt.Sprintf("list the environment %q in .onedigest.yaml, if that lists environments", previewEnvironment))
+			steps = append(steps, fmt.Sprintf("list the environment %q in .onedigest.yaml, with beside: true", previewEnvironment))
 		}
 	}
 	if p.terraform != nil {

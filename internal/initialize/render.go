@@ -312,7 +312,7 @@ func (p plan) policyContent() string {
 	var text strings.Builder
 	text.WriteString("# What an environment requires of an image: a pass of smoke in the one before it. All rules: docs/policy.md of onedigest\nversion: 1\nenvironments:\n")
 	if p.previews != nil { // a file that lists environments lists that of previews too
-		fmt.Fprintf(&text, "  - name: %s\n", previewEnvironment)
+		fmt.Fprintf(&text, "  - name: %s\n    beside: true\n", previewEnvironment)
 	}
 	for i, e := range p.environments {
 		fmt.Fprintf(&text, "  - name: %s\n", e.name)

@@ -41,6 +41,7 @@ func (s Source) String() string {
 // Rung is one environment of the ladder, with its rules.
 type Rung struct {
 	Environment release.Environment
+	Beside      bool     // no step of the ladder: what enters it comes from no environment, and enters none, as that of previews
 	Signers     []Signer // who signs facts about this environment; none: a signature is not asked for
 	Requires    Requirements
 	Override    Override
@@ -188,11 +189,13 @@ func (p Policy) Before(environment release.Environment) (release.Environment, bo
 	return p.Order().Before(environment)
 }
 
-// Order returns the environments of the ladder.
+// Order returns the environments of the ladder, without those beside it.
 func (p Policy) Order() release.PromotionOrder {
-	order := make(release.PromotionOrder, len(p.Ladder))
-	for i, rung := range p.Ladder {
-		order[i] = rung.Environment
+	order := make(release.PromotionOrder, 0, len(p.Ladder))
+	for _, rung := range p.Ladder {
+		if !rung.Beside {
+			order = append(order, rung.Environment)
+		}
 	}
 	return order
 }

@@ -34,8 +34,8 @@ locals {
 
 # ── Evidence ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-# One for each environment: a signature of staging's key says that a job which had passed staging's rules wrote it. The private half
-# never leaves KMS. KMS does not rotate asymmetric keys.
+# One for each environment: a signature of staging's key says that a job which had passed staging's rules wrote it, or one of
+# evidence_signer_arns. The private half never leaves KMS. KMS does not rotate asymmetric keys.
 resource "aws_kms_key" "evidence" {
   for_each = local.deployments
 

@@ -491,7 +491,7 @@ func TestPreviews(t *testing.T) {
 			if out, err := lint.CombinedOutput(); err != nil {
 				t.Errorf("actionlint: %v\n%s\n%s", err, out, text)
 			}
-			if rules, err := policyfile.Parse(".onedigest.yaml", []byte(r.read(".onedigest.yaml"))); err != nil || len(rules.Ladder) != 3 || rules.Ladder[0].Environment != "preview" || rules.Ladder[2].Requires.Smoked == nil {
+			if rules, err := policyfile.Parse(".onedigest.yaml", []byte(r.read(".onedigest.yaml"))); err != nil || len(rules.Ladder) != 3 || rules.Ladder[0].Environment != "preview" || !rules.Ladder[0].Beside || rules.Ladder[1].Requires.Smoked != nil || rules.Ladder[2].Requires.Smoked == nil {
 				t.Errorf("the rules are %+v, %v", rules, err)
 			}
 			for _, again := range [][]string{args, nil} {

@@ -132,6 +132,7 @@ func (p *parser) rung(node *yaml.Node, before []policy.Rung) (rung policy.Rung, 
 		"signers":  func(node *yaml.Node) { rung.Signers = p.signers(node) },
 		"requires": func(node *yaml.Node) { requires = node },
 		"override": func(node *yaml.Node) { rung.Override = p.override(node) },
+		"beside":   func(node *yaml.Node) { rung.Beside = p.boolean(node, "beside") },
 	})
 	if !ok {
 		if node.Kind == yaml.MappingNode && !named {
@@ -139,7 +140,11 @@ func (p *parser) rung(node *yaml.Node, before []policy.Rung) (rung policy.Rung, 
 		}
 		return rung, node, false
 	}
-	rung.Requires = p.requires(requires, before)
+	earlier := slices.DeleteFunc(slices.Clone(before), func(r policy.Rung) bool { return r.Beside })
+	if rung.Beside {
+		earlier = nil
+	}
+	rung.Requires = p.requires(requires, earlier)
 	if requires == nil {
 		return rung, node, true
 	}
