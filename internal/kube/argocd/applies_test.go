@@ -13,8 +13,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// TestRelease: the workloads that an Application applies, and no others; kinds that may not be listed are named.
-func TestRelease(t *testing.T) {
+// TestReleaseOfAnApplication: the workloads that an Application applies, and no others; kinds that may not be listed are named.
+func TestReleaseOfAnApplication(t *testing.T) {
 	t.Parallel()
 	s := kubetest.New(t)
 	put := func(kind, name, instance, tracked string) {
