@@ -132,7 +132,7 @@ func TestRollingUpdateOfALaggingBalancer(t *testing.T) {
 	for _, test := range []struct {
 		namespace, drain string
 		drops            bool
-	}{{"lag-short", "0s", true}, {"lag-long", "12s", false}} {
+	}{{"lag-short", "0s", true}, {"lag-long", "25s", false}} {
 		t.Run(test.namespace, func(t *testing.T) {
 			tree.t = t
 			tree.write("lag.yaml", "service: {annotations: {sandbox.onedigest.dev/deregistration-lag: 10s}}\n"+
@@ -146,7 +146,7 @@ func TestRollingUpdateOfALaggingBalancer(t *testing.T) {
 			tree.edit("lag.yaml", "GREETING: first", "GREETING: second")
 			_, got = tree.deploy(t.Context(), test.namespace, tree.build(), "--values", "lag.yaml")
 			got.expect(t, 0)
-			until := time.Now().Add(20 * time.Second)
+			until := time.Now().Add(40 * time.Second)
 			await(t, "the old pods to be gone for longer than the lag", func() bool { return time.Now().After(until) })
 			cancel()
 			load.wait.Wait()
