@@ -323,7 +323,7 @@ func (c checkout) verb(ctx context.Context, command app.Command, args ...string)
 func (c checkout) pipeline(args ...string) (pipeline.Result, verbResult) {
 	c.t.Helper()
 	c.recordNamespaces([]string{"--environment", "staging", "--environment", "production"})
-	args = append([]string{"--repository", site.registry + "/shop", "--context", "app", "--builder", "go", "--platform", "linux/" + runtime.GOARCH, "--checks", "app/smoke.yaml", "--pod-security", "restricted", "--output", "json"}, args...)
+	args = append([]string{"--repository", site.registry + "/shop", "--context", "app", "--builder", "go", "--platform", "linux/" + runtime.GOARCH, "--values", "terraform/{environment}/values-{environment}.yaml", "--checks", "app/smoke.yaml", "--pod-security", "restricted", "--output", "json"}, args...)
 	got := c.verb(c.t.Context(), apppipeline.Command(), args...)
 	var result pipeline.Result
 	if got.code == 0 {

@@ -60,7 +60,7 @@ var (
 	otherPassword = swap(leakDeploy, "secret.PASSWORD=canary-set-password", "secret.PASSWORD=canary-set-other")
 	otherSecrets  = swap(leakDeploy, `existingSecrets=[{"name":"live"}]`, `existingSecrets=[{"name":"live-delay"}]`)
 	leakSmoke     = []string{"--environment", "leaks", "--image", "IMAGE", "--timeout", "1m", "--patience", "1s", "--consecutive", "1"}
-	leakPipeline  = []string{"--context", "app", "--builder", "go", "--platform", "linux/" + runtime.GOARCH, "--timeout", "1m"}
+	leakPipeline  = []string{"--context", "app", "--values", "terraform/{environment}/values-{environment}.yaml", "--builder", "go", "--platform", "linux/" + runtime.GOARCH, "--timeout", "1m"}
 	leakPreview   = []string{"--github-repository", "octo/shop", "--pull-request", "9", "--release", "leaks", "--timeout", "1m"}
 	leakPromote   = []string{"--image", "IMAGE", "--from", "leaks", "--to", "leaks-production"}
 )
