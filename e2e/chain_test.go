@@ -137,7 +137,7 @@ func TestRollingUpdateOfALaggingBalancer(t *testing.T) {
 			tree.t = t
 			tree.write("lag.yaml", "service: {annotations: {sandbox.onedigest.dev/deregistration-lag: 10s}}\n"+
 				"config: {DRAIN_DELAY: "+test.drain+", GREETING: first}\nterminationGracePeriodSeconds: 60\n"+
-				"probes: {readiness: {failureThreshold: 10}}\n") // a busy machine's late probes leave the balancer without any pod
+				"probes: {readiness: {failureThreshold: 10}}\n") // probes that are late for a moment take no pod out
 			deployed, got := tree.deploy(t.Context(), test.namespace, tree.build(), "--values", "lag.yaml")
 			got.expect(t, 0)
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
