@@ -29,19 +29,9 @@ func (c *Client) Render(ctx context.Context, deployment release.Deployment) (rel
 		return release.Rendering{}, err
 	}
 	defer s.close()
-	state := history.State{Install: true}
-	if !c.unrecorded {
-		state, err = s.store.State(ctx, deployment.Name)
-	}
+	state, rendered, err := s.renderRecent(ctx, deployment, loaded)
 	if err != nil {
 		return release.Rendering{}, err
-	}
-	rendered, err := s.render(deployment, loaded, state)
-	if err == nil {
-		err = cmp.Or(loaded.CheckPaths(deployment, s.target(deployment, state), rendered), history.CheckSize(loaded.Record(deployment, rendered)))
-	}
-	if err != nil {
-		return release.Rendering{}, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
 	}
 	endpoints, leading, err := rendered.Endpoints(deployment)
 	if err != nil {
@@ -65,6 +55,45 @@ func (c *Client) Render(ctx context.Context, deployment release.Deployment) (rel
 	}
 	rendering.Kinds, err = s.appliedKinds(ctx, deployment, loaded, state, rendered, objects)
 	return rendering, err
+}
+
+// renderRecent renders the next revision after the recent state of the release, which may lack the last changes: an error counts only if the state is
+// still the same when it is read again.
+func (s *session) renderRecent(ctx context.Context, deployment release.Deployment, loaded *chart.Chart) (history.State, *chart.Rendered, error) {
+	if s.client.unrecorded {
+		state := history.State{Install: true}
+		rendered, err := s.renderChecked(ctx, deployment, loaded, state)
+		return state, rendered, err
+	}
+	recent, readErr := s.store.RecentState(ctx, deployment.Name)
+	var renderErr error
+	if readErr == nil {
+		var rendered *chart.Rendered
+		if rendered, renderErr = s.renderChecked(ctx, deployment, loaded, recent); renderErr == nil {
+			return recent, rendered, nil
+		}
+	}
+	state, err := s.store.State(ctx, deployment.Name)
+	if err != nil {
+		return state, nil, err
+	}
+	if readErr == nil && state.IsSame(recent) {
+		return state, nil, renderErr
+	}
+	rendered, err := s.renderChecked(ctx, deployment, loaded, state)
+	return state, rendered, err
+}
+
+// renderChecked renders the next revision, and refuses a path of the values that the chart ignores and a revision that is too large.
+func (s *session) renderChecked(ctx context.Context, deployment release.Deployment, loaded *chart.Chart, state history.State) (*chart.Rendered, error) {
+	rendered, err := s.render(deployment, loaded, state)
+	if err == nil {
+		err = cmp.Or(loaded.CheckPaths(deployment, s.target(deployment, state), rendered), history.CheckSize(loaded.Record(deployment, rendered)))
+	}
+	if err != nil {
+		return nil, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
+	}
+	return rendered, nil
 }
 
 // declaredOf returns the annotations by which an object declares when it is ready or has failed; nil if it has none.

@@ -148,3 +148,22 @@ func TestAnInstallRefusesWhatExists(t *testing.T) {
 		t.Errorf("got %v and %v", err, s.named("pods"))
 	}
 }
+
+// TestRenderDoesNotFailByAnOldState: the apiserver's cache may not have the last revision yet. What fails by that alone does not fail.
+func TestRenderDoesNotFailByAnOldState(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c := s.client("staging")
+	mustDeploy(t, c, withTemplate(t, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shop}\n"))
+	s.coldCache = true
+	const upgradesOnly = "{{ if .Release.IsInstall }}{{ fail \"it is an install\" }}{{ end }}apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shop}\n"
+	if _, err := c.Render(t.Context(), withTemplate(t, upgradesOnly)); err != nil {
+		t.Errorf("got %v of an upgrade", err)
+	}
+	if err := c.Uninstall(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Render(t.Context(), withTemplate(t, upgradesOnly)); err == nil || !strings.Contains(err.Error(), "it is an install") {
+		t.Errorf("got %v of an install", err)
+	}
+}

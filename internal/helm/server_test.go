@@ -50,15 +50,16 @@ type server struct {
 	t      *testing.T
 	config rest.Config
 
-	mu      sync.Mutex
-	objects map[string]map[string]any // path to object
-	version int
-	answer  func(r *http.Request) (code int, message string)
-	warning string   // sent with every change
-	asked   []string // "METHOD path"
-	api     *clusterAPI
-	admit   func(object map[string]any) // changes what is sent, as a mutating webhook does
-	watched func()                      // called when something is watched; nothing ever happens to it
+	mu        sync.Mutex
+	objects   map[string]map[string]any // path to object
+	version   int
+	answer    func(r *http.Request) (code int, message string)
+	coldCache bool     // lists that may come from the cache are empty; must not be set while a request is served
+	warning   string   // sent with every change
+	asked     []string // "METHOD path"
+	api       *clusterAPI
+	admit     func(object map[string]any) // changes what is sent, as a mutating webhook does
+	watched   func()                      // called when something is watched; nothing ever happens to it
 }
 
 func newServer(t *testing.T) *server {
@@ -468,7 +469,7 @@ func (s *server) list(w http.ResponseWriter, r *http.Request, kind schema.GroupV
 	items := []any{}
 	for path, object := range s.objects {
 		u := unstructured.Unstructured{Object: object}
-		if path != r.URL.Path+"/"+u.GetName() || !selector.Matches(labels.Set(u.GetLabels())) {
+		if s.coldCache && r.URL.Query().Get("resourceVersion") == "0" || path != r.URL.Path+"/"+u.GetName() || !selector.Matches(labels.Set(u.GetLabels())) {
 			continue
 		}
 		if metadataOnly {

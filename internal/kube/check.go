@@ -214,6 +214,27 @@ func (c *Client) review(ctx context.Context, namespace string, wanted []release.
 	return c.reviewEach(ctx, namespace, wanted, false)
 }
 
+// mayEverything reports whether this user may do everything with every object of a namespace, "" for the whole cluster: then no single verb has to be
+// asked for. It asks once for each namespace. If the cluster does not answer, the result is false. Source: Kubernetes API, ResourceAttributes of authorization.k8s.io/v1
+// ("*" means all).
+func (c *Client) mayEverything(ctx context.Context, namespace string) bool {
+	ask := sync.OnceValue(func() bool {
+		answer, err := c.ask(ctx, &authorization.SelfSubjectAccessReview{Spec: authorization.SelfSubjectAccessReviewSpec{
+			ResourceAttributes: &authorization.ResourceAttributes{Namespace: namespace, Verb: "*", Group: "*", Version: "*", Resource: "*"}}})
+		return err == nil && answer.Status.Allowed
+	})
+	asked, _ := c.everything.LoadOrStore(namespace, ask)
+	return asked.(func() bool)()
+}
+
+// scopeOf returns the namespace in which a permission is needed, "" for the whole cluster.
+func scopeOf(permission release.Permission, namespace string) string {
+	if permission.Cluster {
+		return ""
+	}
+	return cmp.Or(permission.Namespace, namespace)
+}
+
 // reviewEach does what review does. With byName it asks only about the object that each permission names.
 func (c *Client) reviewEach(ctx context.Context, namespace string, wanted []release.Permission, byName bool) ([][]reviewed, error) {
 	answers := make([][]reviewed, len(wanted))
@@ -222,16 +243,18 @@ func (c *Client) reviewEach(ctx context.Context, namespace string, wanted []rele
 	for i, permission := range wanted {
 		answers[i] = make([]reviewed, len(permission.Verbs))
 		resource, subresource, _ := strings.Cut(permission.Resource, "/")
+		scope := scopeOf(permission, namespace)
+		all := c.mayEverything(ctx, scope)
 		for j, verb := range permission.Verbs {
-			attributes := &authorization.ResourceAttributes{Verb: verb, Group: permission.Group, Resource: resource, Subresource: subresource}
+			attributes := &authorization.ResourceAttributes{Namespace: scope, Verb: verb, Group: permission.Group, Resource: resource, Subresource: subresource}
 			if byName {
 				attributes.Name = permission.Names[0]
 			}
-			if !permission.Cluster {
-				attributes.Namespace = cmp.Or(permission.Namespace, namespace)
+			answers[i][j].verb, answers[i][j].Allowed = verb, true
+			if all {
+				continue
 			}
 			group.Go(func() error {
-				answers[i][j].verb, answers[i][j].Allowed = verb, true
 				if _, known := c.allowed.Load(*attributes); known {
 					return nil
 				}

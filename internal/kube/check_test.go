@@ -156,6 +156,22 @@ func TestCheckNamesEveryMissingPermission(t *testing.T) {
 	}
 }
 
+// TestCheckAsksOnceOfAnAdministrator: a user who may do everything is asked about no single verb, neither in the same namespace again.
+func TestCheckAsksOnceOfAnAdministrator(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.Put(namespace(core.NamespaceActive))
+	client := s.client()
+	for range 2 {
+		if limits, err := client.Check(t.Context(), space, false); err != nil || len(limits) > 0 {
+			t.Fatalf("got %q, %v", limits, err)
+		}
+	}
+	if asked := s.Count("post /apis/authorization.k8s.io/v1/selfsubjectaccessreviews"); asked != 1 {
+		t.Errorf("%d access reviews, want 1", asked)
+	}
+}
+
 // TestCheckKindsNamesTheScope: an object may be in another namespace, or in none.
 func TestCheckKindsNamesTheScope(t *testing.T) {
 	t.Parallel()

@@ -30,8 +30,9 @@ type Client struct {
 	apis     *apis
 	metadata metadata.Interface
 
-	served  sync.Map // []metav1.APIResource by schema.GroupVersion, of custom kinds
-	allowed sync.Map // results of access reviews that allowed: authorization.ResourceAttributes
+	served     sync.Map // []metav1.APIResource by schema.GroupVersion, of custom kinds
+	allowed    sync.Map // results of access reviews that allowed: authorization.ResourceAttributes
+	everything sync.Map // whether this user may do everything, by namespace: func() bool
 
 	secretReadsMu sync.Mutex
 	secretReads   map[string]*secretRead // by "namespace/name"

@@ -22,6 +22,14 @@ type State struct {
 // stateReads is how often the state is read if another run deletes its newest revision meanwhile, as pruning and an uninstall do.
 const stateReads = 3
 
+// RecentState reads the state of a release as the apiserver's cache has it, which may lack the last changes. The apiserver answers at once: for a list
+// that lacks none it may wait for its cache, up to 100 ms. Source: kubernetes.io, "Kubernetes API Concepts", Resource versions (Any).
+func (s *Store) RecentState(ctx context.Context, name string) (State, error) {
+	s.recent = true
+	defer func() { s.recent = false }()
+	return s.State(ctx, name)
+}
+
 // State reads the state of a release.
 func (s *Store) State(ctx context.Context, name string) (State, error) {
 	for range stateReads {
@@ -60,6 +68,11 @@ func (s *Store) readState(ctx context.Context, name string) (State, error) {
 	}
 	state.Install = state.neverDeployed() || !state.Newest().Info.Deleted.IsZero()
 	return state, nil
+}
+
+// IsSame reports whether the release has the same records in another state.
+func (s State) IsSame(other State) bool {
+	return slices.EqualFunc(s.Entries, other.Entries, func(a, b Entry) bool { return a.name == b.name && a.resourceVersion == b.resourceVersion })
 }
 
 // Newest returns the newest revision, nil if there is none.

@@ -57,6 +57,7 @@ type Store struct {
 	metadata   metadata.ResourceInterface
 	configMaps metadata.ResourceInterface
 	known      map[string]*core.Secret // by name, as last read or written
+	recent     bool                    // lists may be as old as the apiserver's cache
 }
 
 var _ driver.Driver = (*Store)(nil)
@@ -156,7 +157,11 @@ func (s *Store) Entries(name string) ([]Entry, error) {
 
 // list lists the records with the labels, newest revision first.
 func (s *Store) list(by map[string]string) ([]Entry, error) {
-	found, err := s.metadata.List(context.Background(), meta.ListOptions{LabelSelector: labels.SelectorFromSet(by).String()})
+	options := meta.ListOptions{LabelSelector: labels.SelectorFromSet(by).String()}
+	if s.recent {
+		options.ResourceVersion = "0"
+	}
+	found, err := s.metadata.List(context.Background(), options)
 	if err != nil {
 		return nil, err
 	}
