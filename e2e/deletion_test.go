@@ -123,7 +123,7 @@ func TestAnImageOfAnotherArchitecture(t *testing.T) {
 	}
 	deploy().expect(t, 1, "is for linux/s390x, and every node that can run pods of Deployment/web is linux/", "--allow-emulation")
 	began := time.Now()
-	deploy("--allow-emulation").expect(t, 1, "deployed nevertheless, as --allow-emulation allows", "exec format error")
+	deploy("--allow-emulation").expect(t, 1, "deployed anyway, as --allow-emulation allows", "exec format error")
 	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("named after %s", took)
 	}

@@ -66,7 +66,7 @@ func (r *RunContext) complete(shown page.Page, failed error, stopped bool) page.
 	if failed != nil {
 		shown = withError(shown, failed)
 	}
-	shown.Facts = append(slices.Clip(shown.Facts), page.Fact{Name: "took", Value: page.Text{page.Words("%s", page.Seconds(r.Process.Now().Sub(r.began)))}})
+	shown.Facts = append(slices.Clip(shown.Facts), page.Fact{Name: "took", Value: page.Text{page.Words("%s", page.FormatDuration(r.Process.Now().Sub(r.began)))}})
 	if url := r.RunURL(); url != "" {
 		by := page.Text{page.Run(url)}
 		if actor := r.Actor(); actor != "" {

@@ -30,7 +30,7 @@ func findExisting(ctx context.Context, builder string, repository release.Reposi
 		}
 		return Result{}, false, &release.Refusal{
 			Why: fmt.Sprintf("tag %q in %q holds %s, which is labelled with revision %q", tag, repository, tagged.Digest, tagged.Revision),
-			Do:  "find out who pushed it; a commit's tag must name that commit's image",
+			Do:  "find out who pushed it, then delete the tag or build into another repository; a commit's tag must name that commit's image",
 		}
 	}
 	if err := compareSettings(repository, tag, tagged, recipe.Settings); err != nil {

@@ -160,7 +160,7 @@ func TestAnIdleReleaseIsNotAsked(t *testing.T) {
 			fakes := &fakes{idle: true, pods: []release.PodImage{}, noURL: test.noURL}
 			_, log, err := fakes.run(t, "--smoke-checks", "default")
 			asked := slices.ContainsFunc(fakes.done, func(done string) bool { return strings.HasPrefix(done, "smoke ") })
-			if err != nil || asked != test.asked || strings.Contains(log, "nothing is asked: the workloads want no pod") == test.asked || len(fakes.marks()) > 0 {
+			if err != nil || asked != test.asked || strings.Contains(log, "no request is sent: the workloads are scaled to zero") == test.asked || len(fakes.marks()) > 0 {
 				t.Errorf("got %v, did %q\n%s", err, fakes.done, log)
 			}
 		})

@@ -90,7 +90,7 @@ func (r request) proposal(order order) (lines []string) {
 	if live, found := liveRevision(order.revisions); found {
 		lines = append(lines, fmt.Sprintf("replaces: %s, commit %s", live.Digest, commitOrNone(live.Commit)))
 	}
-	if order.goingBack {
+	if order.deliberateRollback {
 		lines = append(lines, "goes back to an older commit, as --allow-rollback allows")
 	}
 	for _, gate := range r.gates {

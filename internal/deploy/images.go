@@ -245,10 +245,10 @@ func (r request) prove(ctx context.Context, budget budget) (proved, error) {
 			return all, err
 		}
 		if !compares {
-			r.Reporter.Infof("no workload runs %s, only hooks or texts name it: no pod is compared", image.Image)
+			r.Reporter.Infof("no workload runs %s (only hooks, ConfigMaps or arguments name it): it is not compared with pods", image.Image)
 			if i == 0 {
 				all.unproved = true
-				r.Reporter.Warnf("no pod proves that the release runs its main image: the revision is not marked as verified")
+				r.Reporter.Warnf("no pod proves that the release runs its main image: the revision is not marked as verified and never becomes a rollback target; give the image that a workload runs as the one without a name and never becomes a rollback target; give the image that a workload runs as the one without a name")
 			}
 			all.images = append(all.images, result)
 			continue
@@ -268,7 +268,7 @@ func (r request) prove(ctx context.Context, budget budget) (proved, error) {
 		switch {
 		case len(proof.Pods) > 0:
 		case proof.Idle && i == 0:
-			r.Reporter.Warnf("the workloads of %s want no pod, so none proves it: the revision is not marked as verified and never becomes a rollback target; deploy it again, or smoke it, while pods run",
+			r.Reporter.Warnf("the workloads of %s are scaled to zero or have finished, so no pod proves it: the revision is not marked as verified and never becomes a rollback target; deploy it again, or smoke it, while pods run",
 				image.Image.Digest.Short())
 		case !proof.Idle:
 			r.Reporter.Warnf("updateStrategy, a partition or its controller keeps every pod at an older revision, so no pod runs %s yet: the revision is not marked as verified",

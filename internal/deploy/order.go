@@ -12,15 +12,15 @@ import (
 
 // order is the relation between the commit to deploy and what the release ran before.
 type order struct {
-	revisions    []release.Revision // newest first
-	supersededBy *release.Revision  // the live revision, if its commit descends from the one to deploy; nil if not
-	goingBack    bool               // a commit that does not descend from the live one is deployed deliberately: the revisions that it replaces are marked, so that no rollback returns to them
-	pins         bool               // the release is pinned at the commit once it is deployed
-	unpins       *release.Pin       // the pin that is removed once the commit is deployed; nil if none is
+	revisions          []release.Revision // newest first
+	supersededBy       *release.Revision  // the live revision, if its commit descends from the one to deploy; nil if not
+	deliberateRollback bool               // a commit that does not descend from the live one is deployed deliberately: the revisions that it replaces are marked, so that no rollback returns to them
+	pins               bool               // the release is pinned at the commit once it is deployed
+	unpins             *release.Pin       // the pin that is removed once the commit is deployed; nil if none is
 }
 
-// checkOrder finds out whether the live commit is newer than the one to deploy. It refuses to replace a commit that the new one
-// does not descend from, and one whose order is unknown, unless the settings allow it.
+// checkOrder compares the live commit with the one to deploy. A live commit that descends from it sets supersededBy, unless the settings allow the rollback. A live commit that it does not descend
+// from, and one whose order is unknown, is refused unless the settings allow it.
 func (r request) checkOrder(ctx context.Context) (order, error) {
 	revisions, err := r.Chart.History(ctx, r.settings.Release)
 	if err != nil {
@@ -31,10 +31,10 @@ func (r request) checkOrder(ctx context.Context) (order, error) {
 	if found && live.Commit == "" {
 		live.Commit = r.commitOfImages(ctx, live)
 	}
-	if found && r.unordered != nil {
-		o, err := r.orderUnknown(o, live, r.unordered)
-		o.goingBack = false // no revision is marked by a commit that may be another one
-		return o, err
+	if found && r.commitUnknown != nil {
+		unknown, err := r.orderUnknown(o, live, r.commitUnknown)
+		unknown.deliberateRollback = false // the deployed commit is a guess, so no revision may be marked as replaced by it
+		return unknown, err
 	}
 	if !found || live.Commit == r.deployment.Commit {
 		return o, nil
@@ -58,7 +58,7 @@ func (r request) checkOrder(ctx context.Context) (order, error) {
 			return o, nil
 		}
 		r.Reporter.Infof("deploying an older commit, as --allow-rollback allows: from %s to its ancestor %s", live.Commit.Short(), r.deployment.Commit.Short())
-		o.goingBack = true
+		o.deliberateRollback = true
 	case release.RelationDiverged:
 		return r.diverged(o, live, comparison)
 	default:
@@ -108,7 +108,7 @@ func (r request) compareCommits(ctx context.Context, live release.Commit) (relea
 func (r request) orderUnknown(o order, live release.Revision, err error) (order, error) {
 	if r.settings.AllowDiverged || r.settings.AllowRollback {
 		r.Reporter.Warnf("cannot determine whether commit %s is newer than the live %s: %v", commitOrNone(r.deployment.Commit), live.Commit.Short(), err)
-		o.goingBack = r.settings.AllowRollback && r.deployment.Commit != ""
+		o.deliberateRollback = r.settings.AllowRollback && r.deployment.Commit != ""
 		return o, nil
 	}
 	return o, &release.Refusal{
@@ -123,7 +123,7 @@ func (r request) diverged(o order, live release.Revision, comparison release.Com
 	if r.settings.AllowDiverged {
 		r.Reporter.Warnf("replacing commit %s by %s, as --allow-diverged allows, loses %s: %s", live.Commit.Short(), r.deployment.Commit.Short(),
 			countCommits(comparison.LostCount), comparison.DescribeLost())
-		o.goingBack = r.settings.AllowRollback
+		o.deliberateRollback = r.settings.AllowRollback
 		return o, nil
 	}
 	return o, &release.Refusal{
@@ -206,7 +206,7 @@ func (r request) decidePin(o order, pin *release.Pin) order {
 	if o.supersededBy != nil {
 		return o
 	}
-	o.pins = o.goingBack
+	o.pins = o.deliberateRollback
 	if pin == nil {
 		return o
 	}

@@ -298,10 +298,10 @@ func TestChartOfAnotherCommitIsTold(t *testing.T) {
 		"the image's commit": {release.CheckedOut{}, nil, ""},
 		"the same content":   {release.CheckedOut{Commit: another}, nil, ""},
 		"another content": {release.CheckedOut{Commit: another, Differing: []string{"/tree/charts/service", "/tree/values.yaml"}}, nil,
-			"warning: chart and values are those of commit " + another.Short() + ", and the image is that of commit " + commit.Short() + ", which has others: service, values.yaml; " + advice},
-		"an unknown commit": {release.CheckedOut{Commit: another, Unknown: true}, nil, "warning: chart and values are those of commit " + another.Short() + ", and the image is that of commit " +
-			commit.Short() + ": whether they differ is unknown, because the work tree's history lacks that commit; " + advice},
-		"no work tree": {release.CheckedOut{}, errors.New("/tree is in no git work tree"), "whether chart and values are those of commit " + commit.Short() + " is unknown: /tree is in no git work tree"},
+			"warning: chart and values come from commit " + another.Short() + ", the image from commit " + commit.Short() + "; they differ in service, values.yaml; " + advice},
+		"an unknown commit": {release.CheckedOut{Commit: another, Unknown: true}, nil, "warning: chart and values come from commit " + another.Short() + ", the image from commit " +
+			commit.Short() + "; they cannot be compared, because the work tree's history lacks that commit; " + advice},
+		"no work tree": {release.CheckedOut{}, errors.New("/tree is in no git work tree"), "cannot check whether chart and values come from commit " + commit.Short() + ": /tree is in no git work tree"},
 	} {
 		for _, flags := range [][]string{{"--values", "values.yaml"}, {"--values", "values.yaml", "--dry-run"}} {
 			fakes := &fakes{checkedOut: test.found, checkedOutErr: test.err}
@@ -309,7 +309,7 @@ func TestChartOfAnotherCommitIsTold(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if told := strings.Contains(log, "hart and values are those of commit"); told != (test.want != "") || !strings.Contains(log, test.want) {
+			if told := strings.Contains(log, "hart and values come from commit"); told != (test.want != "") || !strings.Contains(log, test.want) {
 				t.Errorf("%s %v: got\n%s\nwant %q", name, flags, log, test.want)
 			}
 			if diff := cmp.Diff([]string{"/tree/charts/service", "/tree/values.yaml"}, fakes.comparedPaths); diff != "" {

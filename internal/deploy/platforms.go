@@ -63,7 +63,7 @@ func (r request) checkPlatform(ctx context.Context, image release.Image, templat
 	case isIndex:
 		return problem + "; it is an index, of which a node pulls only an image of its own platform", nil
 	}
-	r.Reporter.Warnf("%s: deployed nevertheless, as --allow-emulation allows", problem)
+	r.Reporter.Warnf("%s: deployed anyway, as --allow-emulation allows", problem)
 	return "", nil
 }
 

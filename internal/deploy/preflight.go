@@ -16,18 +16,18 @@ import (
 // request is one deploy with its inputs checked. Its steps do not change it: they return what they found or did.
 type request struct {
 	Deps
-	settings   Settings
-	deployment release.Deployment
-	chart      release.LocatedChart
-	rendering  release.Rendering
-	address    release.Address
-	lease      release.Lease  // nil until it is acquired
-	plan       *keptPlan      // the plan to carry out; nil if none was given
-	values     release.Digest // of the values files; zero if nothing is recorded
-	checkedOut release.Commit // that chart and values are of; "" if unknown
-	unordered  error          // why it is not known which commit's chart and values are deployed, so that the order is not known either; nil if it is known
-	stated     release.Commit // the given commit, or else the image's, with which the rules compare chart and values
-	gates      []ImageGate    // of the images; none if the environment requires nothing
+	settings      Settings
+	deployment    release.Deployment
+	chart         release.LocatedChart
+	rendering     release.Rendering
+	address       release.Address
+	lease         release.Lease  // nil until it is acquired
+	plan          *keptPlan      // the plan to carry out; nil if none was given
+	values        release.Digest // of the values files; zero if nothing is recorded
+	checkedOut    release.Commit // that chart and values are of; "" if unknown
+	commitUnknown error          // why it is not known which commit's chart and values are deployed, so that the order is not known either; nil if it is known
+	stated        release.Commit // the given commit, or else the image's, with which the rules compare chart and values
+	gates         []ImageGate    // of the images; none if the environment requires nothing
 }
 
 // result returns the result of a deploy that has done nothing yet.
@@ -69,11 +69,11 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 		return r, err
 	}
 	r.stated = cmp.Or(settings.Commit, r.deployment.Main().Commit)
-	commit, unordered := r.releaseCommit(ctx)
+	commit, commitUnknown := r.releaseCommit(ctx)
 	if ctx.Err() != nil {
 		return r, context.Cause(ctx)
 	}
-	r.unordered = unordered
+	r.commitUnknown = commitUnknown
 	r.deployment.Commit, r.Holder.Commit = commit, commit
 	if r.gates, err = r.checkRules(ctx); err != nil {
 		return r, err
@@ -107,13 +107,13 @@ func (r request) releaseCommit(ctx context.Context) (release.Commit, error) {
 	}
 	tagged, exists, err := r.find(ctx, release.Tag(found.Commit))
 	if err != nil {
-		r.Reporter.Warnf("chart and values are of commit %s, and whether the image has its tag is unknown: %v", found.Commit.Short(), err)
-		return commit, fmt.Errorf("chart and values are of commit %s, and the registry did not say whether the image is that commit's too: %w", found.Commit.Short(), err)
+		r.Reporter.Warnf("cannot check whether the image is tagged with commit %s, from which chart and values come: %v", found.Commit.Short(), err)
+		return commit, fmt.Errorf("the registry did not say whether the image is tagged with commit %s, from which chart and values come: %w", found.Commit.Short(), err)
 	}
 	if !exists || tagged.Digest != r.settings.Image.Digest {
 		return commit, nil
 	}
-	r.Reporter.Infof("the image is labelled with commit %s, and has the tag of commit %s too, of which chart and values are: this is the commit that is deployed",
+	r.Reporter.Infof("the image was built from commit %s, and is also tagged with commit %s, from which chart and values come: the latter is deployed",
 		commit.Short(), found.Commit.Short())
 	return found.Commit, nil
 }
@@ -355,17 +355,17 @@ func (r request) warnOtherCheckout(ctx context.Context) release.Commit {
 	advice := fmt.Sprintf("check out %s to deploy what was built and tested together", commit.Short())
 	switch {
 	case err != nil:
-		r.Reporter.Infof("whether chart and values are those of commit %s is unknown: %v", commit.Short(), err)
+		r.Reporter.Infof("cannot check whether chart and values come from commit %s: %v", commit.Short(), err)
 		return ""
 	case found.Unknown:
-		r.Reporter.Warnf("chart and values are those of commit %s, and the image is that of commit %s: whether they differ is unknown, because the work tree's history lacks that commit; %s",
+		r.Reporter.Warnf("chart and values come from commit %s, the image from commit %s; they cannot be compared, because the work tree's history lacks that commit; %s",
 			found.Commit.Short(), commit.Short(), advice)
 	case len(found.Differing) > 0:
 		names := make([]string, len(found.Differing))
 		for i, path := range found.Differing {
 			names[i] = filepath.Base(path)
 		}
-		r.Reporter.Warnf("chart and values are those of commit %s, and the image is that of commit %s, which has others: %s; %s",
+		r.Reporter.Warnf("chart and values come from commit %s, the image from commit %s; they differ in %s; %s",
 			found.Commit.Short(), commit.Short(), strings.Join(names, ", "), advice)
 	}
 	if len(found.Uncommitted) > 0 {

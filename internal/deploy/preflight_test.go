@@ -101,7 +101,7 @@ func TestEmulationIsAllowed(t *testing.T) {
 		case err != nil:
 			t.Errorf("%s: %v", name, err)
 		default:
-			check(t, log, "warning: image ", "deployed nevertheless, as --allow-emulation allows")
+			check(t, log, "warning: image ", "deployed anyway, as --allow-emulation allows")
 		}
 	}
 }

@@ -173,7 +173,7 @@ func (r request) smoke(ctx context.Context, budget budget, url string, proof pro
 	case r.settings.SmokeChecks == "":
 		return nil
 	case proof.idle && len(proof.pods) == 0 && url == "":
-		r.Reporter.Infof("smoke: nothing is asked: the workloads want no pod")
+		r.Reporter.Infof("smoke: no request is sent: the workloads are scaled to zero or have finished")
 		return nil
 	}
 	asked := SmokeRequest{URL: url, Checks: r.settings.checksFile(), Environment: r.settings.Environment, Namespace: r.settings.Namespace, Release: r.settings.Release, Address: r.address,

@@ -25,7 +25,7 @@ func (r request) markVerified(leaseCtx context.Context, rolledOut rolloutResult,
 			return err
 		}
 	}
-	if order.goingBack {
+	if order.deliberateRollback {
 		r.markRevisionsRolledBack(ctx, rolledOut.applied.Revision, order.revisions)
 	}
 	return nil

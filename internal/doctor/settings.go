@@ -10,15 +10,15 @@ import (
 // Verb declares doctor: its help text is generated from it.
 var Verb = setting.Verb{
 	Name:    "doctor",
-	Summary: "say what would keep a service from reaching an environment, and what mends it",
+	Summary: "check whether a service can be deployed to an environment, and say how to fix what is missing",
 	About: "Looks at the tools, the job's identity token and its subject, the role, the account, the repository, the cluster and each rule of RBAC, the chart with its values, the smoke checks, the workflow and the history of the branch; it changes nothing. " +
-		"What the workflow that calls pipeline.yaml gives need not be given again. One line says what was found: ok, limited (it works, with the loss that the line names), fails, or not checked and why; a second line says what mends it. " +
+		"What the workflow that calls pipeline.yaml gives need not be given again. One line says what was found: ok, limited (it works, with the loss that the line names), fails, or not checked and why; a second line says how to fix it. " +
 		"A job of the environment sees what its deploy would see; from a terminal, token and role are not checked. The exit code is 1 if something fails.",
 	Examples: []setting.Example{
 		{Does: "look at the first environment of the workflow in this repository", Line: ``},
 		{Does: "look at an environment of EKS", Line: `--environment staging --repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --cluster shop --region eu-central-1 --chart charts/service --values terraform/staging/values-staging.yaml`},
 	},
-	Outputs: []setting.Output{{Name: "findings", Help: "JSON: each check with its state, what was found and what mends it"}},
+	Outputs: []setting.Output{{Name: "findings", Help: "JSON: each check with its state, what was found and how to fix it"}},
 }
 
 // Settings are the inputs of doctor.

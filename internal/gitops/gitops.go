@@ -265,8 +265,8 @@ func (r *Release) Deploy(ctx context.Context, deployment release.Deployment, wai
 	return r.follow(ctx, deployed, commit, pushed, wait)
 }
 
-// commitRelease commits the digests, or the manifests.
-func (r *Release) commitRelease(ctx context.Context, deployment release.Deployment) (release.Commit, bool, error) {
+// commitRelease commits the digests, or the manifests, and pushes the commit; pushed is false if nothing has changed.
+func (r *Release) commitRelease(ctx context.Context, deployment release.Deployment) (commit release.Commit, pushed bool, err error) {
 	if r.Manifests {
 		return r.Repository.CommitFiles(ctx, path.Dir(r.file), r.manifests(deployment))
 	}
@@ -369,7 +369,7 @@ func (r *Release) checkReplaced(ctx context.Context, want []byte, later release.
 		}
 	}
 	if r.Manifests && (!intact || !bytes.Equal(content, want)) {
-		return &release.Failure{What: fmt.Sprintf("commit %s has replaced the manifests beside %q before this run saw them ready", later.Short(), r.file), Do: "look at who has committed it"}
+		return &release.Failure{What: fmt.Sprintf("commit %s has replaced the manifests beside %q before this run saw them ready", later.Short(), r.file), Do: "see that commit in the configuration repository, then revert it or deploy again"}
 	}
 	for _, key := range r.Keys {
 		ours, err := digestAt(want, key)
@@ -378,7 +378,7 @@ func (r *Release) checkReplaced(ctx context.Context, want []byte, later release.
 		}
 		theirs, err := digestAt(content, key)
 		if err != nil || theirs != ours {
-			return &release.Failure{What: fmt.Sprintf("commit %s has replaced the digest in %q before this run saw it ready", later.Short(), r.file), Err: err, Do: "look at who has committed it"}
+			return &release.Failure{What: fmt.Sprintf("commit %s has replaced the digest in %q before this run saw it ready", later.Short(), r.file), Err: err, Do: "see that commit in the configuration repository, then revert it or deploy again"}
 		}
 	}
 	return nil

@@ -145,7 +145,7 @@ func split(manifest, namespace string) (rendered, error) {
 			continue
 		}
 		if len(part) > configrepo.MaxFile {
-			return rendered{}, &release.Refusal{Why: fmt.Sprintf("%s has more than %d bytes", text.Line(name, 200), configrepo.MaxFile), Do: "make it smaller"}
+			return rendered{}, &release.Refusal{Why: fmt.Sprintf("%s has more than %d bytes", text.Line(name, 200), configrepo.MaxFile), Do: "split the object, or move large data into the image or a volume"}
 		}
 		if object.Metadata.Namespace == "" {
 			object.Metadata.Namespace = namespace

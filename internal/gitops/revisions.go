@@ -220,7 +220,7 @@ func (r *Release) Rollback(ctx context.Context, _ string, to int, wait release.W
 		for _, image := range deployment.Images {
 			found, err := digestAt(content, r.Keys[image.Name])
 			if err != nil || found != image.Image.Digest {
-				return nil, "", &release.Refusal{Why: fmt.Sprintf("somebody else has changed the digest in %q since this deploy", r.file), Do: "look at the branch's newest commits"}
+				return nil, "", &release.Refusal{Why: fmt.Sprintf("somebody else has changed the digest in %q since this deploy", r.file), Do: "see the newest commits of the configuration repository's branch, then revert them or deploy again"}
 			}
 		}
 		return r.revert(content, target, deployment)
@@ -251,7 +251,7 @@ func (r *Release) rollbackFiles(ctx context.Context, target configrepo.Change, d
 	}
 	commit, pushed, err := r.Repository.CommitFiles(ctx, directory, func(files configrepo.Files) (configrepo.Files, string, error) {
 		if _, err := own(files); err != nil || !bytes.Equal(files[LockFile], r.next.files[LockFile]) {
-			return nil, "", &release.Refusal{Why: fmt.Sprintf("somebody else has changed the manifests in %q since this deploy", directory), Do: "look at the branch's newest commits"}
+			return nil, "", &release.Refusal{Why: fmt.Sprintf("somebody else has changed the manifests in %q since this deploy", directory), Do: "see the newest commits of the configuration repository's branch, then revert them or deploy again"}
 		}
 		next, err := r.replaceFiles(files, earlier)
 		return next, r.revertMessage(target, deployment, images), err

@@ -148,7 +148,7 @@ func dockerFailure(ctx context.Context, err error, stderr, file string) error {
 	case networkError.MatchString(cause), registryBusy.MatchString(cause):
 		return &release.Fault{Side: "builder", Err: fmt.Errorf("%s: %s", what, cause), Do: "check that the builder can reach the registry, and run the build again"}
 	}
-	return &release.Failure{What: what + " failed", Err: errors.New(cause), Do: "see the log above"}
+	return &release.Failure{What: what + " failed", Err: errors.New(cause), Do: "fix the error that docker buildx prints above, and build again"}
 }
 
 // What BuildKit says of a registry that does not give it an image.

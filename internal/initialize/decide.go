@@ -462,7 +462,7 @@ func (d *decider) port(s *service, said survey.Service) {
 		d.problem("port", fmt.Sprintf("%s names several ports: %s", cmp.Or(s.name, "the service"), list(said.Ports)), "give "+prefix+"PORT")
 	}
 	if s.chart == nil && s.port.Value != "" && s.port.Port() < 1024 {
-		d.problem("port", fmt.Sprintf("the common chart runs a container that may not listen on port %s (%s)", s.port.Value, s.port.File), "let the image listen on one from 1024 and give "+prefix+"PORT, or add a chart of your own")
+		d.problem("port", fmt.Sprintf("the common chart runs a container that cannot listen on port %s (%s)", s.port.Value, s.port.File), "let the image listen on one from 1024 and give "+prefix+"PORT, or add a chart of your own")
 	}
 }
 

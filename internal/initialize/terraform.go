@@ -59,7 +59,7 @@ func (d *decider) terraform(names terraformNames, made plan) *terraform {
 		variables.gitHub = d.found.GitHub
 	}
 	if names.name == "" {
-		d.problem("repository", "terraform/aws_infra makes repositories of ECR, and this is none", "give HOST/PATH of one, or leave --terraform out")
+		d.problem("repository", "terraform/aws_infra creates ECR repositories, and this is not one", "give HOST/PATH of one, or leave --terraform out")
 	}
 	if len(variables.admins) == 0 {
 		d.problem("cluster-admin", "terraform/aws_infra needs a role that administers the clusters", "give the ARN of the role that applies it")

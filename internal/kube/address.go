@@ -56,18 +56,18 @@ func (c *Client) Address(ctx context.Context, namespace, name string, image rele
 	kind, named := address.Object()
 	switch kind {
 	case "Service":
-		url, reason, err := wait.run(ctx, c.serviceNamed(namespace, named), findLoadBalancer(anyObject))
+		url, reason, err := wait.run(ctx, c.serviceNamed(namespace, named), loadBalancerFinder(anyObject))
 		return reportNone(url, reason, err, reportOnce)
 	case "Ingress":
-		url, reason, err := wait.run(ctx, c.ingressNamed(namespace, named), findIngress(anyObject))
+		url, reason, err := wait.run(ctx, c.ingressNamed(namespace, named), ingressFinder(anyObject))
 		return reportNone(url, cmp.Or(reason, fmt.Sprintf("there is no Ingress %q in namespace %q", named, namespace)), err, reportOnce)
 	}
 	own := func(object metav1.Object) bool { return belongsTo(object, name) }
-	url, reason, err := wait.run(ctx, c.servicesOf(namespace), findLoadBalancer(own))
+	url, reason, err := wait.run(ctx, c.servicesOf(namespace), loadBalancerFinder(own))
 	if url != "" || err != nil {
 		return url, err
 	}
-	url, ofIngress, err := wait.run(ctx, c.ingressesOf(namespace), findIngress(own))
+	url, ofIngress, err := wait.run(ctx, c.ingressesOf(namespace), ingressFinder(own))
 	if fault := new(release.Fault); errors.As(err, &fault) && (apierrors.IsForbidden(err) || apierrors.IsNotFound(err)) {
 		err = nil
 	}
@@ -114,8 +114,9 @@ const maxNames = 20
 // anyObject accepts every object.
 func anyObject(metav1.Object) bool { return true }
 
-// findEndpoint finds the endpoint of a release in a store; nil and a reason if there is none.
-type findEndpoint func(from *store.Store, wait addressWait) (found *endpoint, reason string, err error)
+// endpointFinder selects the endpoint of a release among the objects of a store. It returns nil if there is none; reason says why objects of the kind do not count,
+// "" if there are none.
+type endpointFinder func(from *store.Store, wait addressWait) (found *endpoint, reason string, err error)
 
 // addressWait waits for the address of one release.
 type addressWait struct {
@@ -126,7 +127,7 @@ type addressWait struct {
 }
 
 // run waits until the endpoint that find returns has a URL. If there is no endpoint, the URL is "" and reason says why.
-func (w addressWait) run(ctx context.Context, source store.Source, find findEndpoint) (url, reason string, err error) {
+func (w addressWait) run(ctx context.Context, source store.Source, find endpointFinder) (url, reason string, err error) {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	changed := make(chan struct{}, 1)

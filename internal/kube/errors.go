@@ -30,7 +30,7 @@ func (e *DiagnosedError) Error() string {
 	return text
 }
 
-// Fault calls apierror.Fault for a request to this cluster.
+// Fault returns a *release.Fault for a request to this cluster that failed; format and subjects say what was attempted. If ctx has ended, it wraps the context's error instead.
 func (c *Client) Fault(ctx context.Context, err error, format string, subjects ...any) error {
 	return apierror.Fault(ctx, c.Host, err, format, subjects...)
 }

@@ -33,8 +33,8 @@ func (c *Client) ingressNamed(namespace, name string) store.Source {
 	return store.From(&networking.Ingress{}, client.List, client.Watch).WithFields("metadata.name=" + name)
 }
 
-// findIngress finds the release's Ingress.
-func findIngress(isOwn func(metav1.Object) bool) findEndpoint {
+// ingressFinder returns the endpointFinder that selects among the Ingresses that isOwn reports as the release's. Its reason is always empty.
+func ingressFinder(isOwn func(metav1.Object) bool) endpointFinder {
 	return func(from *store.Store, wait addressWait) (found *endpoint, reason string, err error) {
 		ingresses := slices.DeleteFunc(store.All[*networking.Ingress](from), func(ingress *networking.Ingress) bool { return !isOwn(ingress) })
 		found, err = wait.ingressAmong(ingresses)

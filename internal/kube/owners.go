@@ -66,7 +66,7 @@ func (o *owners) leadsToWorkload(ctx context.Context, from metav1.Object) (follo
 			followed.owned = true
 			return followed, nil
 		}
-		next, err := o.read(ctx, from.GetNamespace(), *controller)
+		next, err := o.ownerOf(ctx, from.GetNamespace(), *controller)
 		if err != nil {
 			return chain{}, err
 		}
@@ -75,13 +75,14 @@ func (o *owners) leadsToWorkload(ctx context.Context, from metav1.Object) (follo
 	return chain{}, nil
 }
 
-// builtIn are the kinds that own their pods directly, or through ReplicaSets.
-var builtIn = []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job"}
+// ownsPodsDirectly are the kinds that own their pods directly, or through ReplicaSets.
+var ownsPodsDirectly = []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job"}
 
-// read reads an owner. The chain ends at an owner that no longer exists and, for a workload of a built-in kind, at an owner that
-// it does not own directly. If this user may not read an owner, that is an error: the pods could be the workload's.
-func (o *owners) read(ctx context.Context, namespace string, reference metav1.OwnerReference) (owner, error) {
-	if known, found := o.byUID[reference.UID]; found || slices.Contains(builtIn, o.workload.GetKind()) {
+// ownerOf returns the owner that a reference names; the zero owner, which ends the chain, if it no longer exists. For a workload that owns its pods directly
+// no request is sent: its ReplicaSets are known already (addReplicaSets), so another owner is not the workload's. If this user may not read an
+// owner, that is an error: the pods could be the workload's.
+func (o *owners) ownerOf(ctx context.Context, namespace string, reference metav1.OwnerReference) (owner, error) {
+	if known, found := o.byUID[reference.UID]; found || slices.Contains(ownsPodsDirectly, o.workload.GetKind()) {
 		return known, nil
 	}
 	var result owner

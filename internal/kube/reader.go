@@ -42,7 +42,7 @@ func newReader(client *Client, workloads ...release.Object) *reader {
 	r := &reader{client: client, many: map[listed]int{}, live: map[listed]map[string]*unstructured.Unstructured{}, pods: map[string][]core.Pod{},
 		replicaSets: map[string][]apps.ReplicaSet{}}
 	for _, object := range workloads {
-		if slices.Contains(builtIn, object.Kind) {
+		if slices.Contains(ownsPodsDirectly, object.Kind) {
 			r.many[listOf(object)]++
 		}
 	}

@@ -28,8 +28,8 @@ func (c *Client) serviceNamed(namespace, name string) store.Source {
 	return store.From(&core.Service{}, client.List, client.Watch).WithFields("metadata.name=" + name)
 }
 
-// findLoadBalancer finds the release's Service of type LoadBalancer. If it has none, reason lists the Services that it has.
-func findLoadBalancer(isOwn func(metav1.Object) bool) findEndpoint {
+// loadBalancerFinder finds the release's Service of type LoadBalancer. If it has none, reason lists the Services that it has.
+func loadBalancerFinder(isOwn func(metav1.Object) bool) endpointFinder {
 	return func(from *store.Store, wait addressWait) (found *endpoint, reason string, err error) {
 		services := slices.DeleteFunc(store.All[*core.Service](from), func(service *core.Service) bool { return !isOwn(service) })
 		return wait.loadBalancerAmong(services)

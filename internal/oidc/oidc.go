@@ -225,11 +225,11 @@ func parseClaims(token string) (claims, error) {
 	var read claims
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return read, errors.New("the token is no JWT")
+		return read, errors.New("the token is not a JWT")
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil || json.Unmarshal(payload, &read) != nil {
-		return read, errors.New("the token is no JWT")
+		return read, errors.New("the token is not a JWT")
 	}
 	return read, nil
 }

@@ -225,7 +225,7 @@ func (p *matrixPipeline) deploy(ctx context.Context, environment release.Environ
 		err = &release.Refusal{Why: fmt.Sprintf("%s runs a newer commit of %s already", environment, names(superseded)), Do: "check that commit out"}
 	}
 	if err != nil && len(deployed) > 0 {
-		p.Reporter.Warnf("deployed to %s nevertheless: %s", environment, names(deployed))
+		p.Reporter.Warnf("deployed to %s anyway: %s", environment, names(deployed))
 	}
 	return deployed, err
 }

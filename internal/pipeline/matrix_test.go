@@ -250,7 +250,7 @@ func TestWhatWasDeployedIsSmoked(t *testing.T) {
 	if want := []string{"smoke production web canary", "smoke production web west"}; !slices.Equal(v.calls[len(v.calls)-2:], want) {
 		t.Errorf("got %q", v.calls)
 	}
-	if want := "deployed to production nevertheless: web (canary), web (west)"; !strings.Contains(v.log.String(), want) {
+	if want := "deployed to production anyway: web (canary), web (west)"; !strings.Contains(v.log.String(), want) {
 		t.Errorf("the log is %q, want %q", v.log.String(), want)
 	}
 	v = &verbs{t: t, newer: "deploy production cart", fails: "smoke production web"}

@@ -74,7 +74,7 @@ func Check(ctx context.Context, request Request, gate Gate, reporter release.Rep
 	}
 	decision.Overridden = &Overridden{Reason: request.Reason, Actor: request.Actor}
 	for _, line := range decision.Missing() {
-		reporter.Warnf("OVERRIDDEN by %s (%s): %s of %s is entered although %s is required: %s", request.Actor, request.Reason, request.Rung.Environment, request.Image.Digest.Short(), line.Required, line.Found)
+		reporter.Warnf("OVERRIDDEN by %s (%s): %s admits %s although %s is required: %s", request.Actor, request.Reason, request.Rung.Environment, request.Image.Digest.Short(), line.Required, line.Found)
 	}
 	return decision, facts, nil
 }

@@ -227,7 +227,7 @@ func resolveImage(ctx context.Context, settings Settings, deps Deps) (_ Settings
 			return settings, "", &release.Refusal{Why: fmt.Sprintf("%q holds no image of commit %s", settings.Repository, settings.Commit), Do: "build the commit first"}
 		case tagged.Revision != settings.Commit.String() && tagged.Revision != "" && !isReused(tagged):
 			return settings, "", &release.Refusal{Why: fmt.Sprintf("tag %s in %q names an image labelled with revision %q", settings.Commit, settings.Repository, tagged.Revision),
-				Do: "find out who pushed it; a commit's tag must name that commit's image"}
+				Do: "find out who pushed it, then delete the tag or build into another repository; a commit's tag must name that commit's image"}
 		}
 		labelled = release.Commit(tagged.Revision)
 		settings.Image = settings.Repository.At(tagged.Digest)

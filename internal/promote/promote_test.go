@@ -264,7 +264,7 @@ func TestRunTagsALaterCommit(t *testing.T) {
 		if _, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: warnings{log: &log}, Now: now}); err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(log.String(), `nothing here says that "staging" ran the chart and values of commit `+otherCommit.Short()) {
+		if !strings.Contains(log.String(), `it does not show that "staging" ran the chart and values of commit `+otherCommit.Short()) {
 			t.Errorf("the log is %q", log.String())
 		}
 	}

@@ -35,7 +35,7 @@ func (p *promotion) checkRules(ctx context.Context, deps Deps) (err error) {
 		}
 		deps.Reporter.Infof("%q proved %s at %s: %s, %s", p.settings.From, p.settings.Image.Digest, p.evidence.At.Format(time.RFC3339), release.Count(len(p.evidence.Checks), "check"), release.Count(p.evidence.Rounds, "round"))
 		if asked := p.settings.Commit; !p.rung.Requires.ChartOfCommit && asked != "" && (asked != p.evidence.Commit || p.labelled != "" && asked != p.labelled) {
-			deps.Reporter.Warnf("the proof is of commit %s: nothing here says that %q ran the chart and values of commit %s, which has the same image (chart-of-commit in the rules asks for that)", p.evidence.Commit.Short(), p.settings.From, asked.Short())
+			deps.Reporter.Warnf("the evidence is for commit %s: it does not show that %q ran the chart and values of commit %s, which has the same image; to require that, set chart-of-commit in the policy", p.evidence.Commit.Short(), p.settings.From, asked.Short())
 		}
 		return nil
 	}

@@ -38,7 +38,7 @@ func ParseKeyRef(given string) (KeyRef, error) {
 	scheme, name, found := strings.Cut(given, "://")
 	switch {
 	case given == string(KeyKeyless) || scheme == string(KeyKeyless) && found:
-		return KeyRef{}, fmt.Errorf("%q is no public key; a policy names whose certificates count (docs/policy.md)", given)
+		return KeyRef{}, fmt.Errorf("%q is not a public key; a policy names whose certificates count (docs/policy.md)", given)
 	case !found:
 		return KeyRef{KeyFile, given}, nil
 	case scheme == string(KeyEnv) && variableName.MatchString(name):
@@ -52,7 +52,7 @@ func ParseKeyRef(given string) (KeyRef, error) {
 		}
 		return KeyRef{KeyKMS, key}, nil
 	}
-	return KeyRef{}, fmt.Errorf("%q is none of a file, env://NAME and awskms:///KEY", given)
+	return KeyRef{}, fmt.Errorf("%q is not one of a file, env://NAME and awskms:///KEY", given)
 }
 
 // ParseSignerRef accepts what ParseKeyRef accepts, "keyless", and keyless://DIR for an instance of Sigstore whose files are in a directory.

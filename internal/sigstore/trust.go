@@ -36,7 +36,7 @@ func ParseTrust(content []byte) (*Trust, error) {
 		}
 		read, err := root.NewTrustedRootFromJSON(line)
 		if err != nil {
-			return nil, fmt.Errorf("it is no trusted root of Sigstore: %w", err)
+			return nil, fmt.Errorf("it is not a trusted root of Sigstore: %w", err)
 		}
 		if roots = append(roots, read); len(roots) > maxRoots {
 			return nil, fmt.Errorf("it has more than %d trusted roots", maxRoots)

@@ -16,16 +16,17 @@ var Verb = setting.Verb{
 	Summary: "send requests to a deployed release until the expected commit answers correctly, and record the verdict",
 	About: "Sends every check once per round to every address that the service's name has, each request over a connection of its own, and with --image or --release also to every ready pod, through the API server. " +
 		"A release without an address outside its cluster is checked inside it only. Without --checks, each pod gets the request of its readiness probe; a pod without a port and a probe has to stay ready without a restart. " +
-		"Checks that are programs, such as hurl files and k6 scripts, run once the others have passed, and one more round has to pass after them. " +
-		"The verdict is pass after N passing rounds in a row with a pause between them, no answer from another commit than the expected one; with --soak, after passing for that long. " +
-		"A DNS name that does not resolve yet, a load balancer that does not accept connections yet or that answers 503 itself because it has no target yet (Server: awselb/2.0) " +
-		"are waited for, and so is any gateway's 502, 503 or 504 with --image until the service has answered or a pod was ready. " +
-		"A round passes only if every workload of the image that wants pods has a ready pod of its current revision and none that ends again and again, and if no pod stopped being ready or restarted since the round before. " +
-		"The verdict is fail if wrong answers used up the patience or no round passed after one, and at the timeout if the service cannot be reached and " +
-		"a workload of the image is down or, without --image, it answered before. The verdict is inconclusive if the service could not be reached by the timeout although " +
-		"pods are ready, or while no node takes them, if pods that are being deleted answered from another commit until then, if no pod could be asked for and it never answered, or if the time was too short for rounds that passed; it is neither recorded nor marked. " +
+		"Checks that are programs, such as hurl files and k6 scripts, run once the others have passed, and one more round has to pass after them.\n\n" +
+		"A round passes if every check passes, no answer is from another commit than the expected one, every workload of the image that wants pods has a ready pod of its current revision and none that ends again and again, " +
+		"and no pod stopped being ready or restarted since the round before. " +
+		"A DNS name that does not resolve yet, and a load balancer that does not accept connections or has no target yet (503 with Server: awselb/2.0), are waited for. " +
+		"So is any gateway's 502, 503 or 504 with --image, until the service has answered or a pod was ready.\n\n" +
+		"pass: N rounds in a row passed, with a pause between them; with --soak, they passed for that long.\n\n" +
+		"fail: wrong answers used up the patience, or no round passed after one. At the timeout also: the service cannot be reached, and a workload of the image is down or, without --image, it answered before.\n\n" +
+		"inconclusive, at the timeout: the service could not be reached although pods are ready; no node takes the pods; pods that are being deleted still answered, from another commit; no pod could be checked and the service never answered; " +
+		"or the time was too short for rounds that passed. An inconclusive verdict is neither recorded nor marked.\n\n" +
 		"With --image, smoke confirms in the cluster that the pods run that digest, and records the verdict beside the image in the registry, where promote reads it. " +
-		"With several images, the pods of each are confirmed and asked, and a pass is recorded beside each; a failure is recorded beside those whose pods answered wrongly or are not ready, and beside the main image if it is about no further image.",
+		"With several images, the pods of each are confirmed and checked, and a pass is recorded beside each. A failure is recorded beside those whose pods answered wrongly or are not ready, and beside the main image if it is about no further image.",
 	Examples: []setting.Example{
 		{Does: "check that / answers", Line: "--url http://127.0.0.1:8080"},
 		{Does: "run the checks of a file, five rounds in a row, one commit", Line: `--url https://shop.example.com --checks smoke.yaml --consecutive 5 --expect-commit "$(git rev-parse HEAD)"`},

@@ -275,7 +275,7 @@ func TestAnIdleReleaseIsNoVerdict(t *testing.T) {
 	fake := &fakeDeps{idle: true, url: "none", revision: releasetest.Commit.String(), pods: [][]release.PodImage{{}}}
 	_, err := fake.run(t, "--release", "shop", "--namespace", "staging", "--environment", "staging", "--image", image)
 	var fault *release.Fault
-	if !errors.As(err, &fault) || !strings.Contains(err.Error(), "the workloads want no pod") || !strings.Contains(fault.Do, "then smoke") || len(fake.recorded) > 0 {
+	if !errors.As(err, &fault) || !strings.Contains(err.Error(), "the workloads are scaled to zero") || !strings.Contains(fault.Do, "then run smoke") || len(fake.recorded) > 0 {
 		t.Errorf("got %v, recorded %+v", err, fake.recorded)
 	}
 }

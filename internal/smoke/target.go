@@ -229,8 +229,8 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 		return confirmed{pending: pending, awaits: found.awaits}, &release.Failure{What: strings.Join(append(problems, idle...), "; "), Do: "deploy the image first, or wait until its rollout has finished"}
 	}
 	if len(idle) > 0 {
-		return confirmed{}, &release.Fault{Side: "cluster", Err: fmt.Errorf("the workloads want no pod, so there is no verdict: %s", strings.Join(idle, "; ")),
-			Do: "scale it up, or run one of its Jobs, then smoke"}
+		return confirmed{}, &release.Fault{Side: "cluster", Err: fmt.Errorf("the workloads are scaled to zero or have finished, so there is no verdict: %s", strings.Join(idle, "; ")),
+			Do: "scale the workload up, or start one of its Jobs, then run smoke again"}
 	}
 	return found, nil
 }

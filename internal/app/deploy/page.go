@@ -166,13 +166,13 @@ func facts(settings *deploy.Settings, r deploy.Result) []page.Fact {
 		add("state", page.Words("%s", r.State))
 	}
 	if r.NewerRun != "" {
-		add("deployed by", page.Address(r.NewerRun))
+		add("deployed by", page.Link(r.NewerRun))
 	}
 	if r.Healed != nil {
 		add("healed", page.Words("revision %d had been left %s", r.Healed.Revision, r.Healed.Status))
 	}
 	if url := pullRequest(r); url != "" {
-		add("pull request", page.Address(url))
+		add("pull request", page.Link(url))
 	}
 	if r.ConfigCommit != "" {
 		add("configuration commit", page.Code(r.ConfigCommit.String()))
@@ -328,7 +328,7 @@ func matrixPage(r deploy.Result, failed error) page.Page {
 			ready = page.Text{page.Words("%.1f s", one.Seconds)}
 		}
 		if address != "" {
-			url = page.Text{page.Address(address)}
+			url = page.Text{page.Link(address)}
 		}
 		outcome := one.Part.State(string(one.Outcome))
 		table.Rows = append(table.Rows, []page.Text{{page.Mark(status)}, {page.Code(name)}, {page.Words("%s", outcome)}, {page.Digest(one.Digest)}, ready, url})

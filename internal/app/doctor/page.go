@@ -7,7 +7,7 @@ import (
 
 // Page is what doctor shows on GitHub.
 func Page(_ *doctor.Settings, r doctor.Result, _ error) page.Page {
-	table := page.Table{Head: []string{"what was looked at", "state", "what was found", "what mends it"}}
+	table := page.Table{Head: []string{"check", "state", "what was found", "how to fix it"}}
 	for _, finding := range r.Findings {
 		fix := finding.Fix
 		if finding.State == doctor.OK {

@@ -53,7 +53,7 @@ func Trusted(ctx context.Context, run *app.RunContext, name string, refs []setti
 				return nil, err
 			}
 			if ref.IsAlias() {
-				run.Reporter.Infof("%s is the key %s, with the ID %s, as long as nobody moves the alias", ref, key.private.ARN, key.public.ID)
+				run.Reporter.Infof("%s is the alias of key %s (ID %s); give the key's ARN if the alias may change", ref, key.private.ARN, key.public.ID)
 			}
 			trusted = append(trusted, key.public)
 			continue

@@ -131,7 +131,7 @@ func (w Writer) part(part Part, words, code func(string) string) string {
 		return part.value
 	case wordsPart:
 		return words(value)
-	case addressPart:
+	case linkPart:
 		return markdown.Address(value)
 	case commitPart:
 		if value == "" {

@@ -46,9 +46,9 @@ type Part struct {
 type partKind int
 
 const (
-	wordsPart   partKind = iota // a sentence
-	codePart                    // a name, a digest, a command
-	addressPart                 // a URL
+	wordsPart partKind = iota // a sentence
+	codePart                  // a name, a digest, a command
+	linkPart                  // a URL
 	commitPart
 	runPart   // the run itself
 	causePart // a code of docs/troubleshooting.md
@@ -63,8 +63,8 @@ func Words(format string, args ...any) Part {
 // Code is a name, a digest, or anything that is shown as it is.
 func Code(value string) Part { return Part{kind: codePart, value: value} }
 
-// Address is an address, to click if it is one of a web page.
-func Address(url string) Part { return Part{kind: addressPart, value: url} }
+// Link is a URL; that of a web page is rendered as a link.
+func Link(url string) Part { return Part{kind: linkPart, value: url} }
 
 // Commit is a commit, with a link to it; "" shows nothing.
 func Commit(c release.Commit) Part { return Part{kind: commitPart, value: c.String()} }
@@ -131,8 +131,8 @@ type Stage struct {
 	Status Status   // "" if the commit did not come so far
 }
 
-// Seconds formats a duration.
-func Seconds(d time.Duration) string {
+// FormatDuration formats a duration for people, such as "2.4 s", "41 s" and "3 min 4 s".
+func FormatDuration(d time.Duration) string {
 	switch {
 	case d < 10*time.Second:
 		return fmt.Sprintf("%.1f s", d.Seconds())

@@ -26,7 +26,7 @@ func Page(_ *pipeline.Settings, r pipeline.Result, failed error) page.Page {
 	}
 	for _, environment := range environments(r) {
 		if url := r.Proof.URLs[environment]; url != "" {
-			shown.Facts = append(shown.Facts, page.Fact{Name: environment, Value: page.Line(page.Address(url))})
+			shown.Facts = append(shown.Facts, page.Fact{Name: environment, Value: page.Line(page.Link(url))})
 		}
 	}
 	shown.Sections = []page.Section{{Above: true, Diagram: diagram(r, failed)}}

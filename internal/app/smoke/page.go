@@ -112,7 +112,7 @@ func matrixPage(r smoke.Result, failed error) page.Page {
 		} else {
 			passed++
 		}
-		table.Rows = append(table.Rows, []page.Text{{page.Mark(status)}, {page.Code(strings.TrimPrefix(one.Cluster+"/"+one.Service, "/"))}, result, {page.Digest(one.Digest)}, {page.Address(one.Report.URL)}})
+		table.Rows = append(table.Rows, []page.Text{{page.Mark(status)}, {page.Code(strings.TrimPrefix(one.Cluster+"/"+one.Service, "/"))}, result, {page.Digest(one.Digest)}, {page.Link(one.Report.URL)}})
 	}
 	shown := page.Page{Verdict: page.Line(fmt.Sprintf("%d of %d services passed", passed, len(r.Services))), Sections: []page.Section{{Table: table}}}
 	if failed != nil {

@@ -45,7 +45,7 @@ func ClassifyIn(ctx context.Context, namespace string, err error, format string,
 	case errors.As(err, &failure), errors.As(err, &fault):
 		return err
 	case ctx.Err() != nil:
-		return &release.Failure{What: what, Err: ctx.Err(), Do: "it was stopped while it was running; the next deploy continues from there"}
+		return &release.Failure{What: what, Err: ctx.Err(), Do: "deploy again: the next deploy continues from what the stopped run left"}
 	case errors.Is(err, driver.ErrReleaseExists):
 		return &release.Failure{What: string(causes.ReleaseHeld) + " " + what, Err: sanitized{err}, Do: causes.ReleaseHeld.Cause().Advice}
 	case isMissing(namespace, err):

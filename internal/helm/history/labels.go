@@ -95,8 +95,8 @@ func (e Entry) statusIsOurs() bool { return e.labels[statusLabel] == statusValue
 // createdByUs reports whether this pipeline created the revision.
 func (e Entry) createdByUs() bool { return e.labels[createdLabel] == strconv.Itoa(e.Revision) }
 
-// partial returns the part of the revision that Helm needs to count it.
-func (e Entry) partial(release string) *helmrelease.Release {
+// metadataOnly returns the revision without its chart and manifest: enough for Helm to number the next revision and to prune old ones.
+func (e Entry) metadataOnly(release string) *helmrelease.Release {
 	return &helmrelease.Release{Name: release, Version: e.Revision, Info: &helmrelease.Info{Status: e.Status}, Labels: customLabels(e.labels)}
 }
 

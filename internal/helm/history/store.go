@@ -145,7 +145,7 @@ func (s *Store) Query(by map[string]string) ([]*helmrelease.Release, error) {
 		return nil, err
 	}
 	for _, entry := range entries[min(len(entries), whole):] {
-		revisions = append(revisions, entry.partial(by[labelName]))
+		revisions = append(revisions, entry.metadataOnly(by[labelName]))
 	}
 	return revisions, nil
 }

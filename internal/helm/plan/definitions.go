@@ -147,11 +147,11 @@ func (d Definition) DryRun() (fields []release.FieldChange, problems []string, e
 	}
 	if d.Absent {
 		_, err := dryRunHelper(d.Info).Create(d.Info.Namespace, true, d.Info.Object.DeepCopyObject())
-		return nil, refusals(id, err), transient(id, err)
+		return nil, refusals(id, err), asTransient(id, err)
 	}
 	applied, err := dryRunHelper(d.Info).Patch(d.Info.Namespace, d.Info.Name, types.MergePatchType, d.Patch, nil)
 	if err != nil {
-		return nil, refusals(id, err), transient(id, err)
+		return nil, refusals(id, err), asTransient(id, err)
 	}
 	var removed []string
 	for _, one := range differences(manifest.WithoutVolatile(d.live), manifest.WithoutVolatile(manifest.Fields(applied))) {
@@ -175,8 +175,8 @@ func refusals(id release.Object, err error) []string {
 	return []string{failure.Refusal(id, err)}
 }
 
-// transient returns err if it says nothing about the definition, so that asking again may help.
-func transient(id release.Object, err error) error {
+// asTransient returns err with its context if a retry may succeed, else nil.
+func asTransient(id release.Object, err error) error {
 	if err == nil || !failure.IsTransient(err) {
 		return nil
 	}

@@ -180,13 +180,13 @@ func revision(single string, list []string, index int) string {
 	return ""
 }
 
-// comparedWith is the commit of a source that Argo CD last compared the cluster with; "" if it is none.
-func (a application) comparedWith(index int) release.Commit {
+// comparedCommit is the commit of a source that Argo CD last compared the cluster with; "" if it is none.
+func (a application) comparedCommit(index int) release.Commit {
 	return commitOf(revision(a.Status.Sync.Revision, a.Status.Sync.Revisions, index))
 }
 
-// operated is the commit of a source that the last sync was about; "" if there was none.
-func (a application) operated(index int) release.Commit {
+// lastSyncCommit returns the commit of a source that the newest sync is about, finished or running; "" if there was none.
+func (a application) lastSyncCommit(index int) release.Commit {
 	state := a.Status.OperationState
 	switch {
 	case state == nil:

@@ -123,7 +123,7 @@ func (a *Application) Synced(ctx context.Context, watch Watch) (objects []releas
 	within := limitOf(watch.Within)
 	defer within.Stop()
 	err = a.until(ctx, within.C, watch.Report, func(found application) (bool, string, error) {
-		compared, operated := found.comparedWith(a.index), found.operated(a.index)
+		compared, operated := found.comparedCommit(a.index), found.lastSyncCommit(a.index)
 		ours, err := a.includes(ctx, watch, compared)
 		if err != nil {
 			return false, "", err

@@ -27,7 +27,7 @@ type stores struct {
 	client  *kube.Client
 	tracked []trackedObject
 	before  release.Baseline
-	open    func(store.Source) *store.Store // a context that lasts as long as the watch
+	open    func(store.Source) *store.Store // opens a store that lives as long as the watch
 
 	objects     map[watchKey]*store.Store // of the tracked objects, and of the claims that pods mount
 	pods        map[string]*store.Store   // by namespace, like the following

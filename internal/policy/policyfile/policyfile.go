@@ -400,7 +400,7 @@ func parseRegexp(given string) (string, error) {
 		return "", err
 	}
 	if _, err := regexp.Compile(given); err != nil {
-		return "", fmt.Errorf("%s is no regular expression: %w", quote(given), err)
+		return "", fmt.Errorf("%s is not a regular expression: %w", quote(given), err)
 	}
 	if regexp.MustCompile(policy.Signer{IdentityRegexp: given}.WholeRegexp()).MatchString("") {
 		return "", fmt.Errorf("%s matches nothing at all too, so it asks for no identity", quote(given))

@@ -90,9 +90,9 @@ var releaseCauses = []Cause{
 				"digest again.",
 			"A forward-only hook (a migration): make the change in two deploys, first one that both the old and the new code can work with. If it has " +
 				"run, deploy a commit that works with what it has changed; `allow-rollback` deploys an older one anyway.",
-			"A NetworkPolicy that only the newer revision has: a default-deny of the namespace is not the release's and stays, so that after the rollback " +
-				"nothing reaches the pods. `kubectl -n NAMESPACE get networkpolicy` shows whether there is one (`default-deny-ingress` of `terraform/modules/service`): " +
-				"until a deploy with `networkPolicy` has passed smoke, set `default_deny = false` and apply; after such a rollback too.",
+			"A NetworkPolicy that only the newer revision has: the rollback removes it, and a default-deny of the namespace stays, which blocks all traffic to the pods. " +
+				"`kubectl -n NAMESPACE get networkpolicy` shows whether there is one (`default-deny-ingress` of `terraform/modules/service`). " +
+				"Set `default_deny = false` and apply, before or after the rollback, until a deploy with `networkPolicy` has passed smoke.",
 		},
 	},
 	{
@@ -129,7 +129,10 @@ var releaseCauses = []Cause{
 		Advice:  "see which check failed and what was answered",
 		Example: `OD-208 GET http://shop.example.com/configs: status 500, want 200; see which check failed and what was answered`,
 		Steps: []string{
-			"The message names the check, what was expected and what was answered. Check `pods` is about a workload that has no ready pod, or whose pod ends again and again, though another of the same image may serve; check `ready` about a pod that stopped being ready, or restarted, during the rounds; check `endpoints` about a Service that sends requests to another release's pods, or that selects none: compare its `selector` with the labels of the pods.",
+			"The message names the check, what was expected and what was answered.",
+			"Check `pods`: a workload has no ready pod, or its pod ends again and again, though another workload of the same image may serve.",
+			"Check `ready`: a pod stopped being ready, or restarted, during the rounds.",
+			"Check `endpoints`: a Service selects no pod, or another release's pods. Compare its `selector` with the labels of the pods.",
 			"\"the server speaks HTTP/2 without TLS (h2c)\": checks are sent in HTTP/1.1, which this server does not speak. Serve that too, or check it with `grpc`, `tcp` or a command.",
 			"Run the same checks by hand: `smoke --url URL --checks FILE` changes nothing.",
 			"See the pods' log at that time: `kubectl -n NAMESPACE logs -l app.kubernetes.io/instance=RELEASE --since=10m`.",

@@ -237,9 +237,9 @@ var rolloutCauses = []Cause{
 		Code: ProgressDeadline, Name: "the rollout made no progress in time",
 		Meaning: "The Deployment's `progressDeadlineSeconds` passed without another pod becoming available, and nothing that the pods report " +
 			"explains it.",
-		Advice: "see the pods of the new ReplicaSet: what are they waiting for?",
+		Advice: "describe the pods of the new ReplicaSet to see what they wait for",
 		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-113 Deployment/shop: ProgressDeadlineExceeded: Progress ` +
-			`deadline exceeded; see the pods of the new ReplicaSet: what are they waiting for?`,
+			`deadline exceeded; describe the pods of the new ReplicaSet to see what they wait for`,
 		Steps: []string{
 			"`kubectl -n NAMESPACE rollout status deployment NAME`, then `kubectl -n NAMESPACE describe pod POD`.",
 			"Readiness gates count: `kubectl -n NAMESPACE get pod POD -o jsonpath='{.status.conditions}'` (a load balancer's target may not be " +
@@ -303,15 +303,15 @@ var rolloutCauses = []Cause{
 	{
 		Code: TimedOut, Name: "not ready in time",
 		Meaning: "The rollout used up its share of the timeout, and none of the causes above was found.",
-		Advice:  "see what the message names; if it was still progressing, raise timeout",
+		Advice:  "describe the object that the message names; if it was still progressing, raise timeout",
 		Example: `not ready in namespace "staging" within 4m0s: Deployment/shop: OD-117 Pod/shop-6d4cf56db6-x7k2p container "app": ` +
-			`ContainerCreating; see what the message names; if it was still progressing, raise timeout`,
+			`ContainerCreating; describe the object that the message names; if it was still progressing, raise timeout`,
 		Steps: []string{
 			"The log above the message shows what changed last, and when.",
 			"`kubectl -n NAMESPACE get pods` and `kubectl -n NAMESPACE describe pod POD` for the pod that is named.",
 			"A custom resource is ready when its own controller says so: `kubectl -n NAMESPACE describe KIND NAME`.",
-			"\"nodes do not answer\" of a DaemonSet: its pods on such nodes are not waited for after a minute, but each counts as unavailable, so that with `maxUnavailable: 1` one " +
-				"of them keeps the controller from replacing any other. Remove the nodes (`kubectl delete node NODE`), or raise `updateStrategy.rollingUpdate.maxUnavailable`.",
+			"\"nodes do not answer\": after a minute the deploy ignores a DaemonSet's pods on nodes that are not ready. Its controller still counts them as unavailable: with " +
+				"`maxUnavailable: 1` one such node keeps it from replacing any other pod. Remove the node (`kubectl delete node NODE`), or raise `updateStrategy.rollingUpdate.maxUnavailable`.",
 			"If the cluster did not answer for long, the message says so: check the API server and the network first.",
 		},
 	},

@@ -156,7 +156,7 @@ func (i *Issuer) Verify(token string) (Claims, error) {
 	var claims Claims
 	signed, encoded, found := cutLast(token, ".")
 	if !found {
-		return claims, errors.New("the token is no JWT")
+		return claims, errors.New("the token is not a JWT")
 	}
 	signature, err := base64.RawURLEncoding.DecodeString(encoded)
 	if err != nil {
