@@ -95,7 +95,7 @@ var examples = map[string]end{
 	"uninstall: remove a preview with its namespace":                      stops(clusterRefuses, needsCluster),
 	"uninstall: remove a release from production":                         stops(discoveryRefused, needsCluster),
 	"init: one of several services of a repository, on EKS":               succeeds(`created: \.github/workflows/delivery\.yaml`),
-	"init: with the names that terraform/aws_infra makes, and the variables for it": {exit: []int{release.ExitInput}, output: `makes repositories of ECR, and this is none`,
+	"init: with the names that terraform/aws_infra makes, and the variables for it": {exit: []int{release.ExitInput}, output: `creates ECR repositories, and this is not one`,
 		why: "the host of this test is none of ECR's; internal/app/initialize writes the variables"},
 	"init: with a preview of each pull request, on runners of your own":             succeeds(`created: \.github/workflows/preview\.yaml`),
 	"init: a runner of your own with a kubeconfig and credentials":                  succeeds(`created: \.github/workflows/delivery\.yaml`),
