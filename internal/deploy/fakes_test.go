@@ -74,6 +74,7 @@ type fakes struct {
 	pods         []release.PodImage
 	podsOf       map[string][]release.PodImage // by repository; pods if nil
 	podsNow      func() release.PodImage       // of a workload whose status does not judge its pods; pods if nil
+	running      func() release.Running        // what the cluster shows; by the fields above if nil
 	idle         bool                          // the workloads want no pod
 	noWorkloads  string                        // repository's path of an image that no workload of the cluster has
 	loose        bool                          // a custom resource names that image, outside of a pod template
@@ -472,6 +473,9 @@ func (cluster) NodePlatform(context.Context, string) (release.Platform, error) {
 }
 
 func (c cluster) Running(_ context.Context, _, _ string, image release.Image) (release.Running, error) {
+	if c.running != nil {
+		return c.running(), c.podsErr
+	}
 	if c.podsNow != nil {
 		running := releasetest.Running(c.podsNow())
 		running.Workloads[0].ByPods = true

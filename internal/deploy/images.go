@@ -268,8 +268,12 @@ func (r request) prove(ctx context.Context, budget budget) (proved, error) {
 		switch {
 		case len(proof.Pods) > 0:
 		case proof.Idle && i == 0:
-			r.Reporter.Warnf("the workloads of %s are scaled to zero or have finished, so no pod proves it: the revision is not marked as verified and never becomes a rollback target; deploy it again, or smoke it, while pods run",
-				image.Image.Digest.Short())
+			what := "are scaled to zero or have finished"
+			if len(proof.Awaited) > 0 {
+				what = "have no pod yet"
+			}
+			r.Reporter.Warnf("the workloads of %s %s, so no pod proves it: the revision is not marked as verified and never becomes a rollback target; deploy it again, or smoke it, while pods run",
+				image.Image.Digest.Short(), what)
 		case !proof.Idle:
 			r.Reporter.Warnf("updateStrategy, a partition or its controller keeps every pod at an older revision, so no pod runs %s yet: the revision is not marked as verified",
 				image.Image.Digest.Short())

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,11 +116,13 @@ const proofPause = time.Second
 const stayTime = 3 * time.Second
 
 // proveImage finds the pods that run an image by what the kubelets report, and fails if one runs another image, or none runs where pods are
-// wanted. A custom resource may count as ready before its controller has made any pod: those are waited for as long as the rollout may take.
+// wanted. A custom resource may count as ready before its controller has made any pod: those are waited for as long as the rollout may take, or for the
+// proof's patience if no field says that any are wanted.
 func (r request) proveImage(ctx context.Context, budget budget, image release.Image) (release.RunningProof, error) {
 	rolling, stop := budget.withDeadline(ctx, release.PhaseRollout)
 	defer stop()
 	stayed := -1 // restarts of such pods when all was proved before
+	var awaited awaitedControllers
 	for {
 		running, err := r.Cluster.Running(ctx, r.settings.Namespace, r.settings.Release, image)
 		if err != nil {
@@ -136,7 +139,7 @@ func (r request) proveImage(ctx context.Context, budget budget, image release.Im
 			}
 			proof.Problems = append(proof.Problems, fmt.Sprintf("its pods did not stay ready for %s", stayTime))
 		}
-		if proof.Pending && rolling.Err() == nil {
+		if (proof.Pending || len(proof.Problems) == 0 && awaited.mayStillMakePods(proof, r.Reporter)) && rolling.Err() == nil {
 			stayed = -1
 			pause(rolling, proofPause)
 			continue
@@ -147,6 +150,13 @@ func (r request) proveImage(ctx context.Context, budget budget, image release.Im
 		for _, unfound := range proof.Unfound {
 			r.Reporter.Warnf("%s", unfound)
 		}
+		for _, object := range proof.Awaited {
+			if len(proof.Problems) > 0 || slices.ContainsFunc(proof.Unfound, func(unfound string) bool { return strings.HasPrefix(unfound, object.String()+" ") }) {
+				continue
+			}
+			r.Reporter.Warnf("%s: its controller has made no pod in %s, so nothing shows that it runs %s; if it makes pods only when there is work, this is right, otherwise see whether its controller runs",
+				object, time.Since(awaited.told).Round(time.Second), image.Digest.Short())
+		}
 		switch {
 		case len(proof.Problems) == 0:
 			return proof, nil
@@ -155,6 +165,27 @@ func (r request) proveImage(ctx context.Context, budget budget, image release.Im
 		}
 		return proof, &release.BadRelease{Err: &release.Failure{What: fmt.Sprintf("release %q: %s", r.settings.Release, strings.Join(proof.Problems, "; "))}}
 	}
+}
+
+// awaitedControllers is the wait for the controllers of custom resources without pods.
+type awaitedControllers struct {
+	told, since time.Time
+	patience    time.Duration
+}
+
+// mayStillMakePods reports whether the patience with the controllers is not used up. It begins again once, when a controller that was silent has spoken.
+func (a *awaitedControllers) mayStillMakePods(proof release.RunningProof, reporter release.Reporter) bool {
+	if len(proof.Awaited) == 0 {
+		return false
+	}
+	if a.told.IsZero() {
+		a.told, a.since, a.patience = time.Now(), time.Now(), proof.Patience
+		reporter.Infof("waiting up to %s for the controller of %s to make pods", proof.Patience, proof.Awaited[0])
+	}
+	if proof.Patience < a.patience {
+		a.since, a.patience = time.Now(), proof.Patience
+	}
+	return time.Since(a.since) < a.patience
 }
 
 // pause waits, at most until the context ends.

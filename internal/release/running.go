@@ -25,6 +25,9 @@ type RunningWorkload struct {
 	Note      string // why it wants no pods, or why none can be shown; may be empty
 	Failed    string // why a Job has failed for good; "" if it has not
 	Unfound   string // why the pods of a custom resource that names the image outside of a pod template cannot be compared; "" if they are
+	// Patience is how long its controller is given to make pods, if it is a custom resource without pods and no field says how many it wants; 0 otherwise.
+	Patience time.Duration
+	Changed  time.Time // with Patience, when its spec last changed, by the cluster's clock
 	// ByPods: its status does not say whether its pods are ready, so that only those that are count as running the image.
 	ByPods bool
 	Pods   []PodImage
@@ -140,7 +143,11 @@ type RunningProof struct {
 	Pending  bool     // the only problem is that no pod has started yet
 	HeldBack bool     // some pods are held back at an older revision by their workload's settings (OnDelete, a partition)
 	Idle     bool     // no workload wants a pod, so that nothing runs the image
-	Hooked   bool     // no workload names the image, and hooks ran it to their end
+	Awaited  []Object // custom resources without pods whose controllers may still make some
+	// Patience is the longest of theirs, and Changed when the newest of them changed.
+	Patience time.Duration
+	Changed  time.Time
+	Hooked   bool // no workload names the image, and hooks ran it to their end
 }
 
 // Prove compares what the pods run with the image. It compares content, not only digests. A node may have pulled the same content
@@ -175,6 +182,7 @@ func (r Running) Prove(ctx context.Context, image Image, contents Contents) (Run
 	}
 	for _, workload := range r.Workloads {
 		proof.Idle = proof.Idle && !workload.WantsPods
+		proof.await(workload)
 		if err := proof.add(ctx, workload, comparison); err != nil {
 			return proof, err
 		}
@@ -188,6 +196,17 @@ func (r Running) Prove(ctx context.Context, image Image, contents Contents) (Run
 	proof.Pending = len(proof.Problems) > 0 && len(proof.Problems) == comparison.pending
 	slices.Sort(proof.Pods)
 	return proof, nil
+}
+
+// await adds a workload whose controller may still make pods.
+func (p *RunningProof) await(workload RunningWorkload) {
+	if workload.Patience <= 0 {
+		return
+	}
+	p.Awaited, p.Patience = append(p.Awaited, workload.Object), max(p.Patience, workload.Patience)
+	if workload.Changed.After(p.Changed) {
+		p.Changed = workload.Changed
+	}
 }
 
 // add compares the pods of one workload and adds the result to the proof.

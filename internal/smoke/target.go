@@ -150,23 +150,37 @@ type confirmed struct {
 	ended    bool       // no workload of the images wants a pod any more: their Jobs have ended
 	// pending is set with an error that may disappear with time: pods of the images have not started yet.
 	pending bool
+	// controllers are custom resources without pods that have changed a moment ago, whose controllers are given patience to make some.
+	controllers []release.Object
+	patience    time.Duration
 	// awaits names a pod that cannot be scheduled, if that is the only reason why pods have not started; "" otherwise.
 	awaits string
 }
 
+// recentChange is how old a change of a custom resource may be whose controller is waited for. It is well above the patience, because the clocks of the cluster and
+// the run may differ.
+const recentChange = 10 * time.Minute
+
 // awaitPods does what confirmPods does, and waits for at most half of the timeout while the only problem is that pods have not started: they may
-// have been moved to another node a moment ago.
+// have been moved to another node a moment ago. It waits, too, for the controller of a custom resource that has changed a moment ago.
 func awaitPods(ctx context.Context, settings Settings, deps Deps) (confirmed, error) {
-	until, told := deps.Now().Add(settings.Timeout/2), false
+	began, told := deps.Now(), false
+	until := began.Add(settings.Timeout / 2)
 	for {
 		found, err := confirmPods(ctx, settings, deps)
 		if err != nil && found.awaits != "" && (ctx.Err() != nil || !deps.Now().Before(until)) {
 			return found, &release.Fault{Side: "cluster", Err: errors.New(found.awaits + ", so there is no verdict about its image"), Do: "run smoke again when a node is available"}
 		}
-		if err == nil || !found.pending || ctx.Err() != nil || !deps.Now().Before(until) {
+		patient := len(found.controllers) > 0 && deps.Now().Sub(began) < found.patience
+		if !(patient || err != nil && found.pending) || ctx.Err() != nil || !deps.Now().Before(until) {
 			return found, err
 		}
-		if !told {
+		switch {
+		case told:
+		case patient:
+			deps.Reporter.Infof("waiting up to %s for the controller of %s to make pods", found.patience, found.controllers[0])
+			told = true
+		default:
 			deps.Reporter.Infof("waiting for the pods: %v", err)
 			told = true
 		}
@@ -191,6 +205,9 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 			return confirmed{}, err
 		}
 		problems = append(problems, proof.Problems...)
+		if deps.Now().Sub(proof.Changed) < recentChange {
+			found.controllers, found.patience = append(found.controllers, proof.Awaited...), max(found.patience, proof.Patience)
+		}
 		failed := false
 		for _, workload := range running.Workloads {
 			awaits := workload.AwaitsNode()
@@ -229,7 +246,7 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 		return confirmed{pending: pending, awaits: found.awaits}, &release.Failure{What: strings.Join(append(problems, idle...), "; "), Do: "deploy the image first, or wait until its rollout has finished"}
 	}
 	if len(idle) > 0 {
-		return confirmed{}, &release.Fault{Side: "cluster", Err: fmt.Errorf("the workloads are scaled to zero or have finished, so there is no verdict: %s", strings.Join(idle, "; ")),
+		return confirmed{controllers: found.controllers, patience: found.patience}, &release.Fault{Side: "cluster", Err: fmt.Errorf("the workloads are scaled to zero or have finished, so there is no verdict: %s", strings.Join(idle, "; ")),
 			Do: "scale the workload up, or start one of its Jobs, then run smoke again"}
 	}
 	return found, nil

@@ -1,0 +1,50 @@
+package smoke_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
+)
+
+// TestTheControllerOfACustomResourceIsAwaited: one that has changed a moment ago may still make pods; one that has made none for long is not waited for.
+func TestTheControllerOfACustomResourceIsAwaited(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		changed time.Duration // before smoke
+		after   int           // requests until there are pods
+		exit    int
+		waits   bool
+	}{
+		"pods that are late":           {time.Minute, 4, release.ExitDone, true},
+		"a clock that is ahead":        {-2 * time.Minute, 4, release.ExitDone, true},
+		"no controller":                {time.Minute, 1000, release.ExitFault, true},
+		"none for long":                {time.Hour, 1000, release.ExitFault, false},
+		"none for long, and then some": {time.Hour, 4, release.ExitFault, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := &fakeDeps{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), revision: commit.String(), answers: []release.Answer{answerFrom(commit)}}
+			began := fake.now
+			requests := 0
+			fake.running = func() release.Running {
+				if requests++; requests > test.after {
+					return releasetest.Running(release.PodImage{Pod: "shop-1", Digest: image(t).Digest, Ready: true})
+				}
+				return release.Running{Workloads: []release.RunningWorkload{{Object: release.Object{Kind: "Widget", Name: "shop"}, Patience: 20 * time.Second, Changed: began.Add(-test.changed)}}}
+			}
+			_, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "5m")
+			if release.ExitCode(err) != test.exit {
+				t.Errorf("got %v, want exit code %d", err, test.exit)
+			}
+			if waited := strings.Contains(strings.Join(fake.lines, "\n"), "waiting up to 20s for the controller of Widget/shop to make pods"); waited != test.waits {
+				t.Errorf("waited: %t, want %t\n%s", waited, test.waits, strings.Join(fake.lines, "\n"))
+			}
+			if took := fake.now.Sub(began); test.after > 100 && took > 25*time.Second {
+				t.Errorf("waited %s", took)
+			}
+		})
+	}
+}
