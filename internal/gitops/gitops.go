@@ -57,8 +57,11 @@ type Options struct {
 	Environment   release.Environment
 	HasSecret     func(text string) bool // with Manifests, whether a text has a secret of the run; nil: none has
 	PullRequests  PullRequests           // nil: only a branch is pushed
-	Report        func(line string)
-	Warn          func(line string)
+	// Applied is called with the objects that the controller has applied, before they are watched for the last time, and with the kinds of custom resources (GROUP/KIND) that the chart
+	// renders with one of the images; nil if nobody asks for them.
+	Applied func(objects []release.Object, kinds []string)
+	Report  func(line string)
+	Warn    func(line string)
 }
 
 // Release is one release by GitOps. It is one deploy's and not for several goroutines.
@@ -68,6 +71,7 @@ type Release struct {
 	main     release.Image // as the deploy names it; zero before Check
 	deployed *release.Deployment
 	next     rendered       // with Manifests, since Render
+	kinds    []string       // of custom resources that the chart renders with one of the images, as GROUP/KIND, since Render
 	commit   release.Commit // of this deploy; "" before it
 }
 
@@ -134,7 +138,7 @@ func (r *Release) Render(ctx context.Context, deployment release.Deployment) (re
 	}
 	if r.Manifests {
 		rendering, err := r.render(ctx, deployment)
-		rendering.Kinds = watched(rendering.Kinds)
+		rendering.Kinds, r.kinds = watched(rendering.Kinds), customKinds(rendering.Images)
 		return rendering, err
 	}
 	deployment.HideSecrets = true // Argo CD renders without a cluster to look anything up in
@@ -152,8 +156,21 @@ func (r *Release) Render(ctx context.Context, deployment release.Deployment) (re
 		return rendering, &release.Refusal{Why: fmt.Sprintf("with the digest in %q, %s would still not run it: the chart takes its image from elsewhere", r.file, object),
 			Do: "let the chart take the image from the value that config-key names; GitOps pins nothing by itself"}
 	}
-	rendering.Kinds = watched(rendering.Kinds)
+	rendering.Kinds, r.kinds = watched(rendering.Kinds), customKinds(rendering.Images)
 	return rendering, nil
+}
+
+// customKinds lists the kinds of custom resources that run one of the images, as GROUP/KIND, sorted.
+func customKinds(images []release.ImageUse) (kinds []string) {
+	for _, image := range images {
+		for _, object := range slices.Concat(image.Workloads, image.Loose) {
+			if strings.Contains(object.Group(), ".") {
+				kinds = append(kinds, object.Group()+"/"+object.Kind)
+			}
+		}
+	}
+	slices.Sort(kinds)
+	return slices.Compact(kinds)
 }
 
 // watched are the kinds of the objects, which this run watches and the controller applies.
@@ -340,6 +357,9 @@ func (r *Release) follow(ctx context.Context, deployed release.Deployed, commit 
 	}
 	if err != nil {
 		return deployed, err
+	}
+	if r.Applied != nil {
+		r.Applied(deployed.Objects, r.kinds)
 	}
 	if err := wait(ctx, release.PhaseRollout, deployed.Objects); err != nil {
 		return deployed, err

@@ -19,6 +19,7 @@ import (
 
 // place is a configuration repository with a release of it, whose Application and renderer are in the test.
 type place struct {
+	applied   []string // objects and kinds that were told
 	t         *testing.T
 	bare, dir string
 	release   *gitops.Release
@@ -58,7 +59,10 @@ func (p *place) open() {
 		p.t.Fatal(err)
 	}
 	p.release, err = gitops.New(gitops.Options{Repository: repository, File: filepath.Join(dir, file), Keys: map[string]string{"": "image.digest"}, Application: application{p}, Renderer: p, Environment: "production",
-		Report: func(line string) { p.lines = append(p.lines, line) }, Warn: func(line string) { p.lines = append(p.lines, "warning: "+line) }})
+		Report: func(line string) { p.lines = append(p.lines, line) }, Warn: func(line string) { p.lines = append(p.lines, "warning: "+line) },
+		Applied: func(objects []release.Object, kinds []string) {
+			p.applied = append(p.applied, fmt.Sprint(objects, kinds))
+		}})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -125,7 +129,8 @@ func (p *place) Render(_ context.Context, deployment release.Deployment) (releas
 		images = p.rendered
 	}
 	return release.Rendering{Templates: []release.PodTemplate{{Object: release.Object{Kind: "Deployment", Name: "shop"}, Images: images}},
-		Kinds: []release.AppliedKind{{Group: "apps", Resource: "deployments", Namespace: "production"}, {Group: "batch", Resource: "jobs", Use: release.UseHook}}}, nil
+		Images: []release.ImageUse{{Workloads: []release.Object{{APIVersion: "apps/v1", Kind: "Deployment"}, {APIVersion: "example.com/v1", Kind: "Widget"}}, Loose: []release.Object{{APIVersion: "argoproj.io/v1alpha1", Kind: "Workflow"}}}},
+		Kinds:  []release.AppliedKind{{Group: "apps", Resource: "deployments", Namespace: "production"}, {Group: "batch", Resource: "jobs", Use: release.UseHook}}}, nil
 }
 
 // application is the place as the Application of Argo CD.
@@ -431,5 +436,31 @@ func TestTheChartMustTakeTheDigest(t *testing.T) {
 	next.Images = append(next.Images, release.BuiltImage{Name: "web", Image: next.Main().Image})
 	if err := p.release.Check(next); release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), `missing for image "web"`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestWhatIsAppliedIsTold: the pods of custom resources are found among the objects of the Application, also of those that a rollback brings back.
+func TestWhatIsAppliedIsTold(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.deploy("a")
+	p.open()
+	next := deployment(t, "b")
+	if err := p.release.Check(next); err != nil {
+		t.Fatal(err)
+	}
+	p.rendered = []string{next.Main().Image.String()}
+	if _, err := p.release.Render(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.release.Deploy(t.Context(), next, p.wait); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.release.Rollback(t.Context(), "shop", 2, p.wait); err != nil {
+		t.Fatal(err)
+	}
+	want := "[Deployment/shop] [argoproj.io/Workflow example.com/Widget]"
+	if diff := cmp.Diff([]string{"[Deployment/shop] []", want, want}, p.applied); diff != "" {
+		t.Error(diff)
 	}
 }

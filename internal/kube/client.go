@@ -33,6 +33,7 @@ type Client struct {
 	served     sync.Map // []metav1.APIResource by schema.GroupVersion, of custom kinds
 	allowed    sync.Map // results of access reviews that allowed: authorization.ResourceAttributes
 	everything sync.Map // whether this user may do everything, by namespace: func() bool
+	applied    sync.Map // appliedObjects by types.NamespacedName: what a GitOps controller has applied of a release
 
 	secretReadsMu sync.Mutex
 	secretReads   map[string]*secretRead // by "namespace/name"

@@ -120,8 +120,17 @@ func KindPermissions(kind release.AppliedKind) []release.Permission {
 	case release.UseRemove:
 		return []release.Permission{permission("the objects of the release", "", "get", "delete")}
 	case release.UseWatch:
-		if own := permission("the pods that the release owns", "", "get"); slices.Contains(awaitedResources, own.Name()) {
+		own := permission("the pods that the release owns", "", "get")
+		switch {
+		case slices.Contains(awaitedResources, own.Name()):
 			needed = append(needed, own)
+		case kind.HasContainers:
+			own.Without = "whether its pods run the image is not known"
+			needed = append(needed, own)
+			for _, between := range ownerPermissions(kind) {
+				between.Without = own.Without
+				needed = append(needed, between)
+			}
 		}
 		return needed
 	case release.UseHook:

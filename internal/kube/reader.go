@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // manyWorkloads is the number of workloads of a kind in a namespace from which a reader lists the whole namespace once, instead of sending three requests
@@ -121,4 +122,69 @@ func among[T any](r *reader, read map[string][]T, live *unstructured.Unstructure
 		read[namespace] = all
 	}
 	return all, err
+}
+
+// withPods are the kinds of Kubernetes itself whose objects have a pod template, or are pods.
+var withPods = append([]string{"CronJob", "Pod"}, ownsPodsDirectly...)
+
+// SetApplied says what a GitOps controller has applied of a release, of which Helm has no record: its workloads are from now on those of the objects whose live pod template names the image, and not
+// those that are labelled as its own. Of custom resources, those of the given kinds are read (GROUP/KIND), which the chart renders with an image of the release, and Argo's Rollouts, which may refer to
+// a Deployment. The others are not asked for, so that no right is needed for them.
+func (c *Client) SetApplied(namespace, name string, objects []release.Object, kinds []string) {
+	c.applied.Store(types.NamespacedName{Namespace: namespace, Name: name}, appliedObjects{objects, kinds})
+}
+
+// appliedObjects is what a GitOps controller has applied.
+type appliedObjects struct {
+	objects []release.Object
+	kinds   []string // of custom resources that are read, as GROUP/KIND
+}
+
+// appliedWorkloads finds the workloads of a release that a GitOps controller has applied; false if none is known to have. A custom resource that may not be read is returned as one that may name the image.
+func (c *Client) appliedWorkloads(ctx context.Context, namespace, name string, image release.Image) (found naming, known bool, err error) {
+	value, _ := c.applied.Load(types.NamespacedName{Namespace: namespace, Name: name})
+	applied, known := value.(appliedObjects)
+	if !known {
+		return naming{}, false, nil
+	}
+	kinds := slices.Concat(applied.kinds, []string{"argoproj.io/Rollout"})
+	var custom []map[string]any
+	for _, object := range applied.objects {
+		isKubernetes := slices.Contains(BuiltInGroups, object.Group())
+		if isKubernetes && !slices.Contains(withPods, object.Kind) || !isKubernetes && !slices.Contains(kinds, object.Group()+"/"+object.Kind) {
+			continue
+		}
+		resource, err := c.objectsOf(ctx, object.APIVersion, object.Kind, object.Namespace)
+		if err != nil {
+			return naming{}, true, c.Fault(ctx, err, "reading %s in namespace %q", object, object.Namespace)
+		}
+		live, err := resource.Get(ctx, object.Name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err): // a Job that was collected, or what a later commit has removed
+		case apierrors.IsForbidden(err) && object.Kind == "CronJob":
+			found.unread = append(found.unread, object.Kind)
+		case apierrors.IsForbidden(err) && !isKubernetes && slices.Contains(applied.kinds, object.Group()+"/"+object.Kind):
+			found.workloads = append(found.workloads, templated{object: object, containers: []string{""}, loose: true})
+		case apierrors.IsForbidden(err) && !isKubernetes:
+		case err != nil:
+			return naming{}, true, c.Fault(ctx, err, "reading %s in namespace %q", object, object.Namespace)
+		default:
+			if one, names := namesImage(live.Object, namespace, image); names {
+				one.mayBeUnread = !isKubernetes
+				found.workloads = append(found.workloads, one)
+			} else if !isKubernetes {
+				custom = append(custom, live.Object)
+			}
+		}
+	}
+	referred := found.workloads
+	for _, object := range custom {
+		found.addReferrer(referred, object, namespace)
+	}
+	for i := len(referred); i < len(found.workloads); i++ {
+		found.workloads[i].mayBeUnread = true
+	}
+	slices.Sort(found.unread)
+	found.unread = slices.Compact(found.unread)
+	return found, true, nil
 }

@@ -165,7 +165,9 @@ type templated struct {
 	containers []string     // containers that name the image
 	others     []string     // containers that name another image of its repository: "CONTAINER: IMAGE"
 	labels     []labels.Set // of its pods
-	loose      bool         // it names the image outside of a pod template only, so that it need not have pods
+	// mayBeUnread: a deploy goes on without the right to read it, or what owns its pods, and tells that nothing is known of them.
+	mayBeUnread bool
+	loose       bool // it names the image outside of a pod template only, so that it need not have pods
 }
 
 // workloadsNaming finds the workloads of a manifest whose pod template names an image of the repository. Objects without a namespace

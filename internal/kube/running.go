@@ -74,6 +74,9 @@ func (n naming) objects() (objects []release.Object) {
 
 // workloads finds the workloads and hooks of a release that name an image.
 func (c *Client) workloads(ctx context.Context, namespace, name string, image release.Image) (found naming, err error) {
+	if found, known, err := c.appliedWorkloads(ctx, namespace, name, image); known || err != nil {
+		return found, err
+	}
 	revision, err := c.appliedRevision(ctx, namespace, name)
 	if errors.Is(err, errNoRecord) || apierrors.IsForbidden(err) {
 		found.workloads, found.unread, err = c.labelledWorkloads(ctx, namespace, name, image)
@@ -99,17 +102,20 @@ func (c *Client) workloads(ctx context.Context, namespace, name string, image re
 // Source: argo-rollouts.readthedocs.io, "Migrating", Reference Deployment From Rollout (spec.workloadRef).
 func (n *naming) addReferring(manifest, namespace string) error {
 	referred := n.workloads
-	return eachObject(manifest, "workloadRef", func(object map[string]any) {
-		kind, _, _ := unstructured.NestedString(object, "spec", "workloadRef", "kind")
-		name, _, _ := unstructured.NestedString(object, "spec", "workloadRef", "name")
-		own := objectID(object, namespace)
-		for _, workload := range referred {
-			if workload.object.Kind == kind && workload.object.Name == name && workload.object.Namespace == own.Namespace {
-				workload.object = own
-				n.workloads = append(n.workloads, workload)
-			}
+	return eachObject(manifest, "workloadRef", func(object map[string]any) { n.addReferrer(referred, object, namespace) })
+}
+
+// addReferrer adds an object if it runs the pod template of one of the workloads in place of it.
+func (n *naming) addReferrer(referred []templated, object map[string]any, namespace string) {
+	kind, _, _ := unstructured.NestedString(object, "spec", "workloadRef", "kind")
+	name, _, _ := unstructured.NestedString(object, "spec", "workloadRef", "name")
+	own := objectID(object, namespace)
+	for _, workload := range referred {
+		if workload.object.Kind == kind && workload.object.Name == name && workload.object.Namespace == own.Namespace {
+			workload.object = own
+			n.workloads = append(n.workloads, workload)
 		}
-	})
+	}
 }
 
 // NodePlatform returns the platform of a node, as its kubelet reports it.
@@ -165,7 +171,7 @@ func (r *reader) workloadWithPods(ctx context.Context, workload templated, image
 	if isCustom(live) && err == nil && len(pods) == 0 {
 		awaitController(&result, live, workload.loose)
 	}
-	if workload.loose && (apierrors.IsForbidden(err) || err == nil && len(pods) == 0) { // its spec may ask for pods of another kind, or for none
+	if (workload.loose || workload.mayBeUnread) && apierrors.IsForbidden(err) || workload.loose && err == nil && len(pods) == 0 { // its spec may ask for pods of another kind, or for none
 		result.WantsPods, result.Unfound = false, "owns no pod of the image, so whether what it makes runs it is not known"
 		if err != nil {
 			result.Unfound = "has pods whose owners may not be read, so whether they run the image is not known: " + text.Line(err.Error(), 200)

@@ -99,6 +99,15 @@ type Object struct {
 
 func (o Object) String() string { return fmt.Sprintf("%s/%s", o.Kind, o.Name) }
 
+// Group returns the API group of the object's kind, "" for the core group.
+func (o Object) Group() string {
+	group, _, isNamed := strings.Cut(o.APIVersion, "/")
+	if !isNamed {
+		return ""
+	}
+	return group
+}
+
 // ListItems returns the items of a Kubernetes list, such as ConfigMapList or List, recursively. It returns any other object alone, and nothing
 // for an empty one.
 func ListItems(object map[string]any) []map[string]any {

@@ -108,6 +108,9 @@ func (c *configRepositories) through(ctx context.Context, settings deploy.Settin
 			token := settings.GitOps.ConfigToken // what Secrets knows besides includes every variable of a container
 			return token != "" && strings.Contains(text, token)
 		}, Application: application,
+		Applied: func(objects []release.Object, kinds []string) {
+			connection.cluster.SetApplied(settings.Namespace, settings.Release, objects, kinds)
+		},
 		Renderer: loadingSchemas(ctx, connection.helm.In(settings.Namespace).Unrecorded(), charts), Environment: settings.Environment,
 		Report: func(line string) { deps.Reporter.Infof("%s", line) }, Warn: func(line string) { deps.Reporter.Warnf("%s", line) }})
 	deps.Chart = found
