@@ -67,6 +67,9 @@ func (r request) heal(leaseCtx context.Context, lease release.Lease) (*release.H
 	}
 	r.Reporter.Warnf("healed: revision %d was left %s at %s%s; it is marked as failed now", healed.Revision, healed.Status,
 		healed.At.UTC().Format(time.RFC3339), prefixIfSet(" by ", by))
+	if healed.Uninstalling() && !r.settings.Heal {
+		r.Reporter.Warnf("an uninstall of the release had begun: this deploy installs it again, and no rollback goes back to what was there before; to finish the uninstall, run uninstall instead")
+	}
 	return healed, nil
 }
 
@@ -103,6 +106,8 @@ func healRelease(ctx context.Context, settings Settings, deps Deps) (Result, err
 		return result, nil
 	case err != nil:
 		return r.result(), err
+	case result.Healed != nil && result.Healed.Uninstalling():
+		result.Outcome, result.State = release.OutcomeHealed, "no revision is pending any more, and a part of its objects is gone: run uninstall to finish that, or deploy to install the release again"
 	case result.Healed != nil:
 		result.Outcome, result.State = release.OutcomeHealed, "no revision is pending any more; the next deploy can go ahead"
 	default:

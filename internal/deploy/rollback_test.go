@@ -468,3 +468,19 @@ func TestUnverifiedLiveRevisionIsSkippedByRollback(t *testing.T) {
 		check(t, log, "warning: a rollback would skip the live revision 5", "and go to revision 3: no deploy has verified it")
 	}
 }
+
+// TestAnUnfinishedUninstallIsTold: a deploy installs the release again, and a run that only heals says what is to be done.
+func TestAnUnfinishedUninstallIsTold(t *testing.T) {
+	t.Parallel()
+	pending := &release.Healed{Revision: 6, Status: "uninstalling"}
+	_, log, err := (&fakes{pending: pending}).run(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, log, "warning: healed: revision 6 was left uninstalling", "an uninstall of the release had begun: this deploy installs it again")
+	_, log, err = (&fakes{pending: pending}).run(t, "--heal", "--release", "shop")
+	if err != nil || strings.Contains(log, "this deploy installs") {
+		t.Errorf("got %v\n%s", err, log)
+	}
+	check(t, log, "run uninstall to finish that, or deploy to install the release again")
+}

@@ -215,6 +215,7 @@ func TestInterruptedAtAnyRequest(t *testing.T) {
 		"upgrade after a failed":       {failed("one"), deploying("two"), deploying("two"), 3, false},
 		"uninstall":                    {prepared("one"), removing, removing, 1, false},
 		"uninstall of a failed":        {failed("one"), removing, removing, 2, false},
+		"uninstall of two revisions":   {prepared("one", "two"), removing, removing, 3, false},
 		"uninstall, and install again": {prepared("one"), removing, deploying("two"), 2, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -279,4 +280,67 @@ func (s *server) checkRecovery(t *testing.T, when string, kill bool, done interr
 	if got := statuses(t, c); got != "" && !strings.HasSuffix(got, "deployed") {
 		t.Errorf("%s: the history is %q at the end", when, got)
 	}
+}
+
+// TestAnUninstallThatIsResumed: after a SIGKILL at any request, the next uninstall tells that one had begun, once anything was deleted, and what is left. A deploy in its place installs the release again, and none
+// of its revisions from before, of which a part is gone, is a target of a rollback.
+func TestAnUninstallThatIsResumed(t *testing.T) {
+	t.Parallel()
+	d := wideDeployment(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := newServerInBubble(t)
+		if _, err := s.client("staging").Deploy(t.Context(), withWord(d, "one"), ready); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.client("staging").Mark(t.Context(), "shop", 1, release.MarkProved); err != nil {
+			t.Fatal(err)
+		}
+		before, err := s.client("staging").Removal(t.Context(), "shop")
+		if err != nil || !before.Begun.IsZero() {
+			t.Fatalf("got %+v, %v", before, err)
+		}
+		start, resumed := s.snapshot(), 0
+		for at := 1; ; at++ {
+			s.restore(start)
+			if !s.interrupt(t, at, true, func(ctx context.Context, c *Client) error { return c.Uninstall(ctx, "shop") }).happened {
+				break
+			}
+			c := s.client("staging")
+			left, err := c.Removal(t.Context(), "shop")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if left.Revision == 0 {
+				continue // only its answer was lost
+			}
+			begun := !left.Begun.IsZero()
+			if len(left.Deletes) < len(before.Deletes) && !begun {
+				t.Errorf("killed at request %d: %d of %d objects are left, and no uninstall has begun", at, len(left.Deletes), len(before.Deletes))
+			}
+			healed, err := c.Heal(t.Context(), "shop", func(string) {})
+			if err != nil || (healed != nil && healed.Uninstalling()) != begun {
+				t.Errorf("killed at request %d: healed %+v, %v, begun: %t", at, healed, err, begun)
+			}
+			if again, err := c.Removal(t.Context(), "shop"); err != nil || again.Begun.IsZero() == begun {
+				t.Errorf("killed at request %d, healed: got %+v, %v", at, again, err)
+			}
+			if !begun {
+				continue
+			}
+			resumed++
+			failing := errors.New("it does not start")
+			if _, err := c.Deploy(t.Context(), withWord(d, "two"), func(context.Context, release.Phase, []release.Object) error { return failing }); !errors.Is(err, failing) {
+				t.Errorf("killed at request %d: got %v", at, err)
+			}
+			if target, err := c.LiveRollbackTarget(t.Context(), withWord(d, "two")); err != nil || target.Revision != 0 {
+				t.Errorf("killed at request %d: a rollback would go back to revision %d, from before the uninstall: %v", at, target.Revision, err)
+			}
+			if got, err := c.Deploy(t.Context(), withWord(d, "two"), ready); err != nil || got.Outcome != release.Created {
+				t.Errorf("killed at request %d: got %+v, %v", at, got, err)
+			}
+		}
+		if resumed < 3 {
+			t.Errorf("%d uninstalls were resumed", resumed)
+		}
+	})
 }

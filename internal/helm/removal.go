@@ -36,6 +36,9 @@ func (s *session) removal(name string, state history.State) (release.Removal, er
 	newest := state.Newest()
 	described := history.Describe(newest, state.Entries[0])
 	removal := release.Removal{Revision: newest.Version, Status: newest.Info.Status.String(), Commit: described.Commit, Environment: history.EnvironmentOf(newest)}
+	if newest.Info.Status != helmrelease.StatusUninstalled { // the history of a complete one may be kept
+		removal.Begun = newest.Info.Deleted.Time
+	}
 	s.beginChange(name, state, nil)
 	all, err := manifest.Parse(newest.Manifest)
 	if err != nil {

@@ -227,6 +227,9 @@ type Healed struct {
 	RunURL   string    `json:"runURL,omitempty"` // of the run that left it, "" if unknown
 }
 
+// Uninstalling reports whether the run that left it had begun to uninstall the release.
+func (h Healed) Uninstalling() bool { return h.Status == "uninstalling" }
+
 // RollbackTarget is the revision that a rollback would apply, and the obstacles to that rollback.
 type RollbackTarget struct {
 	Revision  int  // newest revision that smoke proved, or else that became ready; 0 if there is none

@@ -1,5 +1,7 @@
 package release
 
+import "time"
+
 // Plan is what a deploy would do: the result of a dry run.
 type Plan struct {
 	Outcome    Outcome     `json:"outcome"` // created, changed or unchanged
@@ -16,7 +18,8 @@ type Plan struct {
 type Removal struct {
 	Revision int // the release's newest one; 0 if it is not installed
 	Status   string
-	Commit   Commit // "" if unknown
+	Begun    time.Time // when an uninstall of it began that did not finish; zero if none did
+	Commit   Commit    // "" if unknown
 
 	Environment Environment // that the release's objects are labelled with; "" if unknown
 

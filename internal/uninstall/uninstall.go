@@ -93,6 +93,7 @@ type run struct {
 	settings Settings
 	result   Result
 	use      NamespaceUse
+	resumes  bool // an earlier uninstall has not finished
 }
 
 // Run removes the release. A release that is not installed is no error. A *release.Refusal and a *release.InputError say that nothing was changed.
@@ -291,6 +292,9 @@ func (r *run) describe(removal release.Removal) {
 	if removal.Revision > 0 {
 		r.Reporter.Infof("release %q in namespace %q, revision %d (%s), of commit %s", r.settings.Release, r.settings.Namespace, removal.Revision, removal.Status, orUnknown(removal.Commit.Short()))
 	}
+	if r.resumes = !removal.Begun.IsZero(); r.resumes {
+		r.Reporter.Warnf("an uninstall that began at %s did not finish: what is left %s, and the hooks that run before a deletion run again", removal.Begun.UTC().Format(time.RFC3339), would)
+	}
 	for _, object := range removal.Deletes {
 		r.Reporter.Infof("%s: %s%s", would, r.name(object), withData(object))
 	}
@@ -443,6 +447,9 @@ func (r *run) remove(ctx context.Context, lease release.Lease) error {
 	}
 	r.result.Outcome, r.result.Deleted = OutcomeRemoved, append(r.result.Deleted, r.result.Plan.Deletes...)
 	r.result.State = fmt.Sprintf("removed release %q from namespace %q; its pods end now", r.settings.Release, r.settings.Namespace)
+	if r.resumes {
+		r.result.State = fmt.Sprintf("removed what an unfinished uninstall had left of release %q in namespace %q: %s", r.settings.Release, r.settings.Namespace, release.Count(len(r.result.Plan.Deletes), "object"))
+	}
 	return nil
 }
 

@@ -108,6 +108,7 @@ var (
 	goes   = release.Object{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "staging", Name: "shop"}
 	claim  = release.Object{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: "staging", Name: "data"}
 	second = release.Removal{Revision: 2, Status: "deployed", Commit: releasetest.Commit, Deletes: []release.Object{goes}, Stays: []release.Stay{{Object: claim, Why: "a claim"}}}
+	begun  = release.Removal{Revision: 2, Status: "uninstalling", Begun: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Commit: releasetest.Commit, Deletes: []release.Object{goes}}
 	ours   = NamespaceUse{UID: "1", IsOurs: true}
 )
 
@@ -165,21 +166,24 @@ func TestPaths(t *testing.T) {
 			[]string{"goes: Deployment/shop", "stays: PersistentVolumeClaim/data", "stays: Lease/onedigest-shop", "warning: a limit", `removed release "shop"`}, []string{"release"}},
 		"removed with its namespace": {world{removal: second, use: ours}, Settings{Yes: true, DeleteNamespace: true}, nil, release.ExitDone, OutcomeRemoved,
 			[]string{"goes with the namespace: PersistentVolumeClaim/data", `namespace "staging" is being deleted`}, []string{"release", "namespace"}},
-		"a dry run":       {world{removal: second}, Settings{DryRun: true}, nil, release.ExitDone, release.Planned, []string{"would go: Deployment/shop", "nothing was changed"}, nil},
-		"a pending one":   {world{removal: second, pending: &release.Healed{Revision: 2, Status: "pending-upgrade"}}, Settings{Yes: true}, nil, release.ExitDone, OutcomeRemoved, []string{"warning: healed: revision 2 was left pending-upgrade"}, []string{"release"}},
-		"not installed":   {world{}, Settings{Yes: true}, nil, release.ExitDone, release.Unchanged, []string{"is not installed in namespace"}, nil},
-		"no namespace":    {world{absent: true}, Settings{Yes: true}, nil, release.ExitDone, release.Unchanged, []string{`namespace "staging" does not exist`}, nil},
-		"it ends already": {world{phase: "Terminating", removal: second}, Settings{Yes: true}, nil, release.ExitDone, release.Unchanged, []string{"is being deleted already"}, nil},
-		"hidden":          {world{hidden: true, removal: second}, Settings{Yes: true}, nil, release.ExitDone, OutcomeRemoved, nil, []string{"release"}},
-		"nobody says yes": {world{removal: second}, Settings{}, nil, release.ExitInput, release.Unchanged, []string{"--dry-run"}, nil},
-		"a guarded one":   {world{removal: second}, Settings{Environment: "production", Yes: true}, nil, release.ExitFailed, release.Unchanged, []string{"give --confirm production too"}, nil},
-		"a confirmed one": {world{removal: second}, Settings{Environment: "production", Yes: true, Confirm: "production"}, nil, release.ExitDone, OutcomeRemoved, nil, []string{"release"}},
-		"asked, yes":      {world{removal: second}, Settings{}, answers("Yes "), release.ExitDone, OutcomeRemoved, nil, []string{"release"}},
-		"asked, no":       {world{removal: second}, Settings{}, answers("no"), release.ExitFailed, release.Unchanged, []string{"the answer was not yes"}, nil},
-		"asked, its name": {world{removal: second}, Settings{Environment: "production"}, answers("production"), release.ExitDone, OutcomeRemoved, nil, []string{"release"}},
-		"asked, not it":   {world{removal: second}, Settings{Environment: "production", Yes: true}, answers("yes"), release.ExitFailed, release.Unchanged, []string{"name was not typed"}, nil},
-		"not allowed":     {world{removal: second, denied: &release.Fault{Side: "cluster", Err: errors.New("forbidden")}}, Settings{Yes: true}, nil, release.ExitFault, release.Unchanged, []string{"forbidden"}, nil},
-		"held":            {world{removal: second, held: &release.Failure{What: "another run holds it"}}, Settings{Yes: true}, nil, release.ExitFailed, release.Unchanged, []string{"another run holds it"}, nil},
+		"a dry run":     {world{removal: second}, Settings{DryRun: true}, nil, release.ExitDone, release.Planned, []string{"would go: Deployment/shop", "nothing was changed"}, nil},
+		"a pending one": {world{removal: second, pending: &release.Healed{Revision: 2, Status: "pending-upgrade"}}, Settings{Yes: true}, nil, release.ExitDone, OutcomeRemoved, []string{"warning: healed: revision 2 was left pending-upgrade"}, []string{"release"}},
+		"an unfinished one": {world{removal: begun, pending: &release.Healed{Revision: 2, Status: "uninstalling"}}, Settings{Yes: true}, nil, release.ExitDone, OutcomeRemoved,
+			[]string{"warning: an uninstall that began at 2026-01-02T03:04:05Z did not finish: what is left goes", "warning: healed: revision 2 was left uninstalling", "removed what an unfinished uninstall had left", ": 1 object"}, []string{"release"}},
+		"an unfinished one, looked at": {world{removal: begun}, Settings{DryRun: true}, nil, release.ExitDone, release.Planned, []string{"did not finish: what is left would go"}, nil},
+		"not installed":                {world{}, Settings{Yes: true}, nil, release.ExitDone, release.Unchanged, []string{"is not installed in namespace"}, nil},
+		"no namespace":                 {world{absent: true}, Settings{Yes: true}, nil, release.ExitDone, release.Unchanged, []string{`namespace "staging" does not exist`}, nil},
+		"it ends already":              {world{phase: "Terminating", removal: second}, Settings{Yes: true}, nil, release.ExitDone, release.Unchanged, []string{"is being deleted already"}, nil},
+		"hidden":                       {world{hidden: true, removal: second}, Settings{Yes: true}, nil, release.ExitDone, OutcomeRemoved, nil, []string{"release"}},
+		"nobody says yes":              {world{removal: second}, Settings{}, nil, release.ExitInput, release.Unchanged, []string{"--dry-run"}, nil},
+		"a guarded one":                {world{removal: second}, Settings{Environment: "production", Yes: true}, nil, release.ExitFailed, release.Unchanged, []string{"give --confirm production too"}, nil},
+		"a confirmed one":              {world{removal: second}, Settings{Environment: "production", Yes: true, Confirm: "production"}, nil, release.ExitDone, OutcomeRemoved, nil, []string{"release"}},
+		"asked, yes":                   {world{removal: second}, Settings{}, answers("Yes "), release.ExitDone, OutcomeRemoved, nil, []string{"release"}},
+		"asked, no":                    {world{removal: second}, Settings{}, answers("no"), release.ExitFailed, release.Unchanged, []string{"the answer was not yes"}, nil},
+		"asked, its name":              {world{removal: second}, Settings{Environment: "production"}, answers("production"), release.ExitDone, OutcomeRemoved, nil, []string{"release"}},
+		"asked, not it":                {world{removal: second}, Settings{Environment: "production", Yes: true}, answers("yes"), release.ExitFailed, release.Unchanged, []string{"name was not typed"}, nil},
+		"not allowed":                  {world{removal: second, denied: &release.Fault{Side: "cluster", Err: errors.New("forbidden")}}, Settings{Yes: true}, nil, release.ExitFault, release.Unchanged, []string{"forbidden"}, nil},
+		"held":                         {world{removal: second, held: &release.Failure{What: "another run holds it"}}, Settings{Yes: true}, nil, release.ExitFailed, release.Unchanged, []string{"another run holds it"}, nil},
 		"a namespace of others": {world{removal: second, use: NamespaceUse{UID: "1"}}, Settings{Yes: true, DeleteNamespace: true}, nil, release.ExitFailed, release.Unchanged,
 			[]string{"was not made by deploy --create-namespace"}, nil},
 		"a shared namespace": {world{removal: second, use: NamespaceUse{UID: "1", IsOurs: true, Others: []string{"mail"}}}, Settings{Yes: true, DeleteNamespace: true}, nil, release.ExitFailed, release.Unchanged,
