@@ -44,6 +44,9 @@ type Renderer struct {
 // it is nil, they find nothing. The error is a *release.InputError if the chart exceeds a limit or is not rendered before the context's
 // deadline, the context's error if the context is cancelled, and otherwise that of Helm's engine.
 func (r Renderer) Render(ctx context.Context, config *rest.Config, chart *helmchart.Chart, values chartutil.Values) (map[string]string, error) {
+	if path := garbledValue("", values["Values"]); path != "" {
+		return nil, refuse(chart, fmt.Sprintf("value %s is text that is not UTF-8", text.Line(path, text.NoLimit)), "convert it, or give bytes in base64, which a template decodes by b64dec")
+	}
 	began := time.Now()
 	limit := r.time
 	if limit == 0 {
@@ -87,6 +90,9 @@ func renderHere(ctx context.Context, config *rest.Config, chart *helmchart.Chart
 			renders = engine.New(config)
 		}
 		files, err := renders.Render(chart, values)
+		if garbled := firstGarbled(files); err == nil && garbled != "" {
+			files, err = nil, errors.New(garbledFile(garbled))
+		}
 		done <- result{files, err}
 	}()
 	select {

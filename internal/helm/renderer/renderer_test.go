@@ -207,8 +207,32 @@ func TestTextThatIsNotUTF8(t *testing.T) {
 	} {
 		chart := chartOf("latin", map[string]string{"a.yaml": template})
 		chart.Files = []*helmchart.File{{Name: "de.properties", Data: []byte("name=M\xfcller")}}
-		if _, err := child(t).Render(t.Context(), nil, chart, valuesOf(t, chart, nil)); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v", template, err)
+		for where, renderer := range map[string]Renderer{"in a child": child(t), "in this process": {}} {
+			if _, err := renderer.Render(t.Context(), nil, chart, valuesOf(t, chart, nil)); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s, %s: got %v", template, where, err)
+			}
+		}
+	}
+}
+
+// TestAValueThatIsNotUTF8 is refused by its path, before a template has it with other bytes. The value itself may be a secret.
+func TestAValueThatIsNotUTF8(t *testing.T) {
+	t.Parallel()
+	chart := chartOf("latin", map[string]string{"a.yaml": `{{ toYaml .Values }}`})
+	for want, values := range map[string]map[string]any{
+		"value db.names[1] is text":    {"db": map[string]any{"names": []any{"a", "M\xfcller"}}},
+		"value db.M\ufffdller is text": {"db": map[string]any{"M\xfcller": 1}},
+	} {
+		var errs []string
+		for _, renderer := range []Renderer{child(t), {}} {
+			_, err := renderer.Render(t.Context(), nil, chart, valuesOf(t, chart, values))
+			if release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), want+" that is not UTF-8") {
+				t.Errorf("got %v, want %q", err, want)
+			}
+			errs = append(errs, fmt.Sprint(err))
+		}
+		if errs[0] != errs[1] {
+			t.Errorf("in a child %q, in this process %q", errs[0], errs[1])
 		}
 	}
 }

@@ -6,13 +6,10 @@ import (
 	"errors"
 	"io"
 	"log"
-	"maps"
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
-	"slices"
 	"time"
-	"unicode/utf8"
 
 	"helm.sh/helm/v3/pkg/engine"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -105,22 +102,12 @@ func (c *channel) answer(files map[string]string, err error) int {
 	case size > maxRendered:
 		rendered = answer{TooLarge: true}
 	case garbled != "": // JSON would replace the bytes
-		rendered = answer{Failure: garbled + " renders text that is not UTF-8: a file or a template has another encoding, such as Latin-1; convert it, or put a file into binaryData by b64enc"}
+		rendered = answer{Failure: garbledFile(garbled)}
 	}
 	if c.encoder.Encode(rendered) != nil {
 		return exitBroken
 	}
 	return exitDone
-}
-
-// firstGarbled returns the first of the files that is not UTF-8; "" if all are.
-func firstGarbled(files map[string]string) string {
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if !utf8.ValidString(files[name]) {
-			return name
-		}
-	}
-	return ""
 }
 
 // GetClientFor implements Helm's ClientProvider: a client that asks the parent.

@@ -3,7 +3,11 @@ package renderer
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"strconv"
+	"unicode/utf8"
 
 	helmchart "helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
@@ -179,4 +183,51 @@ func (v value) decode() any {
 		return fields
 	}
 	return nil
+}
+
+// firstGarbled returns the first of the files that is not UTF-8; "" if all are.
+func firstGarbled(files map[string]string) string {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if !utf8.ValidString(files[name]) {
+			return name
+		}
+	}
+	return ""
+}
+
+// garbledFile is the failure of a file that is not UTF-8. An object of Kubernetes is JSON, which would have other bytes.
+func garbledFile(name string) string {
+	return name + " renders text that is not UTF-8: a file or a template has another encoding, such as Latin-1; convert it, or put a file into binaryData by b64enc"
+}
+
+// garbledValue returns the path of the first text or key in a value that is not UTF-8; "" if all are. JSON would replace its bytes on the way to the child.
+func garbledValue(path string, from any) string {
+	switch from := from.(type) {
+	case string:
+		if !utf8.ValidString(from) {
+			return path
+		}
+	case chartutil.Values:
+		return garbledValue(path, map[string]any(from))
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(from)) {
+			inner := name
+			if path != "" {
+				inner = path + "." + name
+			}
+			if !utf8.ValidString(name) {
+				return inner
+			}
+			if found := garbledValue(inner, from[name]); found != "" {
+				return found
+			}
+		}
+	case []any:
+		for i, item := range from {
+			if found := garbledValue(path+"["+strconv.Itoa(i)+"]", item); found != "" {
+				return found
+			}
+		}
+	}
+	return ""
 }
