@@ -82,11 +82,3 @@ func (w *waiting) take() (*process, error) {
 	w.child = nil
 	return taken, w.err
 }
-
-// child returns the child for one rendering.
-func (r Renderer) child() (*process, error) {
-	if early, err := r.ready.take(); early != nil && err == nil {
-		return early, nil
-	}
-	return start(r.Command)
-}

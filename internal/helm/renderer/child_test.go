@@ -2,9 +2,14 @@ package renderer
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
 )
 
 // TestStartEarly: the first rendering is done by the child that was started early, and the others by children of their own.
@@ -68,5 +73,44 @@ func TestEarlyChildThatCannotBeStarted(t *testing.T) {
 	chart := chartOf("shop", map[string]string{"a.yaml": "x"})
 	if _, err := (Renderer{Command: []string{"/nonexistent"}}).StartEarly(t.Context()).Render(t.Context(), nil, chart, valuesOf(t, chart, nil)); err == nil {
 		t.Error("rendered by nothing")
+	}
+}
+
+// TestAnEarlyChildThatWasKilled: it has done nothing yet, so that a new one renders; if that is killed too, the error names the likely cause.
+func TestAnEarlyChildThatWasKilled(t *testing.T) {
+	t.Parallel()
+	chart := chartOf("shop", map[string]string{"a.yaml": "{{ .Release.Name }}"})
+	early := child(t).StartEarly(t.Context())
+	<-early.ready.started
+	if err := early.ready.child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := early.Render(t.Context(), nil, chart, valuesOf(t, chart, nil))
+	if err != nil || files["shop/templates/a.yaml"] != "shop" {
+		t.Errorf("got %v, %v", files, err)
+	}
+	starts := filepath.Join(t.TempDir(), "starts")
+	dying := Renderer{Command: []string{"/bin/sh", "-c", "echo >>" + starts + "; kill -KILL $$"}}.StartEarly(t.Context())
+	<-dying.ready.started
+	_, err = dying.Render(t.Context(), nil, chart, valuesOf(t, chart, nil))
+	if release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), "it was killed, which the system does if it has no memory left") || !strings.Contains(err.Error(), "give the job more memory") {
+		t.Errorf("got %v", err)
+	}
+	if content, err := os.ReadFile(starts); err != nil || string(content) != "\n\n" {
+		t.Errorf("it was started %d times, %v", len(content), err)
+	}
+}
+
+// TestAnEarlyChildThatRefuses: what a child says of the chart is final.
+func TestAnEarlyChildThatRefuses(t *testing.T) {
+	t.Parallel()
+	starts := filepath.Join(t.TempDir(), "starts")
+	chart := chartOf("bomb", map[string]string{"a.yaml": "x"})
+	refusing := Renderer{Command: []string{"/bin/sh", "-c", "echo >>" + starts + "; cat >/dev/null & exit 13"}}.StartEarly(t.Context())
+	if _, err := refusing.Render(t.Context(), nil, chart, valuesOf(t, chart, nil)); release.ExitCode(err) != release.ExitInput {
+		t.Errorf("got %v", err)
+	}
+	if content, err := os.ReadFile(starts); err != nil || string(content) != "\n" {
+		t.Errorf("it was started %d times, %v", len(content), err)
 	}
 }

@@ -113,10 +113,26 @@ func (r Renderer) renderInChild(ctx context.Context, config *rest.Config, chart 
 	if asked.Memory == 0 {
 		asked.Memory = maxMemory
 	}
-	child, err := r.child()
+	if early, err := r.ready.take(); early != nil && err == nil {
+		files, err := r.renderBy(ctx, early, config, chart, asked)
+		if died := new(diedError); !errors.As(err, &died) {
+			return files, err
+		} // it may have died while it waited for work
+	}
+	child, err := start(r.Command)
 	if err != nil {
 		return nil, fault(err)
 	}
+	return r.renderBy(ctx, child, config, chart, asked)
+}
+
+// diedError says how a child ended that has neither rendered nor reached a limit.
+type diedError struct{ error }
+
+func (e *diedError) Unwrap() error { return e.error }
+
+// renderBy renders in a child process that has been started, and answers its lookups. The error is a *diedError if the child ended by itself or was killed by somebody else.
+func (r Renderer) renderBy(ctx context.Context, child *process, config *rest.Config, chart *helmchart.Chart, asked request) (map[string]string, error) {
 	stop := context.AfterFunc(ctx, child.kill)
 	defer stop()
 	answered, exchangeErr := exchange(child.in, child.out, asked, config)
@@ -134,11 +150,23 @@ func (r Renderer) renderInChild(ctx context.Context, config *rest.Config, chart 
 	case reachedLimit(waitErr, child.stderr.String()):
 		return nil, refuse(chart, fmt.Sprintf("its templates need more than %d MiB of memory", asked.Memory>>20), "look for repeat, until or a loop with a large number, and for values that grow with each step")
 	}
-	return nil, fault(errors.Join(exchangeErr, closeErr, waitErr, errors.New(text.Line(reason(child.stderr.String()), maxStderr))))
+	if wasKilled(waitErr) {
+		return nil, &diedError{release.NewFault("deploy", "give the job more memory, and try again", fmt.Errorf("it was killed, which the system does if it has no memory left: %w", waitErr), rendering)}
+	}
+	return nil, &diedError{fault(errors.Join(exchangeErr, closeErr, waitErr, errors.New(text.Line(reason(child.stderr.String()), maxStderr))))}
 }
 
+// wasKilled reports whether a child was killed by SIGKILL, which neither it nor Go's runtime sends.
+func wasKilled(err error) bool {
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && exit.ExitCode() < 0 && exit.String() == "signal: killed"
+}
+
+// rendering is what a fault of a child was about.
+const rendering = "rendering the chart in a process of its own"
+
 func fault(err error) error {
-	return release.NewFault("deploy", "try again; if this chart always fails like this, report it", err, "rendering the chart in a process of its own")
+	return release.NewFault("deploy", "try again; if this chart always fails like this, report it", err, rendering)
 }
 
 // exchange sends the request, answers the lookups and returns the result.

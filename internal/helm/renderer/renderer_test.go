@@ -284,7 +284,7 @@ func TestACrashIsAFault(t *testing.T) {
 	chart := chartOf("shop", map[string]string{"a.yaml": "x"})
 	for script, want := range map[string]string{
 		"echo one >&2; printf 'exec \033[2Jformat error\n\n' >&2; exit 126": "format error",
-		"kill -KILL $$": "signal: killed",
+		"kill -KILL $$": "no memory left: signal: killed",
 		"echo 'panic: runtime error: invalid memory address or nil pointer dereference' >&2; exit 2":         "invalid memory address",
 		"printf 'panic: a bug\n\ngoroutine 1:\nmain.main()\n' >&2; exit 2":                                   "panic: a bug",
 		"echo 'runtime/cgo: pthread_create failed: Resource temporarily unavailable' >&2; kill -ABRT $$":     "",
