@@ -55,6 +55,24 @@ var StatusArgoCDPermissions = []release.Permission{
 	{Group: "apps", Resource: "daemonsets", Verbs: []string{"list"}, For: "a release that Argo CD applies", Without: "whether Argo CD applies a release is not known"},
 }
 
+// noVerdict is what is lost without the rules for workloads of a kind that the release has.
+const noVerdict = "a release that runs the image in one ends without a verdict"
+
+// SmokePermissions are the rules that smoke needs in the release's namespace if it has credentials of its own: it changes nothing but the mark on Helm's record.
+var SmokePermissions = []release.Permission{
+	reading("secrets", "Helm's record of the release, and the mark of its verdict", "the workloads are those labelled app.kubernetes.io/instance, and later rollbacks do not know the verdict", "get", "list", "patch"),
+	reading("pods", "the digest that the pods run", "", "list"),
+	reading("replicasets.apps", "the pods of a Deployment, and of a custom resource", "", "get", "list"),
+	{Group: "apps", Resource: "deployments", Verbs: []string{"get", "list"}, For: "Deployments, whose pods are compared", Without: noVerdict},
+	{Group: "apps", Resource: "statefulsets", Verbs: []string{"get", "list"}, For: "StatefulSets, whose pods are compared", Without: noVerdict},
+	{Group: "apps", Resource: "daemonsets", Verbs: []string{"get", "list"}, For: "DaemonSets, whose pods are compared", Without: noVerdict},
+	{Group: "batch", Resource: "jobs", Verbs: []string{"get", "list"}, For: "Jobs, and the runs of a CronJob, whose pods are compared", Without: noVerdict},
+	reading("services", "the release's address and its backends", "", "list", "watch"),
+	reading("ingresses.networking.k8s.io", "the release's address", "an Ingress's address is not found", "list", "watch"),
+	reading("endpointslices.discovery.k8s.io", "checks of every ready endpoint", "the pods that a Service selects are checked instead of its endpoints", "list"),
+	reading("pods/portforward", "checks of every ready endpoint, through the API server", "a pod is checked only if its address can be reached from here", "create"),
+}
+
 // UninstallPermissions are the rules that uninstalling a release needs besides those for its objects, which are KindPermissions.
 var UninstallPermissions = slices.DeleteFunc(slices.Clone(Permissions), func(permission release.Permission) bool {
 	return permission.Resource != "secrets" && permission.Resource != "leases"

@@ -2,13 +2,16 @@ package kube
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -152,6 +155,130 @@ rules:
 	writeRules(&text, StatusPermissions)
 	writeRules(&text, StatusArgoCDPermissions)
 	compareRoleFile(t, "role-status.yaml", text.Bytes())
+}
+
+// TestRoleFileOfSmoke holds docs/rbac/smoke.yaml to the table of this package; -update writes it.
+func TestRoleFileOfSmoke(t *testing.T) {
+	var text bytes.Buffer
+	text.WriteString(`# What smoke may do, for a team that gives it credentials of its own. Generated from internal/kube/permissions.go by "make reference".
+# It changes nothing but the label of a verdict on Helm's record. Whoever has the first rule can read and change every Secret of the namespace: leave it out where smoke need not tell
+# rollbacks what it found. Without a rule that says "without it", smoke works as it says; without any other, it ends in a fault. A release with custom resources that run the image
+# needs get of their kinds, and of the kinds between them and their pods; one whose address is a route's, list of that kind. To compare indexes that share children, smoke reads
+# nodes, for which role.yaml has the ClusterRole onedigest-read-cluster.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: onedigest-smoke
+rules:
+`)
+	writeRules(&text, SmokePermissions)
+	compareRoleFile(t, "smoke.yaml", text.Bytes())
+}
+
+// ruleOf returns the rule of a request as "VERB RESOURCE.GROUP"; "" if every user may send it. Source: kubernetes.io, "Authorization", "Determine the request verb".
+func ruleOf(request *http.Request) string {
+	parts := strings.Split(strings.Trim(request.URL.Path, "/"), "/")
+	group := ""
+	switch {
+	case len(parts) > 2 && parts[0] == "api":
+		parts = parts[2:]
+	case len(parts) > 3 && parts[0] == "apis":
+		group, parts = "."+parts[1], parts[3:]
+	default:
+		return ""
+	}
+	if parts[0] == "namespaces" && len(parts) > 2 {
+		parts = parts[2:]
+	}
+	verb := map[string]string{http.MethodPost: "create", http.MethodPatch: "patch", http.MethodGet: "list"}[request.Method]
+	switch {
+	case request.URL.Query().Get("watch") != "":
+		verb = "watch"
+	case request.Method == http.MethodGet && len(parts) > 1:
+		verb = "get"
+	}
+	return verb + " " + parts[0] + group
+}
+
+// TestTheRoleOfSmokeIsExact sends what smoke sends, as a user with exactly these rules: every request is covered by a rule, every rule is used, and one that is missing is
+// either a fault or does what the table says.
+func TestTheRoleOfSmokeIsExact(t *testing.T) {
+	t.Parallel()
+	workloads := func(kind string, names ...string) (all []string) {
+		for _, name := range names {
+			all = append(all, workload("apps/v1", kind, name, ""))
+		}
+		return all
+	}
+	many := slices.Concat(workloads("Deployment", "web", "b", "c"), workloads("StatefulSet", "d", "e", "f"), workloads("DaemonSet", "g", "h", "i"))
+	few := slices.Concat(workloads("Deployment", "web"), workloads("StatefulSet", "d"), workloads("DaemonSet", "g"))
+	jobs := []string{workload("batch/v1", "Job", "once", ""), "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: nightly}\nspec: {jobTemplate: {spec: {template: {spec: {containers: [{name: app, image: \"localhost:5000/shop@" + digest + "\"}]}}}}}"}
+	used := map[string]bool{}
+	var mu sync.Mutex
+	run := func(t *testing.T, objects []string, without string) error {
+		t.Helper()
+		s := newServer(t)
+		allowed := map[string]bool{"": true}
+		for _, permission := range SmokePermissions {
+			for _, verb := range permission.Verbs {
+				allowed[verb+" "+permission.Name()] = permission.Name() != without
+			}
+		}
+		manifest := strings.Join(objects, "\n---\n")
+		s.Put(recordOf(t, 1, "deployed", manifest))
+		s.put(manifest)
+		s.put("apiVersion: v1\nkind: Service\nmetadata: {name: shop, labels: {app.kubernetes.io/instance: shop}}\nspec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 80, targetPort: 80}]}\nstatus: {loadBalancer: {ingress: [{ip: 127.0.0.1}]}}")
+		s.put(replicaSets)
+		s.Put(readyPod("web-x", "10.0.0.7", nil), ingress("shop", "shop.example.com", nil))
+		s.Break(func(r *http.Request) int {
+			rule := ruleOf(r)
+			if !allowed[rule] && !strings.Contains(rule, "gateway.networking") && !strings.Contains(rule, "istio") && !strings.Contains(rule, "traefik") {
+				if without == "" {
+					t.Errorf("no rule for %q", rule)
+				}
+				return http.StatusForbidden
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			used[rule] = true
+			return 0
+		})
+		client, ctx := s.client(), t.Context()
+		_, _, liveErr := client.LiveImage(ctx, space, "shop")
+		_, addressErr := client.Address(ctx, space, "shop", builtImage(t), "", func(string) {})
+		_, ingressErr := client.Address(ctx, space, "shop", builtImage(t), "ingress/shop", func(string) {})
+		if strings.HasPrefix(without, "ingresses") {
+			ingressErr = nil // it was named
+		}
+		_, hostsErr := client.Hosts(ctx, space, "shop")
+		_, backendsErr := client.Backends(ctx, space, "shop", builtImage(t))
+		_, runningErr := client.Running(ctx, space, "shop", builtImage(t))
+		if revision, err := client.LiveRevision(ctx, space, "shop"); err == nil {
+			if err := client.MarkRevision(ctx, space, "shop", revision, release.MarkProved); err != nil {
+				t.Errorf("marking: %v", err)
+			}
+		} else if without != "secrets" {
+			t.Errorf("reading the revision: %v", err)
+		}
+		return errors.Join(liveErr, addressErr, ingressErr, hostsErr, backendsErr, runningErr)
+	}
+	for name, objects := range map[string][]string{"few workloads": few, "many workloads": many, "Jobs": jobs} {
+		if err := run(t, objects, ""); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, permission := range SmokePermissions {
+		objects := slices.Concat(few, jobs)
+		err := run(t, objects, permission.Name())
+		if fails := permission.Without == "" || permission.Without == noVerdict; (err != nil) != fails {
+			t.Errorf("without the rule for %s: got %v", permission.Name(), err)
+		}
+		for _, verb := range permission.Verbs {
+			if rule := verb + " " + permission.Name(); !used[rule] && rule != "create pods/portforward" && rule != "get replicasets.apps" { // for custom resources
+				t.Errorf("no request uses the rule %q", rule)
+			}
+		}
+	}
 }
 
 // compareRoleFile compares a file of docs/rbac with what it must be, and writes it with -update.

@@ -141,7 +141,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err := checkSigning(ctx, settings, deps); err != nil {
 		return Result{}, err
 	}
-	found, err := awaitPods(ctx, settings, deps)
+	found, err := awaitPods(ctx, true, settings, deps)
 	if err != nil {
 		return Result{}, err
 	}
@@ -154,7 +154,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	result := newResult(settings, found, report)
 	if report.Verdict == release.Pass { // only a pass needs to know that no other digest came up meanwhile
 		confirming, stop := withGrace(ctx) // the last round may have passed in the last moment
-		_, err := awaitPods(confirming, settings, deps)
+		_, err := awaitPods(confirming, false, settings, deps)
 		if stop(); err != nil {
 			return result, err
 		}

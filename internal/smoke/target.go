@@ -162,8 +162,8 @@ type confirmed struct {
 const recentChange = 10 * time.Minute
 
 // awaitPods does what confirmPods does, and waits for at most half of the timeout while the only problem is that pods have not started: they may
-// have been moved to another node a moment ago. It waits, too, for the controller of a custom resource that has changed a moment ago.
-func awaitPods(ctx context.Context, settings Settings, deps Deps) (confirmed, error) {
+// have been moved to another node a moment ago. With controllers, it waits, too, for the controller of a custom resource that has changed a moment ago.
+func awaitPods(ctx context.Context, controllers bool, settings Settings, deps Deps) (confirmed, error) {
 	began, told := deps.Now(), false
 	until := began.Add(settings.Timeout / 2)
 	for {
@@ -171,7 +171,7 @@ func awaitPods(ctx context.Context, settings Settings, deps Deps) (confirmed, er
 		if err != nil && found.awaits != "" && (ctx.Err() != nil || !deps.Now().Before(until)) {
 			return found, &release.Fault{Side: "cluster", Err: errors.New(found.awaits + ", so there is no verdict about its image"), Do: "run smoke again when a node is available"}
 		}
-		patient := len(found.controllers) > 0 && deps.Now().Sub(began) < found.patience
+		patient := controllers && len(found.controllers) > 0 && deps.Now().Sub(began) < found.patience
 		if !(patient || err != nil && found.pending) || ctx.Err() != nil || !deps.Now().Before(until) {
 			return found, err
 		}
@@ -184,7 +184,9 @@ func awaitPods(ctx context.Context, settings Settings, deps Deps) (confirmed, er
 			deps.Reporter.Infof("waiting for the pods: %v", err)
 			told = true
 		}
-		deps.Pause(ctx, max(settings.Pause, pauseAfterFailure))
+		if deps.Pause(ctx, max(settings.Pause, pauseAfterFailure)); patient && ctx.Err() != nil {
+			return found, err
+		}
 	}
 }
 
