@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -42,6 +43,8 @@ func check(evidence release.Evidence) error {
 	switch {
 	case evidence.Rounds < 0 || evidence.Rounds > maxRounds:
 		return fmt.Errorf("%d is not a number of rounds", evidence.Rounds)
+	case evidence.Verdict == release.Pass && len(evidence.Failed) > 0:
+		return fmt.Errorf("it is a pass, and names failed checks: %s", quote(strings.Join(evidence.Failed, ", ")))
 	case evidence.At.IsZero():
 		return errors.New("it names no time")
 	}
@@ -53,13 +56,13 @@ func check(evidence release.Evidence) error {
 
 // checkLimits refuses evidence with too many checks, pods or earlier records, and with text that is too long or not printable.
 func checkLimits(evidence release.Evidence) error {
-	if len(evidence.Checks) > maxList || len(evidence.Pods) > maxList || len(evidence.After) > maxList {
+	if len(evidence.Checks) > maxList || len(evidence.Failed) > maxList || len(evidence.Pods) > maxList || len(evidence.After) > maxList {
 		return fmt.Errorf("it names %d checks, %d pods and %d records, limit %d", len(evidence.Checks), len(evidence.Pods), len(evidence.After), maxList)
 	}
 	if slices.ContainsFunc(evidence.After, release.Digest.IsZero) {
 		return errors.New("it names a record without a digest")
 	}
-	for _, list := range [][]string{evidence.Checks, evidence.Pods, {evidence.URL, evidence.Run}} {
+	for _, list := range [][]string{evidence.Checks, evidence.Failed, evidence.Pods, {evidence.URL, evidence.Run}} {
 		for _, s := range list {
 			if len(s) > maxString || !text.IsPrintable(s) {
 				return fmt.Errorf("%s is longer than %d bytes or not printable", quote(s), maxString)

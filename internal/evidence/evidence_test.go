@@ -76,7 +76,9 @@ func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, verdict := range []release.Verdict{release.Pass, release.Fail, release.Inconclusive} {
 		want := proof(t)
-		want.Verdict = verdict
+		if want.Verdict = verdict; verdict == release.Fail {
+			want.Failed = []string{"configs"}
+		}
 		text, err := Encode(want)
 		if err != nil {
 			t.Fatal(err)
@@ -142,6 +144,8 @@ func TestEncodeRefuses(t *testing.T) {
 		"bidi control":         func(e *release.Evidence) { e.URL = "https://a/\u202egnp.exe" },
 		"zero-width space":     func(e *release.Evidence) { e.Checks = []string{"a\u200bb"} },
 		"not UTF-8":            func(e *release.Evidence) { e.Checks = []string{"\xff"} },
+		"a pass with failures": func(e *release.Evidence) { e.Failed = []string{"home"} },
+		"endless list of them": func(e *release.Evidence) { e.Verdict, e.Failed = release.Fail, make([]string, maxList+1) },
 		"endless string":       func(e *release.Evidence) { e.URL = strings.Repeat("a", maxString+1) },
 		"endless list":         func(e *release.Evidence) { e.Pods = make([]string, maxList+1) },
 		"too large in all": func(e *release.Evidence) {

@@ -51,6 +51,7 @@ type predicate struct {
 	Configuration []descriptor `json:"configuration"`
 	URL           string       `json:"url,omitempty"` // of the run that tested
 	PassedTests   []string     `json:"passedTests,omitempty"`
+	FailedTests   []string     `json:"failedTests,omitempty"`
 	Observed      *observed    `json:"onedigest"`
 }
 
@@ -75,7 +76,7 @@ func Encode(evidence release.Evidence) ([]byte, error) {
 	}
 	result, passedTests := failed, []string(nil)
 	if evidence.Verdict == release.Pass {
-		// The names of failed tests are left out: the evidence does not say which of the checks failed.
+		// Those of a failure are left out: a check that was answered in one round may not have been in another.
 		result, passedTests = passed, evidence.Checks
 	}
 	encoded, err := encodeStatement(evidence.Image, PredicateType, predicate{
@@ -83,6 +84,7 @@ func Encode(evidence release.Evidence) ([]byte, error) {
 		Configuration: configuration(evidence),
 		URL:           evidence.Run,
 		PassedTests:   passedTests,
+		FailedTests:   evidence.Failed,
 		Observed: &observed{
 			Environment: evidence.Environment, Commit: evidence.Commit, Verdict: evidence.Verdict,
 			Checks: notNil(evidence.Checks), Rounds: evidence.Rounds, Pods: notNil(evidence.Pods), URL: evidence.URL,
@@ -193,6 +195,7 @@ func newEvidence(image release.Image, predicate predicate) (release.Evidence, er
 		Verdict:     observed.Verdict,
 		Checks:      observed.Checks,
 		CheckSet:    checks,
+		Failed:      predicate.FailedTests,
 		Rounds:      observed.Rounds,
 		Pods:        observed.Pods,
 		URL:         observed.URL,

@@ -85,6 +85,7 @@ type Rejection struct {
 	Reason      string
 	Actor       string // who rejected; "" if unknown
 	Failed      bool   // smoke has failed there, nobody rejected it
+	Why         string // with Failed, which checks failed in which run, as the end of a sentence; "" if unknown
 	At          time.Time
 	Record      release.Digest
 }
@@ -397,9 +398,12 @@ func evaluateRejections(environment release.Environment, facts Facts) Line {
 		}
 		line.Found = fmt.Sprintf("%s was rejected %sat %s: %s", facts.Image.Digest, in(each.Environment), dated(each.At), each.Reason)
 		if each.Failed {
-			line.Found = fmt.Sprintf("smoke of %s failed in %q at %s", facts.Image.Digest, each.Environment, dated(each.At))
+			line.Found = fmt.Sprintf("smoke of %s failed in %q at %s%s", facts.Image.Digest, each.Environment, dated(each.At), each.Why)
 		}
 		line.Do = "build and prove another commit; or, if the rejection was wrong, lift it with promote --lift-rejection, with a key of the environment if the rules name signers"
+		if each.Failed {
+			line.Do = "build and prove another commit; or, if its values or another service were at fault and not the image, mend these and lift the failure with promote --lift-rejection, with a key of the environment if the rules name signers"
+		}
 		return line
 	}
 	return line

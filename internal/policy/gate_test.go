@@ -100,10 +100,13 @@ func TestEvaluate(t *testing.T) {
 		missing  string // of the refusal; "" if the gate opens
 		do       string
 	}{
-		"a pass":                          {requires: staging},
-		"nothing required":                {change: func(f *policy.Facts) { f.Smoked.Found = false }},
-		"no pass":                         {staging, func(f *policy.Facts) { f.Smoked.Found = false }, "no evidence", "--sign-key that is trusted"},
-		"a failure":                       {staging, func(f *policy.Facts) { f.Smoked.Fact.Verdict = release.Fail }, `the verdict in "staging" was "fail"`, "make smoke pass"},
+		"a pass":           {requires: staging},
+		"nothing required": {change: func(f *policy.Facts) { f.Smoked.Found = false }},
+		"no pass":          {staging, func(f *policy.Facts) { f.Smoked.Found = false }, "no evidence", "--sign-key that is trusted"},
+		"a failure":        {staging, func(f *policy.Facts) { f.Smoked.Fact.Verdict = release.Fail }, `the verdict in "staging" was "fail"`, "make smoke pass"},
+		"a failure of which more is known": {staging, func(f *policy.Facts) {
+			f.Smoked.Fact.Verdict, f.Smoked.Fact.Run, f.Smoked.Fact.Failed = release.Fail, "https://ci.example.com/7", []string{"/", "/orders", "c", "d", "e", "f", "g"}
+		}, `the verdict in "staging" was "fail", checks "/", "/orders", "c", "d", "e" and 2 more failed, run https://ci.example.com/7`, "mend the values, the service or the image that failed, and run smoke there again with --image "},
 		"a pass of another digest":        {staging, func(f *policy.Facts) { f.Image.Digest = releasetest.Digest(t, "d") }, "evidence is about", ""},
 		"a pass of another repository":    {staging, func(f *policy.Facts) { f.Image.Repository = "registry.example/other" }, "evidence is about the image in", ""},
 		"a pass of another environment":   {staging, func(f *policy.Facts) { f.Smoked.Fact.Environment = "qa" }, `evidence is from "qa"`, ""},
@@ -154,7 +157,7 @@ func TestEvaluate(t *testing.T) {
 		}, "", ""},
 		"failed there": {staging, func(f *policy.Facts) {
 			f.Against = []policy.Rejection{{Environment: "production", Failed: true, At: now}}
-		}, `failed in "production"`, ""},
+		}, `failed in "production"`, "mend these and lift the failure with promote --lift-rejection"},
 		"rejected, which does not matter": {policy.Requirements{}, func(f *policy.Facts) { f.Against = []policy.Rejection{{Reason: "x"}} }, "", ""},
 		"the commit's chart":              {requires: policy.Requirements{ChartOfCommit: true}},
 		"generated values":                {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Uncommitted = []string{"/tree/generated.yaml"} }, "generated.yaml is changed, new or ignored", "check that commit out"},

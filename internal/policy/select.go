@@ -181,6 +181,9 @@ func Against(records []fact.Record, image release.Image, rung Rung, trust Trust)
 				continue
 			}
 			each.Failed = true
+			if record.Smoke != nil {
+				each.Why = record.Smoke.Why()
+			}
 		case record.Kind != fact.Rejected:
 			continue
 		case record.Rejection != nil:

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -194,6 +196,7 @@ type Evidence struct {
 	Verdict     Verdict     `json:"verdict"`
 	Checks      []string    `json:"checks"`
 	CheckSet    Digest      `json:"checkSet,omitzero"` // of the checks' contents; zero in records of older versions
+	Failed      []string    `json:"failed,omitempty"`  // of a failed verdict: the checks that were not answered as expected in the last round; none in records of older versions
 	Rounds      int         `json:"rounds"`
 	Pods        []string    `json:"pods"` // pods that run the digest, as the kubelet reports it
 	URL         string      `json:"url"`
@@ -216,7 +219,7 @@ func (e Evidence) Proves(image Image, environment Environment, now time.Time, ma
 	case e.Environment != environment:
 		return fmt.Errorf("evidence is from %q, not %q", e.Environment, environment)
 	case e.Verdict != Pass:
-		return fmt.Errorf("the verdict in %q was %q", e.Environment, e.Verdict)
+		return fmt.Errorf("the verdict in %q was %q%s", e.Environment, e.Verdict, e.Why())
 	case e.Image.Repository != image.Repository:
 		return fmt.Errorf("evidence is about the image in %q, not in %q", e.Image.Repository, image.Repository)
 	case len(e.Checks) == 0 || e.Rounds < 1:
@@ -227,6 +230,32 @@ func (e Evidence) Proves(image Image, environment Environment, now time.Time, ma
 		return fmt.Errorf("evidence from %q is of %s, older than %s", e.Environment, e.At.Format(time.RFC3339), maxAge)
 	}
 	return nil
+}
+
+// maxFailed is how many checks Why names.
+const maxFailed = 5
+
+// Why says which checks failed in which run, as the end of a sentence; "" if the evidence says neither.
+func (e Evidence) Why() string {
+	var why string
+	if len(e.Failed) > 0 {
+		names := make([]string, 0, maxFailed)
+		for _, name := range e.Failed[:min(len(e.Failed), maxFailed)] {
+			names = append(names, strconv.Quote(name))
+		}
+		word, more := "check", ""
+		if len(e.Failed) > 1 {
+			word = "checks"
+		}
+		if left := len(e.Failed) - maxFailed; left > 0 {
+			more = fmt.Sprintf(" and %d more", left)
+		}
+		why = fmt.Sprintf(", %s %s%s failed", word, strings.Join(names, ", "), more)
+	}
+	if e.Run != "" {
+		why += ", run " + e.Run
+	}
+	return why
 }
 
 // Record is evidence as a registry stores it.
@@ -295,7 +324,8 @@ func (p Proof) Explain(newest Record, found bool, err error, now time.Time) (why
 func (p Proof) advise(newest Record) string {
 	switch {
 	case newest.Verdict != Pass:
-		return fmt.Sprintf("make smoke pass in %q first (newest record: %s)", p.By, newest.At.Format(time.RFC3339))
+		return fmt.Sprintf("make smoke pass in %q first (newest record: %s): mend the values, the service or the image that failed, and run smoke there again with --image %s; the newest verdict counts",
+			p.By, newest.At.Format(time.RFC3339), p.Image)
 	case newest.Image.Repository != p.Image.Repository:
 		return fmt.Sprintf("promote %s, with --target-repository for another repository, or run smoke in %q with --image %s", newest.Image, p.By, p.Image)
 	}

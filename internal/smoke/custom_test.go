@@ -1,6 +1,7 @@
 package smoke_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,5 +47,18 @@ func TestTheControllerOfACustomResourceIsAwaited(t *testing.T) {
 				t.Errorf("waited %s", took)
 			}
 		})
+	}
+}
+
+// TestAFailureNamesItsChecks: the record says which of the checks failed, and a pass none.
+func TestAFailureNamesItsChecks(t *testing.T) {
+	t.Parallel()
+	for verdict, want := range map[release.Verdict][]string{release.Pass: nil, release.Fail: {"/orders"}} {
+		fake := &fakeDeps{revision: commit.String(), checks: []release.Check{{Name: "/", Path: "/"}, {Name: "/orders", Path: "/orders"}}, pods: [][]release.PodImage{{{Pod: "shop-1", Digest: image(t).Digest, Ready: true}}}}
+		fake.wrong = func(check string) bool { return verdict == release.Fail && check == "/orders" }
+		_, _ = fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "1m")
+		if len(fake.recorded) != 1 || fake.recorded[0].Verdict != verdict || !slices.Equal(fake.recorded[0].Failed, want) {
+			t.Errorf("recorded %+v, want a %s of %q", fake.recorded, verdict, want)
+		}
 	}
 }

@@ -35,6 +35,16 @@ func (r Report) checkNames() (names []string) {
 	return names
 }
 
+// failedChecks returns the names of the checks that were not answered as expected, each once.
+func (r Report) failedChecks() (names []string) {
+	for _, answer := range r.Answers {
+		if !answer.OK() && !slices.Contains(names, answer.Check) {
+			names = append(names, answer.Check)
+		}
+	}
+	return names
+}
+
 // pauseAfterFailure is the time between rounds after a failure. It keeps a failing service from a flood of requests, and is
 // short, so that a service that becomes ready is noticed quickly.
 const pauseAfterFailure = 200 * time.Millisecond

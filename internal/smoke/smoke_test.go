@@ -38,6 +38,7 @@ type fakeDeps struct {
 	now           time.Time
 	answers       []release.Answer                                   // the answers in order; the last one repeats
 	answer        func(now time.Time, address string) release.Answer // nil: answers
+	wrong         func(check string) bool                            // not nil: all checks are answered, these wrongly
 	addresses     []string
 	probes        int
 	checks        []release.Check
@@ -139,9 +140,15 @@ func (f *fakeDeps) probe(to release.Endpoint, check release.Check) release.Answe
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var answer release.Answer
-	if f.answer != nil {
+	switch {
+	case f.wrong != nil:
+		answer = answerFrom(commit)
+		if f.wrong(check.Name) {
+			answer = release.Answer{Stage: release.StageCheck, Commit: commit.String(), Wrong: []string{"x"}}
+		}
+	case f.answer != nil:
 		answer = f.answer(f.now, to.Name())
-	} else {
+	default:
 		answer = f.answers[min(f.probes, len(f.answers)-1)]
 	}
 	if answer.NotHTTP && check.Kind == release.CheckTCP {

@@ -199,6 +199,9 @@ func recordEvidence(ctx context.Context, checks []release.Check, report Report, 
 		Image: image.Image, Commit: image.Commit, Environment: settings.Environment, Verdict: report.Verdict,
 		Checks: report.checkNames(), CheckSet: release.CheckSet(checks), Rounds: report.Rounds, Pods: image.Pods, URL: report.URL, Run: deps.RunURL, At: deps.Now().UTC(),
 	}
+	if report.Verdict == release.Fail {
+		found.Failed = report.failedChecks()
+	}
 	reading, stopReading := context.WithTimeout(ctx, newestTimeout)
 	defer stopReading()
 	newest, known, err := deps.Registry.Newest(reading, image.Image, settings.Environment)

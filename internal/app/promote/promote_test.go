@@ -191,6 +191,10 @@ func TestPromoteBelieves(t *testing.T) {
 			g.attach(release.Pass, year, nil)
 			g.attach(release.Fail, -time.Minute, nil)
 		}, `the verdict in "staging" was "fail"`},
+		"a failure that names its checks and its run": {func(g gate) {
+			g.attach(release.Pass, -time.Hour, nil)
+			g.attach(release.Fail, -time.Minute, func(e *release.Evidence) { e.Failed, e.Run = []string{"/orders"}, "https://ci.example.com/7" })
+		}, `the verdict in "staging" was "fail", check "/orders" failed, run https://ci.example.com/7`},
 		"a failure before a pass": {func(g gate) {
 			g.attach(release.Fail, -time.Hour, nil)
 			g.attach(release.Pass, -time.Minute, nil)
@@ -204,6 +208,23 @@ func TestPromoteBelieves(t *testing.T) {
 				checkPromotion(t, g.promote(), test.want)
 			})
 		}
+	}
+}
+
+// TestAPassThatFollowsAFailureLiftsIt: what failed by its values alone passes once these are mended, and the same digest is promoted; a failure after that counts again.
+func TestAPassThatFollowsAFailureLiftsIt(t *testing.T) {
+	t.Parallel()
+	for _, onECR := range []bool{false, true} {
+		t.Run(fmt.Sprintf("on ECR %t", onECR), func(t *testing.T) {
+			t.Parallel()
+			g := newGate(t, onECR)
+			g.attach(release.Fail, -time.Hour, nil)
+			checkPromotion(t, g.promote(), `make smoke pass in "staging" first`)
+			g.attach(release.Pass, -time.Minute, nil)
+			checkPromotion(t, g.promote(), "")
+			g.attach(release.Fail, 0, nil)
+			checkPromotion(t, g.promote(), "the newest verdict counts")
+		})
 	}
 }
 

@@ -297,6 +297,7 @@ func TestAttacks(t *testing.T) {
 		"garbage that is a failure": {func(g guarded) { g.pass("staging", nil); g.attachBundle([]byte("garbage"), "staging", release.Fail) }, "cannot be read"},
 		"rejected":                  {func(g guarded) { g.pass("staging", nil); g.reject() }, "was rejected at"},
 		"failed in production":      {func(g guarded) { g.pass("staging", nil); g.failInProduction() }, `failed in "production"`},
+		"failed there by a check":   {func(g guarded) { g.pass("staging", nil); g.failIn("production", nil) }, `, check "/" failed`},
 		"failed there, passed since": {func(g guarded) {
 			g.pass("staging", nil)
 			g.failInProduction()
