@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/helm/failure"
+	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/helm/objects"
 	"helm.sh/helm/v3/pkg/kube"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -151,7 +152,7 @@ func (k *kubeClient) deleteRemoved(original, target kube.ResourceList, result *k
 // DeleteWithPropagationPolicy deletes the objects of a release that is uninstalled, including those that only failed revisions
 // have applied.
 func (k *kubeClient) DeleteWithPropagationPolicy(resources kube.ResourceList, policy metav1.DeletionPropagation) (*kube.Result, []error) {
-	more, err := k.ToDelete(nil, resources)
+	more, err := k.leftBehind(resources)
 	if err != nil {
 		return nil, []error{err}
 	}
@@ -160,4 +161,13 @@ func (k *kubeClient) DeleteWithPropagationPolicy(resources kube.ResourceList, po
 		k.removed = append(k.removed, deleted.Deleted...)
 	}
 	return deleted, errs
+}
+
+// leftBehind returns what only failed revisions have applied, without the objects that Helm's uninstall leaves because of an unknown resource policy.
+func (k *kubeClient) leftBehind(resources kube.ResourceList) (kube.ResourceList, error) {
+	found, err := k.ToDelete(nil, resources)
+	return found.Filter(func(info *resource.Info) bool {
+		_, isUnknown := manifest.UnknownPolicy(objects.Annotations(info))
+		return !isUnknown
+	}), err
 }

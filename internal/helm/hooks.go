@@ -32,7 +32,7 @@ func isHook(info *resource.Info) bool {
 // isKept reports whether an object has the annotation helm.sh/resource-policy: keep. Helm ignores it on hooks, against its
 // documentation (helm.sh/docs, "Tell Helm Not To Uninstall a Resource").
 func isKept(info *resource.Info) bool {
-	return objects.IsKept(objects.Annotations(info))
+	return manifest.IsKept(objects.Annotations(info))
 }
 
 // hasToComplete reports whether a hook is a Job or a Pod, which has to complete. Any other hook is done once it exists.

@@ -44,19 +44,24 @@ func (s *session) removal(name string, state history.State) (release.Removal, er
 	if err != nil {
 		return removal, err
 	}
-	var deleted, kept []map[string]any
+	var deleted, kept, left []map[string]any
 	for _, object := range all {
-		if objects.IsKept((&unstructured.Unstructured{Object: object}).GetAnnotations()) {
+		annotations := (&unstructured.Unstructured{Object: object}).GetAnnotations()
+		_, isUnknown := manifest.UnknownPolicy(annotations)
+		switch {
+		case manifest.IsKept(annotations):
 			kept = append(kept, object)
-			continue
+		case isUnknown:
+			left = append(left, object)
+		default:
+			deleted = append(deleted, object)
 		}
-		deleted = append(deleted, object)
 	}
 	list, err := s.built(deleted)
 	if err != nil {
 		return removal, err
 	}
-	leftBehind, err := s.kube.ToDelete(nil, list)
+	leftBehind, err := s.kube.leftBehind(list)
 	if err != nil {
 		return removal, err
 	}
@@ -66,6 +71,12 @@ func (s *session) removal(name string, state history.State) (release.Removal, er
 	}
 	for _, object := range existing(list) {
 		removal.Stays = append(removal.Stays, release.Stay{Object: object, Why: "it is annotated helm.sh/resource-policy: keep"})
+	}
+	if list, err = s.built(left); err != nil {
+		return removal, err
+	}
+	for _, object := range existing(list) {
+		removal.Stays = append(removal.Stays, release.Stay{Object: object, Why: "its annotation helm.sh/resource-policy has a value that Helm does not know, with which an uninstall leaves it"})
 	}
 	if err := s.addStayingHooks(&removal, newest.Hooks); err != nil {
 		return removal, err

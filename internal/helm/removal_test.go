@@ -115,3 +115,48 @@ func TestKeptHoweverItIsWritten(t *testing.T) {
 		})
 	}
 }
+
+// TestAnUnknownResourcePolicy is handled as Helm does: an uninstall leaves the object, also after a failed deploy, and says so; an upgrade without it deletes it.
+func TestAnUnknownResourcePolicy(t *testing.T) {
+	t.Parallel()
+	for _, fails := range []bool{false, true} {
+		t.Run(fmt.Sprintf("after a failed deploy: %t", fails), func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			c, d := s.client("staging"), wideDeployment(t)
+			without := d.Chart
+			d.Chart = addTemplate(t, d.Chart, "more.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: odd, annotations: {helm.sh/resource-policy: retain}}\n")
+			wasDeleted := func() bool {
+				return slices.ContainsFunc(s.changes(), func(change string) bool {
+					return strings.HasPrefix(change, "DELETE ") && strings.HasSuffix(change, "/odd")
+				})
+			}
+			install := func() {
+				mustDeploy(t, c, d)
+				if !fails {
+					return
+				}
+				failed, wait := withWord(d, "two"), errors.New("it does not start")
+				if _, err := c.Deploy(t.Context(), failed, func(context.Context, release.Phase, []release.Object) error { return wait }); !errors.Is(err, wait) {
+					t.Fatalf("got %v", err)
+				}
+			}
+			install()
+			removal, err := c.Removal(t.Context(), d.Name)
+			isOdd := func(object release.Object) bool { return object.Name == "odd" }
+			stays := slices.ContainsFunc(removal.Stays, func(stay release.Stay) bool { return isOdd(stay.Object) && strings.Contains(stay.Why, "does not know") })
+			if err != nil || !stays || slices.ContainsFunc(removal.Deletes, isOdd) {
+				t.Errorf("got %+v, %v", removal, err)
+			}
+			if err := c.Uninstall(t.Context(), d.Name); err != nil || wasDeleted() {
+				t.Errorf("it was deleted, or %v", err)
+			}
+			s.remove("/configmaps/odd")
+			install()
+			d.Chart = without
+			if mustDeploy(t, c, d); !wasDeleted() {
+				t.Error("an upgrade without it left it")
+			}
+		})
+	}
+}

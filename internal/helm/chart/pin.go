@@ -11,6 +11,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
 	helmrelease "helm.sh/helm/v3/pkg/release"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // pinner replaces references to a deployment's images by REPOSITORY@DIGEST, in objects and hooks as they are rendered. A reference names an image
@@ -27,6 +28,7 @@ type pinner struct {
 	uses         []release.ImageUse // one for each image
 	others       []string           // references of containers that name none of the images
 	tags         [][]string         // tags and digests that references in fields had, for each image
+	policies     []string           // objects with a resource policy that Helm does not know: "ConfigMap/shop (\"retain\")"
 	unpinned     []string           // references that stay as they are: "ConfigMap/shop data.image: REFERENCE"
 }
 
@@ -163,7 +165,21 @@ func (p *pinner) warnings() (warnings []string) {
 			warnings = append(warnings, fmt.Sprintf("the chart names %s with different tags (%s), and all of these references are pinned to the one digest", p.deployment.Images[i].Image.Repository, list(tags)))
 		}
 	}
+	if len(p.policies) > 0 {
+		warnings = append(warnings, fmt.Sprintf("Helm knows no helm.sh/resource-policy but keep: an uninstall leaves %s, and a later chart without it has it deleted; write keep, or remove the annotation", strings.Join(p.policies, ", ")))
+	}
 	return warnings
+}
+
+// maxPolicies is how many objects with an unknown resource policy are named.
+const maxPolicies = 5
+
+// notePolicy notes a resource policy that Helm does not know.
+func (p *pinner) notePolicy(object map[string]any) {
+	annotations, _, _ := unstructured.NestedStringMap(object, "metadata", "annotations")
+	if value, found := manifest.UnknownPolicy(annotations); found && len(p.policies) < maxPolicies {
+		p.policies = append(p.policies, fmt.Sprintf("%s (%q)", text.Line(manifest.ObjectID(object, p.deployment.Namespace).String(), maxReference), text.Line(value, maxReference)))
+	}
 }
 
 // isContainerList reports whether a path is that of an item in a list of containers.

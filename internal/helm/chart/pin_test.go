@@ -341,3 +341,15 @@ func TestServicesOfBuiltWorkloadsAreLabelled(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+// TestUnknownResourcePoliciesAreReported: Helm neither deletes such an object in an uninstall, nor keeps it in an upgrade.
+func TestUnknownResourcePoliciesAreReported(t *testing.T) {
+	t.Parallel()
+	for policy, want := range map[string]string{"keep": "", "Keep": "", "retain": `an uninstall leaves ConfigMap/c ("retain")`, "": `an uninstall leaves ConfigMap/c ("")`} {
+		template := pods("web", "app registry.example.com/team/shop:1") + fmt.Sprintf("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, annotations: {helm.sh/resource-policy: %q}}\n", policy)
+		rendered, err := render(release.Deployment{Name: "shop", Images: []release.BuiltImage{built(t, "", shop)}, Chart: chartOf(t, "", template)})
+		if err != nil || (len(rendered.Warnings) == 1) != (want != "") || !strings.Contains(strings.Join(rendered.Warnings, ""), want) {
+			t.Errorf("%q: got %q, %v, want %q", policy, rendered.Warnings, err, want)
+		}
+	}
+}

@@ -54,6 +54,7 @@ func (r PostRenderer) run(rendered *bytes.Buffer, pinner *pinner) (*bytes.Buffer
 	for _, object := range objects {
 		pinner.pin(object)
 		pinner.noteWorkload(object)
+		pinner.notePolicy(object)
 		r.stamp(object)
 		pods = append(pods, r.podsOf(object)...)
 	}

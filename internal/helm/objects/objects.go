@@ -125,12 +125,6 @@ func Annotations(info *resource.Info) map[string]string {
 	return accessor.GetAnnotations()
 }
 
-// IsKept reports whether annotations say helm.sh/resource-policy: keep, in any case and with any space around it, as Helm compares it in an uninstall
-// (helm.sh/helm/v3/pkg/action/resource_policy.go).
-func IsKept(annotations map[string]string) bool {
-	return strings.ToLower(strings.TrimSpace(annotations[kube.ResourcePolicyAnno])) == kube.KeepPolicy
-}
-
 // mergeStrings returns the entries of both maps; second overrides first.
 func mergeStrings(first, second map[string]string) map[string]string {
 	merged := make(map[string]string, len(first)+len(second))

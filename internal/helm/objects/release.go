@@ -153,7 +153,7 @@ func (r *Release) ToDelete(original, target kube.ResourceList) (list kube.Resour
 			return nil, fmt.Errorf("reading %s %q: %w", info.Mapping.GroupVersionKind.Kind, info.Name, err)
 		}
 		unowned := Annotations(current)[annotationRelease] == "" && original.Contains(info)
-		if !IsKept(Annotations(current)) && (unowned || r.Owns(current)) {
+		if !manifest.IsKept(Annotations(current)) && (unowned || r.Owns(current)) {
 			list = append(list, info)
 		}
 	}
