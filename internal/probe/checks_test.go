@@ -46,7 +46,7 @@ func TestLoadChecksReadsTheExample(t *testing.T) {
 			Captures: []release.Capture{{Name: "id", From: "json", Value: "$.id"}}},
 		{Name: "order is kept", Path: "/orders/${id}", Method: "GET", Status: 200, Cookies: true, BodyContains: []string{`"item": 1`}},
 		{Name: "the old address", Path: "/shop", Method: "GET", Status: 200, Location: "/"},
-		{Name: "style sheet", Path: "/style.css", Method: "GET", Status: 200, BodyDigest: digestOf(t, "body { margin: 0 }\n")},
+		{Name: "style sheet", Path: "/style.css", Method: "GET", Status: 200, HTTP2: true, BodyDigest: digestOf(t, "body { margin: 0 }\n")},
 		{Name: "payments", Kind: release.CheckGRPC, GRPCService: "shop.v1.Payments", MaxLatency: time.Second},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(release.Digest{})); diff != "" {

@@ -50,7 +50,10 @@ func isNotHTTP(err error) bool {
 }
 
 // onlyHTTP2 says what to do about a server without HTTP/1.1.
-const onlyHTTP2 = "the server speaks HTTP/2 without TLS (h2c), and checks are sent in HTTP/1.1: serve that too, or check it with `grpc`, `tcp` or a command"
+const onlyHTTP2 = "the server speaks HTTP/2 without TLS (h2c), and this check is sent in HTTP/1.1: give it `http2: true`"
+
+// notHTTP2 says what to do about a server without HTTP/2.
+const notHTTP2 = "the check asks for HTTP/2 (`http2: true`), and the server does not speak HTTP/2 without TLS (h2c): leave that out"
 
 // http2Preface is what a client of HTTP/2 sends first, with an empty frame of settings. Source: RFC 9113, sections 3.4, 4.1 and 6.5.
 const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"

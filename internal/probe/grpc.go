@@ -69,10 +69,7 @@ func (p *Prober) probeGRPC(ctx context.Context, to Target, check release.Check) 
 // whose field 1 is a string, or a number.
 func (p *Prober) askHealth(ctx context.Context, target *url.URL, to Target, service string, watch *stopwatch) (status uint32, got response, err error) {
 	transport := p.transport(to, watch)
-	transport.DisableKeepAlives = false // HTTP/2 refuses "Connection: close"
-	transport.Protocols = new(http.Protocols)
-	transport.Protocols.SetUnencryptedHTTP2(true)
-	transport.Protocols.SetHTTP2(true)
+	useHTTP2(transport)
 	defer transport.CloseIdleConnections()
 	keeper := &tlsKeeper{next: transport}
 	client := connect.NewClient[wrapperspb.StringValue, wrapperspb.UInt32Value](&http.Client{Transport: keeper}, target.String(),

@@ -265,6 +265,77 @@ func TestAServerOfHTTP2Alone(t *testing.T) {
 	}
 }
 
+// TestHTTP2WithoutTLS: a check that asks for it is sent in HTTP/2 to a server that speaks nothing else, with all that a check can do; to a pod in nothing but HTTP/2, and to a gateway as that speaks.
+func TestHTTP2WithoutTLS(t *testing.T) {
+	t.Parallel()
+	start := func(http1, http2 bool) string {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/moved" {
+				http.Redirect(w, r, "/", http.StatusFound)
+				return
+			}
+			body, _ := io.ReadAll(r.Body)
+			w.Header().Set("X-Commit", "0123456789abcdef")
+			fmt.Fprintf(w, "%s %s %s %s %s", r.Proto, r.Method, r.Host, r.Header.Get("X-A"), body)
+		}))
+		server.Config.Protocols = new(http.Protocols)
+		server.Config.Protocols.SetHTTP1(http1)
+		server.Config.Protocols.SetUnencryptedHTTP2(http2)
+		server.Start()
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	pod := func(url string) Target {
+		return Target{Base: "http://shop.example:8080", Dial: func(ctx context.Context) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", strings.TrimPrefix(url, "http://"))
+		}}
+	}
+	alone, old, both := start(false, true), start(true, false), start(true, true)
+	posted := release.Check{Name: "a", Path: "/x", Method: "POST", Body: "sent", Headers: map[string]string{"X-A": "given"}, HTTP2: true}
+	for name, test := range map[string]struct {
+		to    Target
+		check release.Check
+		want  string // of the body; "" if the check fails
+		wrong string
+	}{
+		"a URL":                              {Target{Base: alone}, posted, "HTTP/2.0 POST " + strings.TrimPrefix(alone, "http://") + " given sent", ""},
+		"a pod":                              {pod(alone), posted, "HTTP/2.0 POST shop.example:8080 given sent", ""},
+		"a redirect":                         {Target{Base: alone}, release.Check{Path: "/moved", HTTP2: true, Location: "/"}, "HTTP/2.0 GET", ""},
+		"a URL that speaks both":             {Target{Base: both}, posted, "HTTP/2.0 POST", ""},
+		"a pod that speaks both":             {pod(both), posted, "HTTP/2.0 POST", ""},
+		"a gateway without HTTP/2":           {Target{Base: old}, posted, "HTTP/1.1 POST", ""},
+		"a pod without HTTP/2":               {pod(old), posted, "", notHTTP2},
+		"a pod of HTTP/2 that is not asked":  {pod(alone), release.Check{Path: "/"}, "", onlyHTTP2},
+		"a pod of both that is not asked":    {pod(both), release.Check{Path: "/"}, "HTTP/1.1 GET", ""},
+		"another status than the check says": {pod(alone), release.Check{Path: "/", HTTP2: true, Status: 204}, "", "status: expected 204, got 200"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if test.want != "" {
+				test.check.BodyContains = []string{test.want}
+			}
+			got := New(Options{}).Probe(t.Context(), test.to, test.check)
+			if got.OK() != (test.want != "") || !strings.Contains(strings.Join(got.Wrong, "\n"), test.wrong) {
+				t.Errorf("got %s %q, want %q", got.Stage, got.Wrong, test.wrong)
+			}
+			if test.want != "" && (got.Commit != "0123456789abcdef" || got.Latency <= 0 || got.Status != 200) {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = closed.Close()
+	if got := New(Options{}).Probe(t.Context(), Target{Base: "http://" + closed.Addr().String()}, posted); got.Stage != release.StageConnect || len(got.Wrong) != 1 {
+		t.Errorf("nobody listens: got %+v", got)
+	}
+	if got := New(Options{}).Probe(t.Context(), pod("http://"+closed.Addr().String()), posted); got.Stage != release.StageConnect || len(got.Wrong) != 1 {
+		t.Errorf("no pod listens: got %+v", got)
+	}
+}
+
 // TestAnotherProtocolIsNotHTTP, whether it speaks first, answers with bytes of its own or hangs up; a failure of HTTP is none of these.
 func TestAnotherProtocolIsNotHTTP(t *testing.T) {
 	t.Parallel()

@@ -14,6 +14,7 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"net/textproto"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -109,6 +110,7 @@ func (p *Prober) probeHTTP(ctx context.Context, to Target, check release.Check, 
 
 	limited, cancel := context.WithTimeout(ctx, p.options.Timeout)
 	defer cancel()
+	compiled.HTTP2 = p.sendsHTTP2(limited, target, to, check)
 	watch := startStopwatch()
 	request, err := p.newRequest(httptrace.WithClientTrace(limited, watch.trace()), target.String(), to, compiled.Check)
 	if err != nil {
@@ -124,7 +126,13 @@ func (p *Prober) probeHTTP(ctx context.Context, to Target, check release.Check, 
 	if err != nil {
 		answer.Stage, answer.Wrong = p.describeFailure(ctx, target, stage, err, check)
 		answer.NotHTTP = answer.Stage == release.StageHTTP && got.status == 0 && isNotHTTP(err)
-		if answer.NotHTTP && target.Scheme == "http" && !check.OrTCP && p.speaksHTTP2(limited, target, to) {
+		switch {
+		case target.Scheme != "http" || check.OrTCP:
+		case compiled.HTTP2:
+			if answer.Stage == release.StageHTTP && !p.speaksHTTP2(limited, target, to) {
+				answer.Wrong = append(answer.Wrong, notHTTP2)
+			}
+		case answer.NotHTTP && p.speaksHTTP2(limited, target, to):
 			answer.Wrong = append(answer.Wrong, onlyHTTP2)
 		}
 		return answer
@@ -187,6 +195,10 @@ func (p *Prober) newRequest(ctx context.Context, url string, to Target, check re
 // send sends the request over a connection of its own. The response holds what arrived, even with an error.
 func (p *Prober) send(request *http.Request, to Target, watch *stopwatch, check compiledCheck, session *Session) (response, error) {
 	transport := p.transport(to, watch)
+	if check.HTTP2 {
+		useHTTP2(transport)
+		transport.Protocols.SetHTTP1(request.URL.Scheme == "https") // by ALPN
+	}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, CheckRedirect: redirectPolicy(check)}
 	if check.Cookies {
@@ -214,6 +226,22 @@ func (p *Prober) transport(to Target, watch *stopwatch) *http.Transport {
 		DisableCompression:     true, // readBody decompresses, within its limit
 		MaxResponseHeaderBytes: maxHeaderBytes,
 	}
+}
+
+// useHTTP2 makes a transport send requests in HTTP/2 only, without TLS by prior knowledge. Source: RFC 9113, section 3.3.
+func useHTTP2(transport *http.Transport) {
+	transport.DisableKeepAlives = false // HTTP/2 refuses "Connection: close"
+	transport.Protocols = new(http.Protocols)
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	transport.Protocols.SetHTTP2(true)
+}
+
+// sendsHTTP2 reports whether a check is sent in HTTP/2: to a pod if it asks for that, and elsewhere without TLS only if what answers there speaks it, as a gateway in front of the pods need not.
+func (p *Prober) sendsHTTP2(ctx context.Context, target *url.URL, to Target, check release.Check) bool {
+	if !check.HTTP2 || to.Dial != nil || target.Scheme == "https" {
+		return check.HTTP2
+	}
+	return p.speaksHTTP2(ctx, target, to)
 }
 
 // tlsConfig verifies certificates, except a pod's.

@@ -39,6 +39,7 @@ var keys = func() map[string]key {
 		"method":           {on: onHTTP, parse: func(p *parser, v *yaml.Node, c *release.Check) { c.Method = p.method(v) }},
 		"headers":          {on: onHTTP, parse: func(p *parser, v *yaml.Node, c *release.Check) { c.Headers = p.headers(v, true) }},
 		"body":             {on: onHTTP, parse: func(p *parser, v *yaml.Node, c *release.Check) { c.Body = p.expandable(v, "body") }},
+		"http2":            {on: onHTTP, parse: func(p *parser, v *yaml.Node, c *release.Check) { c.HTTP2 = p.boolean(v, "http2") }},
 		"cookies":          {on: onHTTP, parse: func(p *parser, v *yaml.Node, c *release.Check) { c.Cookies = p.boolean(v, "cookies") }},
 		"follow-redirects": {on: onHTTP, parse: func(p *parser, v *yaml.Node, c *release.Check) { c.NoRedirects = !p.boolean(v, "follow-redirects") }},
 		"grpc": {on: onGRPC, makes: onGRPC, parse: func(p *parser, v *yaml.Node, c *release.Check) {

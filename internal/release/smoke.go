@@ -51,6 +51,7 @@ type Check struct {
 	JSONType        map[string]string `yaml:"json-type" json:"jsonType,omitempty"` // JSONPath: object, array, string, number, boolean or null
 	MaxLatency      time.Duration     `yaml:"max-latency" json:"-"`                // 0: no limit
 
+	HTTP2           bool                     `yaml:"http2" json:"http2,omitempty"`                  // sent in HTTP/2: to a pod without TLS by prior knowledge
 	Cookies         bool                     `yaml:"cookies" json:"cookies,omitempty"`              // kept for the later checks of the same endpoint and round
 	NoRedirects     bool                     `yaml:"-" json:"noRedirects,omitempty"`                // a redirect is the response, whatever Status is
 	Location        string                   `yaml:"location" json:"location,omitempty"`            // of the redirect, or of the last response if redirects are followed

@@ -59,7 +59,8 @@ func (c CommitFrom) addCheck(checks []release.Check, mustProve bool) []release.C
 	if c.Path == "" || !isHTTP && !mustProve {
 		return checks
 	}
-	return append(slices.Clone(checks), release.Check{Name: c.checkName(), Path: c.Path, Method: "GET", Status: 200, CommitField: c.Field})
+	http2 := isHTTP && !slices.ContainsFunc(checks, func(check release.Check) bool { return check.Kind == release.CheckHTTP && !check.HTTP2 })
+	return append(slices.Clone(checks), release.Check{Name: c.checkName(), Path: c.Path, Method: "GET", Status: 200, CommitField: c.Field, HTTP2: http2})
 }
 
 // checkName returns the name of the check that reads the commit.

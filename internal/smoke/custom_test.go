@@ -55,10 +55,32 @@ func TestAFailureNamesItsChecks(t *testing.T) {
 	t.Parallel()
 	for verdict, want := range map[release.Verdict][]string{release.Pass: nil, release.Fail: {"/orders"}} {
 		fake := &fakeDeps{revision: commit.String(), checks: []release.Check{{Name: "/", Path: "/"}, {Name: "/orders", Path: "/orders"}}, pods: [][]release.PodImage{{{Pod: "shop-1", Digest: image(t).Digest, Ready: true}}}}
-		fake.wrong = func(check string) bool { return verdict == release.Fail && check == "/orders" }
+		fake.wrong = func(check release.Check) bool { return verdict == release.Fail && check.Name == "/orders" }
 		_, _ = fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "1m")
 		if len(fake.recorded) != 1 || fake.recorded[0].Verdict != verdict || !slices.Equal(fake.recorded[0].Failed, want) {
 			t.Errorf("recorded %+v, want a %s of %q", fake.recorded, verdict, want)
+		}
+	}
+}
+
+// TestTheCommitIsReadInHTTP2, if every check is sent in it: the server may speak nothing else.
+func TestTheCommitIsReadInHTTP2(t *testing.T) {
+	t.Parallel()
+	for want, checks := range map[bool][]release.Check{
+		true:  {{Name: "a", Path: "/", HTTP2: true}, {Name: "b", Kind: release.CheckGRPC}},
+		false: {{Name: "a", Path: "/", HTTP2: true}, {Name: "b", Path: "/b"}},
+	} {
+		asked := false
+		fake := &fakeDeps{checks: checks}
+		fake.wrong = func(check release.Check) bool {
+			if check.CommitField != "" {
+				asked = true
+				return check.HTTP2 != want
+			}
+			return false
+		}
+		if _, err := fake.run(t, "--url", "http://shop.example", "--commit-from", "json:/version#commit", "--timeout", "1m"); err != nil || !asked {
+			t.Errorf("in HTTP/2: %t: got %v, asked: %t", want, err, asked)
 		}
 	}
 }

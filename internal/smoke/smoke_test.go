@@ -38,7 +38,7 @@ type fakeDeps struct {
 	now           time.Time
 	answers       []release.Answer                                   // the answers in order; the last one repeats
 	answer        func(now time.Time, address string) release.Answer // nil: answers
-	wrong         func(check string) bool                            // not nil: all checks are answered, these wrongly
+	wrong         func(check release.Check) bool                     // not nil: all checks are answered, these wrongly
 	addresses     []string
 	probes        int
 	checks        []release.Check
@@ -143,7 +143,7 @@ func (f *fakeDeps) probe(to release.Endpoint, check release.Check) release.Answe
 	switch {
 	case f.wrong != nil:
 		answer = answerFrom(commit)
-		if f.wrong(check.Name) {
+		if f.wrong(check) {
 			answer = release.Answer{Stage: release.StageCheck, Commit: commit.String(), Wrong: []string{"x"}}
 		}
 	case f.answer != nil:

@@ -133,7 +133,7 @@ var releaseCauses = []Cause{
 			"Check `pods`: a workload has no ready pod, or its pod ends again and again, though another workload of the same image may serve.",
 			"Check `ready`: a pod stopped being ready, or restarted, during the rounds.",
 			"Check `endpoints`: a Service selects no pod, or another release's pods. Compare its `selector` with the labels of the pods.",
-			"\"the server speaks HTTP/2 without TLS (h2c)\": checks are sent in HTTP/1.1, which this server does not speak. Serve that too, or check it with `grpc`, `tcp` or a command.",
+			"\"the server speaks HTTP/2 without TLS (h2c)\": this check is sent in HTTP/1.1, which the server does not speak. Give it `http2: true` ([checks.md](checks.md#the-request)).",
 			"Run the same checks by hand: `smoke --url URL --checks FILE` changes nothing.",
 			"See the pods' log at that time: `kubectl -n NAMESPACE logs -l app.kubernetes.io/instance=RELEASE --since=10m`.",
 			"The failure keeps the image out of an environment that asks for a proof. If the image was not at fault, [lift it](workflow.md#after-a-failed-smoke).",
