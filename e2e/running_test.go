@@ -180,6 +180,17 @@ func TestPodsOfARelease(t *testing.T) {
 			go playFlocks(t, namespace+"-fails")
 			tree.deployManifest(t, namespace+"-fails", first, manifest+"\n          env: [{name: LOG_LEVEL, value: loud}]", "--timeout", "40s").
 				expect(t, 1, "no pod of Sheep/web that runs the image is ready")
+			// No field says how many pods there should be, and no status that there will be any.
+			uncounted := strings.Replace(manifest, "  replicas: 1\n", "", 1)
+			go func() {
+				select {
+				case <-time.After(8 * time.Second):
+					playFlocks(t, namespace+"-late")
+				case <-t.Context().Done():
+				}
+			}()
+			tree.deployManifest(t, namespace+"-late", first, uncounted).expect(t, 0, "waiting up to 1m0s for the controller of Sheep/web to make pods", "1 pod runs sha256:")
+			tree.deployManifest(t, namespace+"-none", first, uncounted, "--timeout", "40s").expect(t, 0, "Sheep/web: its controller has made no pod in", "0 pods run sha256:", "is not marked as verified")
 		},
 		// The node knows the image by another index that lists the same child, and reports that one.
 		"of-two-indexes": func(t *testing.T, namespace string) {
