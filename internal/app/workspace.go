@@ -53,13 +53,17 @@ func resolvePath(path string) string {
 	return filepath.Clean(path)
 }
 
+// Absolute makes a path absolute, and leaves its symbolic links as they are.
+func (w Workspace) Absolute(path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(w.dir, path)
+}
+
 // Inside makes a path absolute, symbolic links resolved, and refuses one that is missing or outside the work tree.
 func (w Workspace) Inside(path string) (string, error) {
-	absolute := path
-	if !filepath.IsAbs(path) {
-		absolute = filepath.Join(w.dir, path)
-	}
-	actual, err := filepath.EvalSymlinks(absolute)
+	actual, err := filepath.EvalSymlinks(w.Absolute(path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("%q does not exist", path)
 	}

@@ -44,6 +44,8 @@ type Announcer interface {
 type Workspace interface {
 	// Inside makes a path absolute and resolves symbolic links. A path that leaves the work tree is an error.
 	Inside(path string) (string, error)
+	// Absolute makes a path absolute and leaves its symbolic links as they are.
+	Absolute(path string) string
 }
 
 // Charts finds charts.

@@ -138,6 +138,8 @@ func (s *fakes) note(format string, args ...any) {
 	s.done = append(s.done, fmt.Sprintf(format, args...))
 }
 
+func (s *fakes) Absolute(path string) string { return "/tree/" + path }
+
 func (s *fakes) Inside(path string) (string, error) {
 	if path == s.outside {
 		return "", fmt.Errorf("%q is outside the work tree", path)

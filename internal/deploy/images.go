@@ -133,6 +133,7 @@ func (r request) checkRules(ctx context.Context) (gates []ImageGate, refused err
 	request := policy.Request{Policy: r.Policy.Source, Rung: rung, Reason: r.settings.OverrideReason, Actor: r.Holder.Actor, Now: time.Now()}
 	if rung.Requires.ChartOfCommit {
 		request.Commit, request.Labelled, request.Source = r.stated, r.deployment.Main().Commit, r.stated
+		request.Set, request.Stored = r.settings.pathsSet(), r.settings.pathsStored()
 		found, err := r.compareCheckout(ctx)
 		if request.Chart = &found; err != nil {
 			request.Chart, request.ChartErr = nil, err
@@ -145,7 +146,7 @@ func (r request) checkRules(ctx context.Context) (gates []ImageGate, refused err
 			r.Reporter.Infof("%q proved %s at %s", facts.Smoked.Fact.Environment, image.Image.Digest, facts.Smoked.Fact.At.Format(time.RFC3339))
 		}
 		gates, refused = append(gates, ImageGate{image.Image, decision}), errors.Join(refused, err)
-		request.Chart, request.ChartErr, request.Source = nil, nil, "" // said once
+		request.Chart, request.ChartErr, request.Source, request.Set = nil, nil, "", nil // said once
 	}
 	return gates, refused
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -264,8 +265,8 @@ func CheckFiles(ctx context.Context, deploys []Settings, deps Deps) error {
 		if err == nil {
 			err = r.checkValues(ctx)
 		}
-		_, _, unlisted := deps.Policy.ForDeploy(settings.Environment, settings.ProvedIn, settings.MaxAge)
-		for _, err := range []error{err, r.checkSmokeChecks(), unlisted} {
+		rung, _, unlisted := deps.Policy.ForDeploy(settings.Environment, settings.ProvedIn, settings.MaxAge)
+		for _, err := range []error{err, r.checkSmokeChecks(), unlisted, checkSet(settings, rung)} {
 			var input *release.InputError
 			switch {
 			case errors.As(err, &input):
@@ -283,6 +284,16 @@ func CheckFiles(ctx context.Context, deploys []Settings, deps Deps) error {
 		return &release.InputError{Problems: problems}
 	}
 	return nil
+}
+
+// checkSet refuses values in the settings which the rules of the environment do not let in, unless the rules are to be overridden. The error is a *release.InputError.
+func checkSet(settings Settings, rung policy.Rung) error {
+	set := settings.pathsSet()
+	if len(set) == 0 || !rung.Requires.ChartOfCommit || settings.OverrideReason != "" {
+		return nil
+	}
+	return release.BadSetting("set", fmt.Sprintf("%q requires the chart and the values of the image's commit (chart-of-commit), and no commit has the values of %s", settings.Environment, strings.Join(set, ", ")),
+		"commit these values in a values file, and leave out set and set-json")
 }
 
 // AppliedKinds returns the kinds of the objects that a deploy would apply, as its chart renders for the cluster, and changes nothing. The images need not exist. Of
@@ -315,13 +326,22 @@ func (r request) checkSmokeChecks() error {
 	return r.SmokeRunner.Check(r.settings.checksFile())
 }
 
-// treePaths returns the chart, if it is in the work tree, and the values files.
+// treePaths returns the chart, if it is in the work tree, the values files, and the files of secrets. Their links are not resolved, because a commit has
+// links, too.
 func (r request) treePaths() (paths []string, hasChart bool) {
-	chart, err := r.Workspace.Inside(r.chart.Source)
+	_, err := r.Workspace.Inside(r.chart.Source)
 	if err == nil { // not of a registry, nor the action's own
-		paths = append(paths, chart)
+		paths = append(paths, r.Workspace.Absolute(r.chart.Source))
 	}
-	return append(paths, r.deployment.ValuesFiles...), err == nil
+	for _, file := range r.settings.Values {
+		paths = append(paths, r.Workspace.Absolute(file))
+	}
+	for _, secret := range r.settings.SecretValues {
+		if file := r.Workspace.Absolute(secret.Reference.Name); secret.Reference.Store == release.SOPSFile && !slices.Contains(paths, file) {
+			paths = append(paths, file)
+		}
+	}
+	return paths, err == nil
 }
 
 // compareCheckout compares chart and values in the work tree with those of the stated commit. A chart that is not in the work tree is an error.

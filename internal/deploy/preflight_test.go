@@ -73,6 +73,18 @@ func TestTheFilesOfLaterDeploysAreChecked(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	check(t, err.Error(), `"production" is not an environment of .onedigest.yaml`)
+	guarded, free := of("production", "b.yaml", ""), of("staging", "a.yaml", "")
+	guarded.Set, guarded.SetJSON, free.Set = []string{"greeting=hello"}, []string{"replicas=2"}, []string{"greeting=hello"}
+	deps.Policy.Ladder = append(deps.Policy.Ladder, policy.Rung{Environment: "production", Requires: policy.Requirements{ChartOfCommit: true}})
+	err = deploy.CheckFiles(t.Context(), []deploy.Settings{free, guarded}, deps)
+	if release.ExitCode(err) != release.ExitInput || strings.Contains(err.Error(), "staging") {
+		t.Fatalf("got %v", err)
+	}
+	check(t, err.Error(), "no commit has the values of greeting, replicas; commit these values in a values file")
+	guarded.OverrideReason = "agreed with the owner"
+	if err := deploy.CheckFiles(t.Context(), []deploy.Settings{free, guarded}, deps); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestEmulationIsAllowed for an image of one platform: a node pulls nothing of an index that lacks its own.

@@ -45,12 +45,14 @@ func TestTheRulesOfAnEnvironment(t *testing.T) {
 			checkedOut: release.CheckedOut{Commit: another}}, flags: []string{"--commit", another.String()}},
 		"a later commit's chart in the first environment": {fakes: &fakes{revision: commit.String(), tags: map[release.Tag]release.Digest{release.Tag(another): imageDigest},
 			checkedOut: release.CheckedOut{Commit: another}}, flags: []string{"--commit", another.String()}, first: true},
-		"a chart that is unknown":    {fakes: &fakes{verdict: release.Pass, checkedOutErr: errors.New("no history")}, want: "is unknown: no history", exit: release.ExitFailed},
-		"a chart of another place":   {fakes: &fakes{verdict: release.Pass, outside: "charts/service"}, want: "outside the work tree", exit: release.ExitInput},
-		"the first environment":      {fakes: &fakes{}, first: true},
-		"an environment of no rules": {fakes: &fakes{}, free: true, want: `"staging" is not an environment of .onedigest.yaml`, exit: release.ExitInput},
-		"no rules, but a proof":      {fakes: &fakes{verdict: release.Pass}, free: true, flags: []string{"--proved-in", "qa"}, want: `"staging" is not an environment of`, exit: release.ExitInput},
-		"another proof":              {fakes: &fakes{verdict: release.Pass}, flags: []string{"--proved-in", "prod"}, want: `which is "qa"`, exit: release.ExitInput},
+		"a value of the settings":      {fakes: &fakes{verdict: release.Pass}, flags: []string{"--set", "config.greeting=hello"}, want: `set or set-json sets "config.greeting"`, exit: release.ExitFailed},
+		"a JSON value of the settings": {fakes: &fakes{verdict: release.Pass}, flags: []string{"--set-json", "replicas=2"}, want: `set or set-json sets "replicas"`, exit: release.ExitFailed},
+		"a chart that is unknown":      {fakes: &fakes{verdict: release.Pass, checkedOutErr: errors.New("no history")}, want: "is unknown: no history", exit: release.ExitFailed},
+		"a chart of another place":     {fakes: &fakes{verdict: release.Pass, outside: "charts/service"}, want: "outside the work tree", exit: release.ExitInput},
+		"the first environment":        {fakes: &fakes{}, first: true},
+		"an environment of no rules":   {fakes: &fakes{}, free: true, want: `"staging" is not an environment of .onedigest.yaml`, exit: release.ExitInput},
+		"no rules, but a proof":        {fakes: &fakes{verdict: release.Pass}, free: true, flags: []string{"--proved-in", "qa"}, want: `"staging" is not an environment of`, exit: release.ExitInput},
+		"another proof":                {fakes: &fakes{verdict: release.Pass}, flags: []string{"--proved-in", "prod"}, want: `which is "qa"`, exit: release.ExitInput},
 	} {
 		for _, more := range [][]string{nil, {"--dry-run"}} {
 			test.fakes.policy, test.fakes.done = rules(nil), nil

@@ -106,7 +106,7 @@ func (r request) recordDeployed(leaseCtx context.Context, result Result) error {
 	ctx, cancel := context.WithTimeout(leaseCtx, markTime)
 	defer cancel()
 	deployment := fact.Deployment{Cluster: r.ClusterName, Namespace: r.settings.Namespace, Release: r.settings.Release, Revision: result.Revision,
-		Chart: r.chart.Source, ChartDigest: r.chart.Digest, ValuesDigest: r.values, Set: r.pathsSet(), Source: r.checkedOut}
+		Chart: r.chart.Source, ChartDigest: r.chart.Digest, ValuesDigest: r.values, Set: r.settings.allPathsSet(), Source: r.checkedOut}
 	for i, image := range result.Images {
 		if len(image.Pods) == 0 {
 			r.Reporter.Infof("no pod runs %s: its deployment is not recorded", image.Image.Digest.Short())
@@ -126,13 +126,31 @@ func (r request) recordDeployed(leaseCtx context.Context, result Result) error {
 	return nil
 }
 
-// pathsSet returns the paths of the values that are set one by one, sorted and without their values, which may be secret.
-func (r request) pathsSet() (paths []string) {
-	for _, assigned := range slices.Concat(r.settings.Set, r.settings.SetJSON) {
+// pathsSet returns the paths of the values that set and set-json set, sorted and without the values, which may be secret.
+func (s Settings) pathsSet() (paths []string) {
+	for _, assigned := range slices.Concat(s.Set, s.SetJSON) {
 		path, _, _ := strings.Cut(assigned, "=")
 		paths = append(paths, path)
 	}
-	for _, secret := range r.settings.SecretValues {
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// pathsStored returns the paths of the values that stores of secrets have, sorted.
+func (s Settings) pathsStored() (paths []string) {
+	for _, secret := range s.SecretValues {
+		if secret.Reference.Store != release.SOPSFile { // a file of the work tree
+			paths = append(paths, secret.Path)
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// allPathsSet returns the paths of all values that are set one by one, sorted.
+func (s Settings) allPathsSet() []string {
+	paths := s.pathsSet()
+	for _, secret := range s.SecretValues {
 		paths = append(paths, secret.Path)
 	}
 	slices.Sort(paths)

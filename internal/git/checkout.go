@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +13,8 @@ import (
 )
 
 // CheckedOut compares the commits from which files and directories are checked out with another commit, each in its own
-// repository, and says which of them have uncommitted changes. environ is the environment of git, as in Inspect. The error says why the
+// repository, and says which of them the work tree has otherwise than the commit that is checked out. The comparison is that of Differences: neither
+// flags of the index nor ignore rules nor filters hide a change. environ is the environment of git, as in Inspect. The error says why the
 // checked-out commit is unknown or cannot be compared.
 func CheckedOut(ctx context.Context, environ []string, paths []string, commit release.Commit) (release.CheckedOut, error) {
 	found := release.CheckedOut{Commit: commit}
@@ -35,11 +37,15 @@ func CheckedOut(ctx context.Context, environ []string, paths []string, commit re
 		case err != nil:
 			return found, fmt.Errorf("reading which commit of %q is checked out: %w", path, err)
 		}
-		changed, err := repo.hasChanges(ctx, name)
+		inputs, err := repo.inputsAt(ctx, path)
+		if err != nil {
+			return found, fmt.Errorf("listing the files of %q: %w", path, err)
+		}
+		changed, err := Differences(ctx, environ, dir, head, inputs)
 		if err != nil {
 			return found, fmt.Errorf("reading whether %q is changed: %w", path, err)
 		}
-		if changed {
+		if len(changed) > 0 {
 			found.Uncommitted = append(found.Uncommitted, path)
 		}
 		switch {
@@ -51,24 +57,93 @@ func CheckedOut(ctx context.Context, environ []string, paths []string, commit re
 		if found.Commit == commit {
 			found.Commit = head
 		}
-		now, err := repo.entry(ctx, head, name)
-		if err == nil {
-			var then string
-			if then, err = repo.entry(ctx, commit, name); now != then {
-				found.Differing = append(found.Differing, path)
-			}
+		differs, err := repo.differs(ctx, head, commit, name)
+		if err == nil && !differs && len(changed) == 0 { // a link may lead to a file that differs, an attribute may change a file at checkout
+			var others []release.Difference
+			others, err = Differences(ctx, environ, dir, commit, inputs)
+			differs = len(others) > 0
 		}
 		if err != nil {
 			return found, fmt.Errorf("comparing %q with commit %s: %w", path, commit.Short(), err)
+		}
+		if differs {
+			found.Differing = append(found.Differing, path)
 		}
 	}
 	return found, context.Cause(ctx)
 }
 
-// hasChanges reports whether a path of the repository's directory, the directory itself for "", has changed, new or ignored files.
-func (r repository) hasChanges(ctx context.Context, name string) (bool, error) {
-	out, err := r.git(ctx, "status", "--porcelain", "--untracked-files=all", "--ignored", "--", "./"+name)
-	return out != "", err
+// inputsAt returns a file, or all files below a directory, for Differences: those that the work tree has, and those that a commit has.
+func (r repository) inputsAt(ctx context.Context, path string) (release.Inputs, error) {
+	top, err := r.git(ctx, "rev-parse", "--show-toplevel")
+	if err != nil {
+		return release.Inputs{}, err
+	}
+	path, err = belowTop(path, filepath.FromSlash(strings.TrimRight(top, "\n")))
+	if err != nil {
+		return release.Inputs{}, err
+	}
+	var inputs release.Inputs
+	return inputs, addFiles(&inputs, path, maxLinks)
+}
+
+// belowTop returns a path as one below the top of its work tree, which has no links. Links below the top stay, because the commit has them.
+func belowTop(path, top string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	for above := path; ; above = filepath.Dir(above) {
+		if resolved, err := filepath.EvalSymlinks(above); err == nil && resolved == top {
+			below, err := filepath.Rel(above, path)
+			return filepath.Join(top, below), err
+		}
+		if above == filepath.Dir(above) { // a link leads into this work tree
+			return filepath.EvalSymlinks(path)
+		}
+	}
+}
+
+// addFiles adds a file, or all files below a directory. It follows links to directories, as Helm does, at most the given number on one path.
+func addFiles(inputs *release.Inputs, path string, links int) error {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		inputs.Files = append(inputs.Files, path) // one that is missing or leads nowhere is compared as such
+		return nil
+	}
+	inputs.Rules = append(inputs.Rules, release.InputRule{Dir: path, Matches: anyPath, MayContain: anyPath})
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		name, left := filepath.Join(path, entry.Name()), links
+		switch {
+		case entry.Name() == ".git": // the repository's own, or the file that a submodule has
+			continue
+		case entry.Type()&fs.ModeSymlink != 0:
+			left--
+		}
+		if left < 0 {
+			return fmt.Errorf("%q is reached through more than %d links", name, maxLinks)
+		}
+		if err := addFiles(inputs, name, left); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func anyPath(string) bool { return true }
+
+// differs reports whether two commits have something else at a path of the repository's directory, at the directory itself for "".
+func (r repository) differs(ctx context.Context, one, other release.Commit, name string) (bool, error) {
+	now, err := r.entry(ctx, one, name)
+	if err != nil {
+		return false, err
+	}
+	then, err := r.entry(ctx, other, name)
+	return now != then, err
 }
 
 // entry returns what a commit has at a path of the repository's directory, of the directory itself for "": modes, hashes and names; "" if the

@@ -82,3 +82,103 @@ func TestCheckedOutWithoutAWorkTree(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestCheckedOutComparesContent: what `git status` does not show is a change nevertheless, and what enters no release is none.
+func TestCheckedOutComparesContent(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(c clone)
+		paths  []string
+		want   []string // that are changed
+	}{
+		"nothing":                 {func(clone) {}, []string{"chart", "values.yaml", "linked.yaml"}, nil},
+		"another file":            {func(c clone) { c.write("main.go", "two") }, []string{"chart", "values.yaml"}, nil},
+		"hidden by skip-worktree": {func(c clone) { c.git("update-index", "--skip-worktree", "values.yaml"); c.write("values.yaml", "two") }, []string{"chart", "values.yaml"}, []string{"values.yaml"}},
+		"hidden by assume-unchanged": {func(c clone) {
+			c.git("update-index", "--assume-unchanged", "chart/templates/all.yaml")
+			c.write("chart/templates/all.yaml", "two")
+		}, []string{"chart", "values.yaml"}, []string{"chart"}},
+		"hidden and deleted": {func(c clone) {
+			c.git("update-index", "--skip-worktree", "chart/templates/all.yaml")
+			c.remove("chart/templates/all.yaml")
+		}, []string{"chart", "values.yaml"}, []string{"chart"}},
+		"hidden by a clean filter": {func(c clone) {
+			c.git("config", "filter.same.clean", "printf one")
+			c.write("values.yaml", "two")
+		}, []string{"chart", "values.yaml"}, []string{"values.yaml"}},
+		"ignored":                {func(c clone) { c.write("chart/charts/sub.ignored", "new") }, []string{"chart", "values.yaml"}, []string{"chart"}},
+		"untracked":              {func(c clone) { c.write("chart/new.yaml", "new") }, []string{"chart", "values.yaml"}, []string{"chart"}},
+		"staged":                 {func(c clone) { c.write("values.yaml", "two"); c.git("add", "values.yaml") }, []string{"values.yaml"}, []string{"values.yaml"}},
+		"behind a link":          {func(c clone) { c.write("base.yaml", "two") }, []string{"chart", "linked.yaml"}, []string{"linked.yaml"}},
+		"behind a chart's link":  {func(c clone) { c.write("shared/deep/labels.tpl", "two") }, []string{"chart", "values.yaml"}, []string{"chart"}},
+		"missing behind a link":  {func(c clone) { c.remove("shared/deep/labels.tpl") }, []string{"chart", "values.yaml"}, []string{"chart"}},
+		"another link":           {func(c clone) { c.remove("linked.yaml"); c.link("values.yaml", "linked.yaml") }, []string{"linked.yaml"}, []string{"linked.yaml"}},
+		"a chart that is a link": {func(c clone) { c.write("chart/templates/all.yaml", "two") }, []string{"alias"}, []string{"alias"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClone(t)
+			c.write(".gitattributes", "values.yaml filter=same\n")
+			c.write(".gitignore", "*.ignored\n")
+			c.git("config", "filter.same.clean", "cat")
+			c.write("chart/templates/all.yaml", "one")
+			c.write("shared/deep/labels.tpl", "one")
+			c.link("../../shared", "chart/templates/shared")
+			c.link("chart", "alias")
+			c.write("values.yaml", "one")
+			c.write("base.yaml", "one")
+			c.link("base.yaml", "linked.yaml")
+			c.write("main.go", "one")
+			head := c.commit("all")
+			test.change(c)
+			var paths, want []string
+			for _, path := range test.paths {
+				paths = append(paths, filepath.Join(c.dir, path))
+			}
+			for _, path := range test.want {
+				want = append(want, filepath.Join(c.dir, path))
+			}
+			got, err := git.CheckedOut(t.Context(), c.environ, paths, head)
+			if diff := cmp.Diff(release.CheckedOut{Commit: head, Uncommitted: want}, got); err != nil || diff != "" {
+				t.Errorf("%v, -want +got:\n%s", err, diff)
+			}
+		})
+	}
+}
+
+// TestCheckedOutFollowsLinksToOtherCommits: two commits may have the same link to a file that differs.
+func TestCheckedOutFollowsLinksToOtherCommits(t *testing.T) {
+	t.Parallel()
+	c := newClone(t)
+	c.write("base.yaml", "one")
+	c.link("base.yaml", "values.yaml")
+	first := c.commit("first")
+	c.write("base.yaml", "two")
+	second := c.commit("second")
+	values := filepath.Join(c.dir, "values.yaml")
+	got, err := git.CheckedOut(t.Context(), c.environ, []string{values}, first)
+	if diff := cmp.Diff(release.CheckedOut{Commit: second, Differing: []string{values}}, got); err != nil || diff != "" {
+		t.Errorf("%v, -want +got:\n%s", err, diff)
+	}
+}
+
+// TestCheckedOutOfASubmodule: a chart in a submodule is the commit's that the outer commit names.
+func TestCheckedOutOfASubmodule(t *testing.T) {
+	t.Parallel()
+	inner := newClone(t)
+	inner.write("templates/all.yaml", "one")
+	inner.commit("one")
+	c := newClone(t)
+	c.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", inner.dir, "deploy/chart")
+	head := c.commit("chart")
+	deploy := filepath.Join(c.dir, "deploy")
+	got, err := git.CheckedOut(t.Context(), c.environ, []string{deploy}, head)
+	if diff := cmp.Diff(release.CheckedOut{Commit: head}, got); err != nil || diff != "" {
+		t.Errorf("%v, -want +got:\n%s", err, diff)
+	}
+	c.write("deploy/chart/templates/all.yaml", "two")
+	got, err = git.CheckedOut(t.Context(), c.environ, []string{deploy}, head)
+	if diff := cmp.Diff(release.CheckedOut{Commit: head, Uncommitted: []string{deploy}}, got); err != nil || diff != "" {
+		t.Errorf("%v, -want +got:\n%s", err, diff)
+	}
+}

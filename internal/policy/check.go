@@ -40,6 +40,8 @@ type Request struct {
 	Target   release.Repository  // that the image is copied to, whose rejections of it count too; "" or the image's own: none
 	Chart    *release.CheckedOut // of a deploy's chart and values; nil: there are none
 	ChartErr error               // why that is unknown
+	Set      []string            // paths of a deploy's values that are of no commit, because its settings set them
+	Stored   []string            // paths of a deploy's values that a store of secrets has
 	Commit   release.Commit      // whose chart and values they are compared with, as the image's
 	Labelled release.Commit      // commit in the image's label; "" if it has none
 	Source   release.Commit      // whose chart and values enter with the image, in this run or the next; "" if unknown
@@ -61,6 +63,7 @@ func Check(ctx context.Context, request Request, gate Gate, reporter release.Rep
 	}
 	facts.Image, facts.Chart, facts.ChartErr = request.Image, request.Chart, request.ChartErr
 	facts.Commit, facts.Labelled = request.Commit, request.Labelled
+	facts.Set, facts.Stored = request.Set, request.Stored
 	decision := Evaluate(request.Policy, request.Rung, facts, request.Now)
 	decision.report(request, reporter)
 	if decision.Opens {

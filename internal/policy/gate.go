@@ -36,6 +36,8 @@ type Facts struct {
 	Lifted   []release.Digest    // records of rejections that a statement lifts
 	Chart    *release.CheckedOut // of chart and values; nil if there are none
 	ChartErr error               // why that is unknown
+	Set      []string            // paths of values that are of no commit, because settings set them
+	Stored   []string            // paths of values that a store of secrets has
 	Commit   release.Commit      // whose chart and values they are compared with, as the image's
 	Labelled release.Commit      // commit in the image's label; "" if it has none
 }
@@ -409,29 +411,54 @@ func evaluateRejections(environment release.Environment, facts Facts) Line {
 	return line
 }
 
-// evaluateChart returns the line for the requirement that chart and values are those of the image's commit.
+// evaluateChart returns the line for the requirement that chart and values are those of the image's commit. Values of a store of secrets can be of no commit: the
+// line names them.
 func evaluateChart(facts Facts) Line {
 	line := Line{Fact: FactChart, Required: "chart and values of the image's commit", Do: "check that commit out and deploy its chart and values"}
+	var founds, dos []string
 	switch {
 	case facts.ChartErr != nil:
-		line.Found = "whether chart and values are those of the commit is unknown: " + facts.ChartErr.Error()
+		founds = append(founds, "whether chart and values are those of the commit is unknown: "+facts.ChartErr.Error())
 	case facts.Chart.Unknown:
-		line.Found = fmt.Sprintf("chart and values of commit %s; the work tree's history lacks the image's commit, so that they cannot be compared", facts.Chart.Commit.Short())
+		founds = append(founds, fmt.Sprintf("chart and values of commit %s; the work tree's history lacks the image's commit, so that they cannot be compared", facts.Chart.Commit.Short()))
 	case len(facts.Chart.Differing) > 0:
-		line.Found = fmt.Sprintf("chart and values of commit %s, which differ from those of the image's commit", facts.Chart.Commit.Short())
+		founds = append(founds, fmt.Sprintf("chart and values of commit %s, which differ from those of the image's commit", facts.Chart.Commit.Short()))
 	case len(facts.Chart.Uncommitted) > 0:
-		line.Found = fmt.Sprintf("files that no commit has: %s is changed, new or ignored", filepath.Base(facts.Chart.Uncommitted[0]))
+		founds = append(founds, fmt.Sprintf("files that no commit has: %s is changed, new or ignored", filepath.Base(facts.Chart.Uncommitted[0])))
+	}
+	if len(founds) > 0 {
+		dos = append(dos, line.Do)
+	}
+	if len(facts.Set) > 0 {
+		founds = append(founds, "values that no commit has: set or set-json sets "+few(facts.Set))
+		dos = append(dos, "commit these values in a values file, and leave out set and set-json")
+	}
+	if len(founds) > 0 {
+		line.Found, line.Do = strings.Join(founds, ", and "), strings.Join(dos, ", and ")
+		return line
+	}
+	if line.Holds, line.Found = true, "the same content"; len(facts.Stored) > 0 {
+		line.Found += ", with values of stores of secrets for " + few(facts.Stored)
+	}
+	switch {
 	case facts.Labelled == facts.Commit:
-		line.Holds, line.Found = true, "the same content"
 	case facts.names(facts.Commit):
-		line.Holds, line.Found = true, fmt.Sprintf("the same content; a statement that counts says that the image is of commit %s", facts.Commit.Short())
+		line.Found += fmt.Sprintf("; a statement that counts says that the image is of commit %s", facts.Commit.Short())
 	case facts.Labelled == "":
-		line.Found = fmt.Sprintf("an image without a revision label, of which no statement that counts says that it is of commit %s: everybody who may push can set that commit's tag", facts.Commit.Short())
+		line.Holds, line.Found = false, fmt.Sprintf("an image without a revision label, of which no statement that counts says that it is of commit %s: everybody who may push can set that commit's tag", facts.Commit.Short())
 		line.Do = "label the image when it is built, or record its commit: build with --sign-key, or smoke with --expect-commit"
 	default:
-		line.Holds, line.Found = true, fmt.Sprintf("the same content; the image is labelled with commit %s, and its tag alone says that it is that of commit %s too", facts.Labelled.Short(), facts.Commit.Short())
+		line.Found += fmt.Sprintf("; the image is labelled with commit %s, and its tag alone says that it is that of commit %s too", facts.Labelled.Short(), facts.Commit.Short())
 	}
 	return line
+}
+
+// few names at most maxNamed of several.
+func few(names []string) string {
+	if len(names) <= maxNamed {
+		return quoted(names)
+	}
+	return fmt.Sprintf("%s and %d more", quoted(names[:maxNamed]), len(names)-maxNamed)
 }
 
 // evaluate returns the line for the requirement that an earlier environment ran the chart and the values of a commit.
