@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,8 +54,39 @@ func Inspect(ctx context.Context, environ []string, dir, commit string) (release
 	if source.URL, err = repo.originURL(ctx); err != nil {
 		return release.Source{}, err
 	}
+	if source.GoWork, err = repo.fileAbove(ctx, source.Commit, source.Path, "go.work"); err != nil {
+		return release.Source{}, err
+	}
 	source.Changed, err = repo.changed(ctx, prefix)
 	return source, err
+}
+
+// fileAbove returns the file of a name that a commit has in the nearest directory above a directory, relative to the top; "" if there is none.
+func (r repository) fileAbove(ctx context.Context, commit release.Commit, dir, name string) (string, error) {
+	var candidates []string // the nearest first
+	for dir != "." {
+		dir = path.Dir(dir)
+		candidates = append(candidates, path.Join(dir, name))
+	}
+	if len(candidates) == 0 {
+		return "", nil
+	}
+	out, err := r.git(ctx, append([]string{"ls-tree", "-z", "--full-tree", commit.String(), "--"}, candidates...)...)
+	if err != nil {
+		return "", r.fault(err, "looking for %q in", name)
+	}
+	var found []string
+	for entry := range strings.SplitSeq(out, "\x00") {
+		if facts, file, _ := strings.Cut(entry, "\t"); strings.Contains(facts, " blob ") {
+			found = append(found, file)
+		}
+	}
+	for _, candidate := range candidates {
+		if slices.Contains(found, candidate) {
+			return candidate, nil
+		}
+	}
+	return "", nil
 }
 
 // open returns a repository for running git in a directory.

@@ -97,6 +97,23 @@ func TestInspectReadsTheCommit(t *testing.T) {
 	}
 }
 
+// TestInspectFindsTheWorkspace: the nearest go.work above the context that the commit has, whatever is in the work tree.
+func TestInspectFindsTheWorkspace(t *testing.T) {
+	t.Parallel()
+	c := newClone(t)
+	for _, file := range []string{"go.work", "services/go.work", "services/a/main.go", "services/b/go.work", "tools/go.work/x", "tools/c/main.go"} {
+		c.write(file, "x")
+	}
+	c.commit("first")
+	c.write("services/a/go.work", "not committed")
+	c.remove("services/go.work")
+	for dir, want := range map[string]string{".": "", "services": "go.work", "services/a": "services/go.work", "services/b": "services/go.work", "tools/c": "go.work"} {
+		if got, err := c.inspect(dir, ""); err != nil || got.GoWork != want {
+			t.Errorf("%q: got %q, want %q (%v)", dir, got.GoWork, want, err)
+		}
+	}
+}
+
 func TestInspectNamesWhatDiffers(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

@@ -21,11 +21,9 @@ import (
 
 // topOf returns the top of the context's work tree.
 func topOf(recipe release.Recipe) (string, error) {
-	top, err := filepath.EvalSymlinks(recipe.Context)
-	for below := path.Clean("./" + recipe.Source.Path); err == nil && below != "."; below = path.Dir(below) {
-		top = filepath.Dir(top)
-	}
-	return top, err
+	context, err := filepath.EvalSymlinks(recipe.Context)
+	recipe.Context = context
+	return repositoryOf(recipe), err
 }
 
 // insideTop makes a path relative to the context absolute, with symbolic links resolved, and refuses one outside the work tree.

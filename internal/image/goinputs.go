@@ -32,8 +32,8 @@ func (b *Builders) Inputs(ctx context.Context, builder string, recipe release.Re
 	if err := golang.refuseSettings(recipe.Tags); err != nil {
 		return release.Inputs{}, err
 	}
-	if above := workspaceAbove(recipe); above != "" {
-		b.warn(fmt.Sprintf("%q is above the context and is not used; with its directory as --context, and --main, it is", above))
+	if unused := unusedWorkspace(recipe); unused != "" {
+		b.warn(unused)
 	}
 	for _, ignored := range ignoredPlatforms(b.golang.options.Environ, recipe.Platforms) {
 		b.warn(ignored)
@@ -73,7 +73,8 @@ func (g goCommand) inputs(ctx context.Context, recipe release.Recipe) (release.I
 		return release.Inputs{}, release.BadSetting(settingMain, err.Error(), "name the directory of a Go main package, relative to the context")
 	}
 	mainDir := filepath.Join(recipe.Context, main)
-	found := release.Inputs{Files: append(g.workspaceFiles(recipe.Context), filepath.Join(mainDir, "default.pgo"))} // -pgo=auto (go help build)
+	found := release.Inputs{Files: append(workspaceFiles(recipe.Context, workspaceOf(recipe)), filepath.Join(mainDir, "default.pgo"))} // -pgo=auto (go help build)
+	addWorkspaceRules(&found, recipe)
 	found.Fixed = []string{"toolchain " + g.pin.name}
 	program := "" // its path in the image
 	for _, platform := range recipe.Platforms {

@@ -305,7 +305,48 @@ func TestGoImageIsReproducible(t *testing.T) {
 	}
 }
 
-// A go.work above the context is not part of the recipe, and differs between machines.
+// forked is a workspace whose module a needs the workspace's own example.com/text, which no proxy has.
+var forked = map[string]string{
+	"go.work":      "go 1.24\n\nuse (\n\t./a\n\t./text\n)\n",
+	"a/go.mod":     "module example.com/a\n\ngo 1.24\n\nrequire example.com/text v0.21.0\n",
+	"a/main.go":    "package main\n\nimport \"example.com/text\"\n\nfunc main() { println(text.Name) }\n",
+	"text/go.mod":  "module example.com/text\n\ngo 1.24\n",
+	"text/text.go": "package text\n\nconst Name = \"fork\"\n",
+}
+
+// TestGoWorkAboveTheContext: the commit's go.work above the context decides which modules are compiled, as it does for `go build` there.
+func TestGoWorkAboveTheContext(t *testing.T) {
+	t.Parallel()
+	root := tree(t, forked)
+	recipe := recipeOf(filepath.Join(root, "a"))
+	recipe.Source.Path, recipe.Source.GoWork = "a", "go.work"
+	built := build(t, recipe, "GOPROXY=off", "GOFLAGS=-mod=mod")
+	whole := recipeOf(root)
+	whole.Main = "./a"
+	if of := build(t, whole, "GOPROXY=off"); of.Digest != built.Digest {
+		t.Errorf("built %s with the context below go.work, %s with that of go.work", built.Digest, of.Digest)
+	}
+	changed := recipe
+	fork := maps.Clone(forked)
+	fork["text/text.go"] = "package text\n\nconst Name = \"another\"\n"
+	changed.Context = filepath.Join(tree(t, fork), "a")
+	if of := build(t, changed, "GOPROXY=off"); of.Digest == built.Digest {
+		t.Error("another fork makes the same image")
+	}
+	settings, err := image.New(image.Options{}).Settings(image.Go, recipe)
+	if err != nil || settings["workspace"] != "go.work" {
+		t.Errorf("got settings %v, %v", settings, err)
+	}
+	if err := os.Remove(filepath.Join(root, "go.work")); err != nil {
+		t.Fatal(err)
+	}
+	_, err = image.New(image.Options{Environ: os.Environ()}).Build(t.Context(), image.Go, recipe, t.TempDir())
+	if release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), "go.work\", and the work tree does not") {
+		t.Errorf("without the work tree's go.work: %v", err)
+	}
+}
+
+// A go.work above the context that the commit does not have, or that does not use the module, is not part of the recipe.
 func TestGoWorkAboveTheContextDoesNotCount(t *testing.T) {
 	t.Parallel()
 	nested := map[string]string{"go.work": "go 1.24\n\nuse ./nowhere\n"}
@@ -313,8 +354,13 @@ func TestGoWorkAboveTheContextDoesNotCount(t *testing.T) {
 		nested["app/"+path] = content
 	}
 	want := build(t, recipeOf(tree(t, shop))).Digest
-	if got := build(t, recipeOf(filepath.Join(tree(t, nested), "app"))).Digest; got != want {
-		t.Errorf("built %s below a go.work, %s without", got, want)
+	recipe := recipeOf(filepath.Join(tree(t, nested), "app"))
+	recipe.Source.Path = "app"
+	for _, committed := range []string{"", "go.work"} {
+		recipe.Source.GoWork = committed
+		if got := build(t, recipe).Digest; got != want {
+			t.Errorf("go.work %q of the commit: built %s below it, %s without", committed, got, want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"fmt"
 	"os"
 	"path"
 	"path/filepath"
@@ -24,39 +25,104 @@ func moduleFile(dir string) string {
 	}
 }
 
-// workspaceAbove returns the go.work that the go command would find above the context, inside the repository; "" if there is none
-// or the context has its own.
-func workspaceAbove(recipe release.Recipe) string {
-	dir := recipe.Context
-	for below := path.Clean(recipe.Source.Path); ; below = path.Dir(below) {
-		file := filepath.Join(dir, "go.work")
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
-			if dir == recipe.Context {
-				return ""
-			}
+// workspaceOf returns the go.work that the recipe is built with, "" for none: that of the context, otherwise that which the commit has above it. One above the
+// context that does not use the module of the main package is left out: with it, the go command builds nothing there.
+func workspaceOf(recipe release.Recipe) string {
+	if own := filepath.Join(recipe.Context, goWork); isFile(own) {
+		return own
+	}
+	if recipe.Source.GoWork == "" {
+		return ""
+	}
+	file := filepath.Join(repositoryOf(recipe), filepath.FromSlash(recipe.Source.GoWork))
+	content, err := os.ReadFile(file) // #nosec G304 -- a file of the commit
+	if err != nil {
+		return file
+	}
+	work, err := modfile.ParseWork(goWork, content, nil)
+	if err != nil {
+		return file // the go command reports it
+	}
+	main, err := packagePath(recipe.Main)
+	if err != nil {
+		main = "."
+	}
+	module, err := os.Stat(filepath.Dir(moduleFile(filepath.Join(recipe.Context, main))))
+	if err != nil {
+		return ""
+	}
+	for _, use := range work.Use {
+		if used, err := os.Stat(absolute(filepath.Dir(file), use.Path)); err == nil && os.SameFile(module, used) {
 			return file
 		}
-		if below == "." {
-			return ""
-		}
+	}
+	return ""
+}
+
+const goWork = "go.work"
+
+// repositoryOf returns the top of the recipe's repository, by the path of its context.
+func repositoryOf(recipe release.Recipe) string {
+	top := recipe.Context
+	for below := path.Clean(recipe.Source.Path); below != "."; below = path.Dir(below) {
+		top = filepath.Dir(top)
+	}
+	return top
+}
+
+func isFile(file string) bool {
+	info, err := os.Stat(file)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// unusedWorkspace says that a go.work which the go command would find above the context is not used, and why; "" if there is none.
+func unusedWorkspace(recipe release.Recipe) string {
+	if isFile(filepath.Join(recipe.Context, goWork)) {
+		return ""
+	}
+	used, top := workspaceOf(recipe), repositoryOf(recipe)
+	for dir := recipe.Context; dir != top; {
 		dir = filepath.Dir(dir)
+		file := filepath.Join(dir, goWork)
+		if !isFile(file) {
+			continue
+		}
+		switch file {
+		case used:
+			return ""
+		case filepath.Join(top, filepath.FromSlash(recipe.Source.GoWork)):
+			return fmt.Sprintf("%q does not use the module of %q, and is not used; go work use adds the module", file, recipe.Main)
+		}
+		return fmt.Sprintf("%q is not in the commit, and is not used; commit it, or build with GOWORK=off to see what is built", file)
+	}
+	return ""
+}
+
+// addWorkspaceRules adds rules for each go.work that the commit has above the context: without it in the work tree, another one or none would be used.
+func addWorkspaceRules(found *release.Inputs, recipe release.Recipe) {
+	for dir, top := recipe.Context, repositoryOf(recipe); dir != top; {
+		dir = filepath.Dir(dir)
+		found.Rules = append(found.Rules, release.InputRule{Dir: dir, Matches: func(name string) bool { return name == goWork }, MayContain: func(string) bool { return false }})
 	}
 }
 
 // workspaceFiles returns the files that determine the versions of other modules: go.work, and the files of the modules that the
-// workspace uses and of the directories that replace a module. It skips a file that cannot be read or parsed: the go command
-// reports that.
-func (g goCommand) workspaceFiles(context string) []string {
-	files := []string{filepath.Join(context, "go.work"), filepath.Join(context, "go.work.sum"), filepath.Join(context, "go.mod")}
+// workspace uses and of the directories that replace a module. work is the go.work that is used, "" for none. It skips a file that cannot be read or parsed: the
+// go command reports that.
+func workspaceFiles(context, work string) []string {
+	files := []string{filepath.Join(context, goWork), filepath.Join(context, "go.work.sum"), filepath.Join(context, "go.mod")}
 	modules := []string{moduleFile(context)}
-	if content, err := os.ReadFile(filepath.Join(context, "go.work")); err == nil { // #nosec G304 -- in the build context
-		if work, err := modfile.ParseWork("go.work", content, nil); err == nil {
+	if work != "" {
+		dir := filepath.Dir(work)
+		files = append(files, work, filepath.Join(dir, "go.work.sum"), filepath.Join(dir, "vendor", "modules.txt"))
+		content, err := os.ReadFile(work) // #nosec G304 -- as the go command reads it
+		parsed, parseErr := modfile.ParseWork(goWork, content, nil)
+		if err == nil && parseErr == nil {
 			modules = nil
-			for _, use := range work.Use {
-				modules = append(modules, filepath.Join(absolute(context, use.Path), "go.mod"))
+			for _, use := range parsed.Use {
+				modules = append(modules, filepath.Join(absolute(dir, use.Path), "go.mod"))
 			}
-			files = append(files, replacements(context, work.Replace)...)
-			files = append(files, filepath.Join(context, "vendor", "modules.txt"))
+			files = append(files, replacements(dir, parsed.Replace)...)
 		}
 	}
 	for _, module := range modules {

@@ -1,13 +1,13 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"go/version"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -23,10 +23,10 @@ const defaultToolchain = "go1.26.8"
 // toolchain is the Go toolchain of a recipe, and the file or rule that names it.
 type toolchain struct{ name, by string }
 
-// pinnedToolchain returns the toolchain line of go.work or go.mod, even if the machine has a newer one. Without that line it
+// pinnedToolchain returns the toolchain line of go.work, if one is used, or of go.mod, even if the machine has a newer one. Without that line it
 // returns defaultToolchain, or the version of the go line if that is newer (https://go.dev/doc/toolchain, "Configuration").
-func pinnedToolchain(context string) toolchain {
-	named, least, file := toolchainLines(context)
+func pinnedToolchain(context, work string) toolchain {
+	named, least, file := toolchainLines(context, work)
 	switch {
 	case named != "" && version.Compare(named, least) >= 0:
 		return toolchain{named, file + "'s toolchain line"}
@@ -41,11 +41,11 @@ func pinnedToolchain(context string) toolchain {
 
 // toolchainLines reads the toolchain line of go.work or go.mod, "" if there is none, and the minimum version in its go line. It
 // skips a file that cannot be read or parsed: the go command reports that.
-func toolchainLines(context string) (named, least, file string) {
+func toolchainLines(context, work string) (named, least, file string) {
 	var needs *modfile.Go
-	if content, err := os.ReadFile(filepath.Join(context, "go.work")); err == nil { // #nosec G304 -- in the build context
-		if work, err := modfile.ParseWork("go.work", content, nil); err == nil {
-			file, needs, named = "go.work", work.Go, toolchainLine(work.Syntax)
+	if content, err := os.ReadFile(work); err == nil { // #nosec G304 -- as the go command reads it
+		if parsed, err := modfile.ParseWork(goWork, content, nil); err == nil {
+			file, needs, named = goWork, parsed.Go, toolchainLine(parsed.Syntax)
 		}
 	} else if content, err := os.ReadFile(moduleFile(context)); err == nil { // #nosec G304 -- as the go command reads it
 		if module, err := modfile.ParseLax("go.mod", content, nil); err == nil {
@@ -90,16 +90,16 @@ func (b GoBuilder) toolchain(ctx context.Context, recipe release.Recipe) (goComm
 	if err != nil {
 		return goCommand{}, release.NewFault("builder", "install Go (https://go.dev/dl), or give --builder docker", err, "looking for %q", "go")
 	}
-	pin := pinnedToolchain(recipe.Context)
+	workspace := workspaceOf(recipe)
+	if workspace != "" && !isFile(workspace) {
+		return goCommand{}, release.BadSetting("context", fmt.Sprintf("the commit has %q, and the work tree does not", workspace), "restore it (git restore), or add it to the sparse checkout")
+	}
+	pin := pinnedToolchain(recipe.Context, workspace)
 	machine, err := goSettings(ctx, found, recipe.Context, pin)
 	if err != nil {
 		return goCommand{}, err
 	}
-	workspace := "off" // a go.work above the context is not part of the recipe
-	if _, err := os.Stat(filepath.Join(recipe.Context, "go.work")); err == nil {
-		workspace = filepath.Join(recipe.Context, "go.work")
-	}
-	fixed := []string{"GOENV=off", "GOTOOLCHAIN=" + pin.name, "GOWORK=" + workspace, "CGO_ENABLED=0", "PWD=" + recipe.Context}
+	fixed := []string{"GOENV=off", "GOTOOLCHAIN=" + pin.name, "GOWORK=" + cmp.Or(workspace, "off"), "CGO_ENABLED=0", "PWD=" + recipe.Context}
 	for _, name := range keptVariables {
 		fixed = append(fixed, name+"="+machine[name])
 	}

@@ -36,7 +36,7 @@ func TestPinnedToolchain(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := pinnedToolchain(context); got != test.want {
+		if got := pinnedToolchain(context, filepath.Join(context, "go.work")); got != test.want {
 			t.Errorf("%s: got %v, want %v", name, got, test.want)
 		}
 	}

@@ -90,6 +90,34 @@ func TestGoInputs(t *testing.T) {
 	}
 }
 
+// TestGoInputsOfAWorkspaceAbove: the modules of the workspace are inputs, wherever they are.
+func TestGoInputsOfAWorkspaceAbove(t *testing.T) {
+	t.Parallel()
+	root := tree(t, forked)
+	recipe := recipeOf(filepath.Join(root, "a"))
+	recipe.Source.Path, recipe.Source.GoWork = "a", "go.work"
+	inputs := inputsOf(t, image.Go, recipe, "GOPROXY=off")
+	if diff := cmp.Diff([]string{"a/go.mod", "a/main.go", "go.work", "text/go.mod", "text/text.go"}, existing(t, root, inputs)); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	for _, absent := range []string{"a/go.work", "go.work.sum", "vendor/modules.txt"} {
+		if !slices.Contains(inputs.Files, filepath.Join(root, absent)) {
+			t.Errorf("%q is not an input, although a file there would change the build", absent)
+		}
+	}
+	recipe.Source.GoWork = ""
+	if err := os.Remove(filepath.Join(root, "go.work")); err != nil {
+		t.Fatal(err)
+	}
+	recipe.Context, recipe.Source.Path = filepath.Join(root, "text"), "text"
+	if err := os.WriteFile(filepath.Join(root, "text", "main.go"), []byte("package text\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := taken(root, inputsOf(t, image.Go, recipe), "go.work"); len(got) != 1 {
+		t.Error("a go.work that the commit has and the work tree does not is no input")
+	}
+}
+
 // TestGoInputsOfAnAssembler: an assembler file takes others of any name, from the package's directory.
 func TestGoInputsOfAnAssembler(t *testing.T) {
 	t.Parallel()

@@ -223,20 +223,26 @@ func TestInputsWarn(t *testing.T) {
 	}
 }
 
-// A go.work above the context is not used, and its user is told.
+// A go.work above the context that is not used: its user is told why.
 func TestGoInputsWarnOfAWorkspaceAbove(t *testing.T) {
 	t.Parallel()
-	root := tree(t, map[string]string{"go.work": "go 1.24\n\nuse ./services/app\n", "services/app/go.mod": shop["go.mod"], "services/app/main.go": shop["main.go"]})
-	for path, want := range map[string]string{"services/app": "go.work\" is above the context", ".": ""} {
-		recipe := recipeOf(filepath.Join(root, "services/app"))
-		recipe.Source.Path = path
+	root := tree(t, map[string]string{"go.work": "go 1.24\n\nuse ./services/app\n", "services/app/go.mod": shop["go.mod"], "services/app/main.go": shop["main.go"],
+		"tools/go.mod": "module example.com/tools\n\ngo 1.24\n", "tools/main.go": shop["main.go"]})
+	for name, test := range map[string]struct{ context, path, committed, want string }{
+		"of the commit":              {"services/app", "services/app", "go.work", ""},
+		"not of the commit":          {"services/app", "services/app", "", "go.work\" is not in the commit"},
+		"of another repository":      {"services/app", ".", "", ""},
+		"that does not use a module": {"tools", "tools", "go.work", "go.work\" does not use the module of \".\""},
+	} {
+		recipe := recipeOf(filepath.Join(root, test.context))
+		recipe.Source.Path, recipe.Source.GoWork = test.path, test.committed
 		var warnings []string
 		builders := image.New(image.Options{Environ: os.Environ(), Warn: func(line string) { warnings = append(warnings, line) }})
 		if _, err := builders.Inputs(t.Context(), image.Go, recipe); err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Join(warnings, "\n"); (got == "") != (want == "") || !strings.Contains(got, want) {
-			t.Errorf("repository with the context at %q: got warnings %q, want %q", path, got, want)
+		if got := strings.Join(warnings, "\n"); (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
+			t.Errorf("%s: got warnings %q, want %q", name, got, test.want)
 		}
 	}
 }

@@ -52,6 +52,7 @@ type Source struct {
 	Created time.Time // the commit's committer time, UTC
 	URL     string    // of the repository in a browser, or ""
 	Path    string    // of the build context inside the repository, "." for the repository's top
+	GoWork  string    // the commit's go.work in the nearest directory above Path, relative to the repository's top; "" if there is none
 	Changed []string  // paths, relative to the build context, that differ from the commit
 }
 
