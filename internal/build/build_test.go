@@ -10,9 +10,11 @@ import (
 	"testing"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/build"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
+	"github.com/onedigest/onedigest/internal/setting"
 	"github.com/onedigest/onedigest/internal/setting/settingtest"
 )
 
@@ -461,42 +463,46 @@ func TestSettings(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no repository":           {nil, "--repository: is required"},
-		"a malformed repository":  {[]string{"--repository", "Shop"}, "--repository: "},
-		"a main outside":          {[]string{"--repository", "localhost/shop", "--main", "../other"}, "is outside the context"},
-		"a main that is a flag":   {[]string{"--repository", "localhost/shop", "--main=-exec=x"}, "is not relative"},
-		"an absolute dockerfile":  {[]string{"--repository", "localhost/shop", "--dockerfile", "/etc/passwd"}, "is not relative"},
-		"a dockerfile's flag":     {[]string{"--repository", "localhost/shop", "--dockerfile=-x"}, "is not relative"},
-		"a reserved label":        {[]string{"--repository", "localhost/shop", "--labels", release.AnnotationRevision + "=x"}, "is set by the build"},
-		"the recipe's label":      {[]string{"--repository", "localhost/shop", "--labels", release.AnnotationRecipe + "=x"}, "is set by the build"},
-		"a secret without value":  {[]string{"--repository", "localhost/shop", "--secrets", "TOKEN="}, "is not ID=VALUE"},
-		"a secret in two lines":   {[]string{"--repository", "localhost/shop", "--secrets", "TOKEN=x,src=/etc/shadow\x00"}, "holds a line break"},
-		"a secret's ID":           {[]string{"--repository", "localhost/shop", "--secrets", "a/b=x"}, "is not ID=VALUE"},
-		"an ssh flag":             {[]string{"--repository", "localhost/shop", "--ssh=--allow=x"}, "is neither the ID"},
-		"a stage":                 {[]string{"--repository", "localhost/shop", "--target=a b"}, "is not the name of a stage"},
-		"a context by URL":        {[]string{"--repository", "localhost/shop", "--build-contexts", "src=https://example.com/x.git"}, "could change between builds"},
-		"a context's tag":         {[]string{"--repository", "localhost/shop", "--build-contexts", "base=docker-image://localhost/base:1"}, "carries no digest"},
-		"an absolute context":     {[]string{"--repository", "localhost/shop", "--build-contexts", "src=/etc"}, "is not relative"},
-		"a local cache":           {[]string{"--repository", "localhost/shop", "--cache-to", "type=local,dest=/etc"}, "does not begin with type=registry or type=gha"},
-		"a cache without ref":     {[]string{"--repository", "localhost/shop", "--cache-from", "type=registry"}, "lacks ref="},
-		"a cache's quote":         {[]string{"--repository", "localhost/shop", "--cache-from", "type=gha,scope=\"x"}, "is not a field"},
-		"a cache's token":         {[]string{"--repository", "localhost/shop", "--cache-from", "type=gha,url=http://x"}, "is not a field"},
-		"a cache's ref":           {[]string{"--repository", "localhost/shop", "--cache-from", "type=registry,ref=x y"}, "is not HOST/PATH:TAG"},
-		"a build arg without =":   {[]string{"--repository", "localhost/shop", "--build-args", "x"}, "is not name=value"},
-		"a base by its tag":       {[]string{"--repository", "localhost/shop", "--base", "localhost/base:1"}, "carries no digest"},
-		"a linker's program":      {[]string{"--repository", "localhost/shop", "--ldflags=-extld=/bin/sh"}, "is not -X"},
-		"a variable's name":       {[]string{"--repository", "localhost/shop", "--ldflags=-X version=1"}, "does not name a variable"},
-		"a variable's quote":      {[]string{"--repository", "localhost/shop", "--ldflags=-X main.v=' -extld=x"}, "single quote"},
-		"a variable's spaces":     {[]string{"--repository", "localhost/shop", "--ldflags=-X main.v -extld=x"}, "does not name a variable"},
-		"a relative directory":    {[]string{"--repository", "localhost/shop", "--working-dir", "app"}, "is not an absolute path"},
-		"a directory that climbs": {[]string{"--repository", "localhost/shop", "--working-dir", "/app/.."}, "is not an absolute path"},
-		"a user by name":          {[]string{"--repository", "localhost/shop", "--user", "nobody"}, "is not the number of a user"},
-		"a user beyond":           {[]string{"--repository", "localhost/shop", "--user", "2147483648"}, "is not the number of a user"},
-		"a user with two groups":  {[]string{"--repository", "localhost/shop", "--user", "1:2:3"}, "is not the number of a user"},
-		"a user in octal":         {[]string{"--repository", "localhost/shop", "--user", "0100"}, "is not the number of a user"},
-		"a user without a group":  {[]string{"--repository", "localhost/shop", "--user", "1:"}, "is not the number of a user"},
-		"an unknown builder":      {[]string{"--repository", "localhost/shop", "--builder", "podman"}, "is not one of auto, go, docker"},
-		"a malformed platform":    {[]string{"--repository", "localhost/shop", "--platforms", "linux"}, "is not a platform"},
+		"no repository":            {nil, "--repository: is required"},
+		"a malformed repository":   {[]string{"--repository", "Shop"}, "--repository: "},
+		"a main outside":           {[]string{"--repository", "localhost/shop", "--main", "../other"}, "is outside the context"},
+		"a main that is a flag":    {[]string{"--repository", "localhost/shop", "--main=-exec=x"}, "is not relative"},
+		"an absolute dockerfile":   {[]string{"--repository", "localhost/shop", "--dockerfile", "/etc/passwd"}, "is not relative"},
+		"a dockerfile's flag":      {[]string{"--repository", "localhost/shop", "--dockerfile=-x"}, "is not relative"},
+		"a reserved label":         {[]string{"--repository", "localhost/shop", "--labels", release.AnnotationRevision + "=x"}, "is set by the build"},
+		"the recipe's label":       {[]string{"--repository", "localhost/shop", "--labels", release.AnnotationRecipe + "=x"}, "is set by the build"},
+		"a secret without value":   {[]string{"--repository", "localhost/shop", "--secrets", "TOKEN="}, "is not ID=VALUE"},
+		"a secret in two lines":    {[]string{"--repository", "localhost/shop", "--secrets", "TOKEN=x,src=/etc/shadow\x00"}, "holds a line break"},
+		"a secret's ID":            {[]string{"--repository", "localhost/shop", "--secrets", "a/b=x"}, "is not ID=VALUE"},
+		"an ssh flag":              {[]string{"--repository", "localhost/shop", "--ssh=--allow=x"}, "is neither the ID"},
+		"a stage":                  {[]string{"--repository", "localhost/shop", "--target=a b"}, "is not the name of a stage"},
+		"a context by URL":         {[]string{"--repository", "localhost/shop", "--build-contexts", "src=https://example.com/x.git"}, "could change between builds"},
+		"a context's tag":          {[]string{"--repository", "localhost/shop", "--build-contexts", "base=docker-image://localhost/base:1"}, "carries no digest"},
+		"an absolute context":      {[]string{"--repository", "localhost/shop", "--build-contexts", "src=/etc"}, "is not relative"},
+		"a local cache":            {[]string{"--repository", "localhost/shop", "--cache-to", "type=local,dest=/etc"}, "does not begin with type=registry or type=gha"},
+		"a cache without ref":      {[]string{"--repository", "localhost/shop", "--cache-from", "type=registry"}, "lacks ref="},
+		"a cache's quote":          {[]string{"--repository", "localhost/shop", "--cache-from", "type=gha,scope=\"x"}, "is not a field"},
+		"a cache's token":          {[]string{"--repository", "localhost/shop", "--cache-from", "type=gha,url=http://x"}, "is not a field"},
+		"a cache's ref":            {[]string{"--repository", "localhost/shop", "--cache-from", "type=registry,ref=x y"}, "is not HOST/PATH:TAG"},
+		"a build arg without =":    {[]string{"--repository", "localhost/shop", "--build-args", "x"}, "is not name=value"},
+		"a base by its tag":        {[]string{"--repository", "localhost/shop", "--base", "localhost/base:1"}, "carries no digest"},
+		"a linker's program":       {[]string{"--repository", "localhost/shop", "--ldflags=-extld=/bin/sh"}, "is not -X"},
+		"a variable's name":        {[]string{"--repository", "localhost/shop", "--ldflags=-X version=1"}, "does not name a variable"},
+		"a variable's quote":       {[]string{"--repository", "localhost/shop", "--ldflags=-X main.v=' -extld=x"}, "single quote"},
+		"a variable's placeholder": {[]string{"--repository", "localhost/shop", "--ldflags=-X main.v=v{version}-{commit}"}, "has {version}, and only {commit} and {date} are replaced"},
+		"two variables":            {[]string{"--repository", "localhost/shop", "--ldflags=-X main.x=1 -X main.y=2"}, "give ldflags once for each -X"},
+		"a variable and a flag":    {[]string{"--repository", "localhost/shop", "--ldflags=-X main.x=1 -s -w"}, "has a further flag of the linker"},
+		"files without commas":     {[]string{"--repository", "localhost/shop", "--files=templates=/src/templates static=/src/static"}, "separate them by commas"},
+		"a variable's spaces":      {[]string{"--repository", "localhost/shop", "--ldflags=-X main.v -extld=x"}, "does not name a variable"},
+		"a relative directory":     {[]string{"--repository", "localhost/shop", "--working-dir", "app"}, "is not an absolute path"},
+		"a directory that climbs":  {[]string{"--repository", "localhost/shop", "--working-dir", "/app/.."}, "is not an absolute path"},
+		"a user by name":           {[]string{"--repository", "localhost/shop", "--user", "nobody"}, "is not the number of a user"},
+		"a user beyond":            {[]string{"--repository", "localhost/shop", "--user", "2147483648"}, "is not the number of a user"},
+		"a user with two groups":   {[]string{"--repository", "localhost/shop", "--user", "1:2:3"}, "is not the number of a user"},
+		"a user in octal":          {[]string{"--repository", "localhost/shop", "--user", "0100"}, "is not the number of a user"},
+		"a user without a group":   {[]string{"--repository", "localhost/shop", "--user", "1:"}, "is not the number of a user"},
+		"an unknown builder":       {[]string{"--repository", "localhost/shop", "--builder", "podman"}, "is not one of auto, go, docker"},
+		"a malformed platform":     {[]string{"--repository", "localhost/shop", "--platforms", "linux"}, "is not a platform"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -505,6 +511,22 @@ func TestSettings(t *testing.T) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestListsOfABuild: directories are separated by commas as tags are; a value of a variable may hold commas, spaces and what is no flag.
+func TestListsOfABuild(t *testing.T) {
+	t.Parallel()
+	var settings build.Settings
+	if err := settingtest.Apply(settings.Declare(), "--repository", "localhost/shop", "--files", "templates=/src/templates, static=/src/static", "--files", "web=/web",
+		"--ldflags=-X main.x=-w", "--ldflags=-X main.y=a, b -c {\"d\": 1} {commit}"); err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff([]setting.Pair{{Name: "templates", Value: "/src/templates"}, {Name: "static", Value: "/src/static"}, {Name: "web", Value: "/web"}}, settings.Files); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	if diff := gocmp.Diff([]setting.Pair{{Name: "main.x", Value: "-w"}, {Name: "main.y", Value: "a, b -c {\"d\": 1} {commit}"}}, settings.Stamps); diff != "" {
+		t.Errorf("ldflags (-want +got):\n%s", diff)
 	}
 }
 

@@ -97,8 +97,8 @@ func (s *Settings) Declare() *setting.Set {
 	setting.List(set, &s.Tags, setting.Setting{Name: "tags", Commas: true, Value: "TAG",
 		Help: "Go build tag (Go builder); GOFLAGS in the environment is not used"}, ParseBuildTag)
 	setting.Map(set, &s.Stamps, setting.Setting{Name: "ldflags", Value: "-X PACKAGE.NAME=VALUE",
-		Help: "Variable of the program to set when it is linked (Go builder), one flag each; {commit} and {date} are replaced by the commit and its date. main.commit and main.built are set without it"}, parseStamp, setting.PairName)
-	setting.Map(set, &s.Files, setting.Setting{Name: "files", Value: "DIR=/PATH",
+		Help: "Variable of the program to set when it is linked (Go builder); give the flag once for each variable; {commit} and {date} are replaced by the commit and its date, another {name} is refused. main.commit and main.built are set without it"}, parseStamp, setting.PairName)
+	setting.Map(set, &s.Files, setting.Setting{Name: "files", Commas: true, Value: "DIR=/PATH",
 		Help: "Directory of the context to copy into the image, and where (Go builder): static files, owned by root, that the program reads"}, parseFiles, setting.PairName)
 	setting.Var(set, &s.User, setting.Setting{Name: "user", Value: "UID[:GID]",
 		Help: "Numbers of the user and the group that the program runs as (Go builder); the group's default is the user's number; default: the base's user, or 65532:65532 (nonroot)"}, parseUser)
@@ -185,6 +185,13 @@ func ParseBuildTag(text string) (string, error) {
 // stampName matches the import path of a package and the name of a variable.
 var stampName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./~-]*\.[\pL_][\pL\p{Nd}_]*$`)
 
+var (
+	// furtherFlag matches a flag of the linker behind a value (go doc cmd/link), which would become part of the value.
+	furtherFlag = regexp.MustCompile(`\s--?(?:X|s|w|r|race|buildid|buildmode|checklinkname|extld|extldflags|linkmode)(?:[\s=]|$)`)
+	// placeholder matches what looks like a name to be replaced.
+	placeholder = regexp.MustCompile(`\{[\pL_][\pL\p{Nd}_.-]*\}`)
+)
+
 // parseStamp accepts the linker's flag -X. Every other flag would change how the program is linked, and the builder sets what it needs.
 func parseStamp(text string) (setting.Pair, error) {
 	rest, isX := strings.CutPrefix(text, "-X")
@@ -196,6 +203,13 @@ func parseStamp(text string) (setting.Pair, error) {
 		return setting.Pair{}, fmt.Errorf("%q does not name a variable of a package (-X example.com/shop/version.Commit={commit})", text)
 	case strings.Contains(value, "'"):
 		return setting.Pair{}, fmt.Errorf("%q has a single quote, which the go command cannot pass on", text)
+	case furtherFlag.MatchString(value):
+		return setting.Pair{}, fmt.Errorf("%q has a further flag of the linker: give ldflags once for each -X PACKAGE.NAME=VALUE (in a workflow, one a line), and no other flag", text)
+	}
+	for _, placeholder := range placeholder.FindAllString(value, -1) {
+		if placeholder != "{commit}" && placeholder != "{date}" {
+			return setting.Pair{}, fmt.Errorf("%q has %s, and only {commit} and {date} are replaced", text, placeholder)
+		}
 	}
 	_, err := setting.Text(value)
 	return setting.Pair{Name: name, Value: value}, err
@@ -212,6 +226,9 @@ func parseFiles(text string) (setting.Pair, error) {
 	}
 	if !strings.HasPrefix(pair.Value, "/") || path.Clean(pair.Value) != pair.Value || pair.Value == "/" {
 		return pair, fmt.Errorf("%q is not an absolute path of a directory in the image, such as /srv/static", pair.Value)
+	}
+	if strings.Contains(pair.Value, "=/") {
+		return pair, fmt.Errorf("%q has a further DIR=/PATH: separate them by commas, or give the setting once for each", text)
 	}
 	return pair, nil
 }
