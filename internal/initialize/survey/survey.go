@@ -37,7 +37,7 @@ type Build struct {
 	Dir         string   // relative to the repository, "." for itself
 	Mains       []string // Go main packages, relative to Dir; "." is Dir itself
 	Dockerfiles []string // names in Dir
-	OwnModule   bool     // Dir has a go.mod that replaces no module by one of another directory
+	OwnModule   bool     // Dir has a go.mod that replaces no module by one of another directory, and is in no workspace of Go
 	FromRoot    bool     // the Dockerfile copies files that are in the repository's root and not in Dir
 }
 
@@ -139,7 +139,7 @@ func builds(tree fs.FS, files []string) []Build {
 	}
 	var sorted []Build
 	for _, build := range byDir {
-		build.OwnModule = exists(tree, path.Join(build.Dir, "go.mod")) && !replacesOutside(read(tree, path.Join(build.Dir, "go.mod")))
+		build.OwnModule = exists(tree, path.Join(build.Dir, "go.mod")) && !replacesOutside(read(tree, path.Join(build.Dir, "go.mod"))) && !inWorkspace(tree, build.Dir)
 		sorted = append(sorted, *build)
 	}
 	slices.SortFunc(sorted, func(a, b Build) int { return cmp.Compare(a.Dir, b.Dir) })
@@ -168,6 +168,16 @@ func moduleOf(tree fs.FS, dir string) (string, bool) {
 		}
 		dir = path.Dir(dir)
 	}
+}
+
+// inWorkspace reports whether dir or a directory above it has a go.work, whose other modules may enter an image, too.
+func inWorkspace(tree fs.FS, dir string) bool {
+	for ; !exists(tree, path.Join(dir, "go.work")); dir = path.Dir(dir) {
+		if dir == "." {
+			return false
+		}
+	}
+	return true
 }
 
 // below returns the path of dir relative to one above it.

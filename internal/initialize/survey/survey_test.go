@@ -22,7 +22,7 @@ func TestBuilds(t *testing.T) {
 	found, err := Look(tree(map[string]string{
 		"go.mod": "module m\n\nreplace x => ../x\n", "main.go": "package main\n", "lib/lib.go": "package lib\n", "cmd/tool/main.go": "package main\n", "cmd/gen/gen.go": "//go:build ignore\n\npackage main\n",
 		"cmd/other/main_windows.go": "package main\n", "web/main.go": "package main\n", "web/Dockerfile": "FROM scratch\n", "examples/a/Dockerfile": "", "cmd/tool/testdata/main.go": "package main\n",
-		"api/go.mod": "module api\n", "api/main.go": "package main\n", "build/Dockerfile": "FROM scratch\nCOPY --chown=1:1 web/ /web\n", ".hidden/Dockerfile": "", "script/main.go/x": "",
+		"api/go.mod": "module api\n", "api/main.go": "package main\n", "work/go.work": "use ./a\n", "work/a/go.mod": "module a\n", "work/a/main.go": "package main\n", "build/Dockerfile": "FROM scratch\nCOPY --chown=1:1 web/ /web\n", ".hidden/Dockerfile": "", "script/main.go/x": "",
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -32,6 +32,7 @@ func TestBuilds(t *testing.T) {
 		{Dir: "api", Mains: []string{"."}, OwnModule: true},
 		{Dir: "build", Dockerfiles: []string{"Dockerfile"}, FromRoot: true},
 		{Dir: "web", Mains: []string{"."}, Dockerfiles: []string{"Dockerfile"}},
+		{Dir: "work/a", Mains: []string{"."}},
 	}
 	if diff := cmp.Diff(want, found.Builds); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
