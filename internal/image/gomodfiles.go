@@ -91,9 +91,9 @@ func unusedWorkspace(recipe release.Recipe) string {
 		case used:
 			return ""
 		case filepath.Join(top, filepath.FromSlash(recipe.Source.GoWork)):
-			return fmt.Sprintf("%q does not use the module of %q, and is not used; go work use adds the module", file, recipe.Main)
+			return fmt.Sprintf("%q does not use the module of the main package, and is not used; go work use adds it", file)
 		}
-		return fmt.Sprintf("%q is not in the commit, and is not used; commit it, or build with GOWORK=off to see what is built", file)
+		return fmt.Sprintf("%q is not in the commit, and is not used; commit it if the image is to be built with it", file)
 	}
 	return ""
 }

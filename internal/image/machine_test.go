@@ -232,7 +232,7 @@ func TestGoInputsWarnOfAWorkspaceAbove(t *testing.T) {
 		"of the commit":              {"services/app", "services/app", "go.work", ""},
 		"not of the commit":          {"services/app", "services/app", "", "go.work\" is not in the commit"},
 		"of another repository":      {"services/app", ".", "", ""},
-		"that does not use a module": {"tools", "tools", "go.work", "go.work\" does not use the module of \".\""},
+		"that does not use a module": {"tools", "tools", "go.work", "go.work\" does not use the module of the main package"},
 	} {
 		recipe := recipeOf(filepath.Join(root, test.context))
 		recipe.Source.Path, recipe.Source.GoWork = test.path, test.committed
