@@ -28,6 +28,8 @@ type Deps struct {
 type Facts interface {
 	// RecordFact attaches a fact to its image, unless it is recorded already. It returns the digest of the record, and whether it is new.
 	RecordFact(ctx context.Context, f fact.Fact) (record release.Digest, created bool, err error)
+	// IsRecorded reports whether a fact of a kind is attached to an image that the key of this run signed.
+	IsRecorded(ctx context.Context, image release.Image, kind fact.Kind) (bool, error)
 }
 
 // WorkTree reads git.
@@ -115,6 +117,9 @@ type Result struct {
 // Inputs that differ from the commit are a *release.InputError unless AllowDirty is set; inputs that change during the build
 // always are. A tag of another commit's image, or of one that was built with other settings, is a *release.Refusal.
 //
+// An image that the registry has, and about which the key of this run signed no statement, is built again by the Go builder: if that makes the same digest, the
+// statements are recorded.
+//
 // With Adopt it builds nothing, and tags an image that another program built. With Find it only looks a tag up.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if settings.Find != "" {
@@ -145,8 +150,11 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		return Result{}, err
 	}
 	result, found, err := findExisting(ctx, builder, settings.Repository, tagFor(recipe.Source, deps.Now()), recipe, deps)
-	if found || err != nil {
+	if err != nil {
 		return result, err
+	}
+	if found {
+		return recordExisting(ctx, builder, recipe, result, given, settings, deps)
 	}
 	if len(recipe.Source.Changed) == 0 {
 		if err := refuseDifferences(ctx, builder, recipe, settings, orAllowDirty, deps); err != nil {
@@ -159,34 +167,41 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 			return result, err
 		}
 	}
-	recipe, removeBase, err := fetchBase(ctx, recipe, deps)
-	if err != nil {
-		return Result{}, err
-	}
-	defer removeBase()
 	dir, remove, err := deps.Workspace.Scratch()
 	if err != nil {
 		return Result{}, err
 	}
 	defer remove()
+	done, err := buildImage(ctx, builder, recipe, dir, given, settings, deps)
+	if err != nil {
+		return Result{}, err
+	}
+	return push(ctx, done, settings.Repository, deps)
+}
+
+// buildImage builds the image of a recipe in a directory.
+func buildImage(ctx context.Context, builder string, recipe release.Recipe, dir string, given contents, settings Settings, deps Deps) (built, error) {
+	recipe, removeBase, err := fetchBase(ctx, recipe, deps)
+	if err != nil {
+		return built{}, err
+	}
+	defer removeBase()
 	began := deps.Now()
 	deps.Reporter.Infof("building %s of commit %s with the %s builder", joinPlatforms(recipe), describe(recipe.Source), builder)
 	layout, err := deps.Builder.Build(ctx, builder, recipe, dir)
 	if err != nil {
-		return Result{}, err
+		return built{}, err
 	}
 	// The inputs are listed and compared once more, because something else may have written to the work tree. This also holds if
 	// changes are allowed, because the image is already labelled with the commit.
 	if len(recipe.Source.Changed) == 0 {
 		if err := refuseDifferences(ctx, builder, recipe, settings, orBuildAgain, deps); err != nil {
-			return Result{}, err
+			return built{}, err
 		}
 	}
 	done := built{layout: layout, builder: builder, recipe: recipe, began: began}
-	if done.contents, err = listContents(ctx, given, done, settings, deps); err != nil {
-		return Result{}, err
-	}
-	return push(ctx, done, settings.Repository, deps)
+	done.contents, err = listContents(ctx, given, done, settings, deps)
+	return done, err
 }
 
 // createRepository creates the repository where that is asked for. It is called when nothing of the input can be refused without the registry.

@@ -44,6 +44,7 @@ type fakeDeps struct {
 	unknown     release.Commit // that git does not know
 	cutOff      bool           // the history is
 	noTree      error
+	chosen      string           // builder; "": go
 	reporter    release.Reporter // nil: one that shows nothing
 }
 
@@ -79,7 +80,9 @@ func (f *fakeDeps) Inputs(context.Context, string, release.Recipe) (release.Inpu
 func (f *fakeDeps) Inside(path string) (string, error) { return "/tree/" + path, nil }
 func (f *fakeDeps) Scratch() (string, func(), error)   { return "/scratch", func() {}, nil }
 
-func (f *fakeDeps) Choose(builder string, _ release.Recipe) (string, error) { return "go", nil }
+func (f *fakeDeps) Choose(builder string, _ release.Recipe) (string, error) {
+	return cmp.Or(f.chosen, "go"), nil
+}
 
 func (f *fakeDeps) Settings(builder string, recipe release.Recipe) (release.RecipeSettings, error) {
 	settings := release.RecipeSettings{"builder": builder, "main": recipe.Main}
@@ -169,7 +172,7 @@ func (f *fakeDeps) run(t *testing.T, flags ...string) (build.Result, error) {
 	if err := settingtest.Apply(settings.Declare(), append([]string{"--repository", "localhost:5000/shop"}, flags...)...); err != nil {
 		t.Fatal(err)
 	}
-	return build.Run(t.Context(), settings, build.Deps{WorkTree: f, Builder: f, Registry: fakeRegistry{f}, Workspace: f, Reporter: cmp.Or[release.Reporter](f.reporter, releasetest.DiscardReporter{}),
+	return build.Run(t.Context(), settings, build.Deps{WorkTree: f, Builder: f, Registry: fakeRegistry{f}, Workspace: f, Reporter: f.told(),
 		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC) }})
 }
 
@@ -218,6 +221,10 @@ func TestARepositoryIsCreatedForAnImage(t *testing.T) {
 	}
 }
 
+func (f *fakeDeps) told() release.Reporter {
+	return cmp.Or[release.Reporter](f.reporter, releasetest.DiscardReporter{})
+}
+
 // told is a reporter that keeps what it is told.
 type told struct {
 	releasetest.DiscardReporter
@@ -225,6 +232,7 @@ type told struct {
 }
 
 func (t *told) Infof(format string, args ...any) { t.text += fmt.Sprintf(format+"\n", args...) }
+func (t *told) Warnf(format string, args ...any) { t.Infof("warning: "+format, args...) }
 
 func TestRunUsesTheImageThatAnotherBuildPushedFirst(t *testing.T) {
 	t.Parallel()

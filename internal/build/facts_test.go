@@ -24,7 +24,7 @@ func (f *fakeDeps) recording(t *testing.T, facts *releasetest.Facts, flags ...st
 	if err := settingtest.Apply(settings.Declare(), append([]string{"--repository", "localhost:5000/shop"}, flags...)...); err != nil {
 		t.Fatal(err)
 	}
-	return build.Run(t.Context(), settings, build.Deps{WorkTree: f, Builder: f, Registry: fakeRegistry{f}, Workspace: f, Facts: facts, Origin: origin, Reporter: releasetest.DiscardReporter{},
+	return build.Run(t.Context(), settings, build.Deps{WorkTree: f, Builder: f, Registry: fakeRegistry{f}, Workspace: f, Facts: facts, Origin: origin, Reporter: f.told(),
 		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC) }})
 }
 
@@ -88,6 +88,55 @@ func TestOnlyWhatIsBuiltIsRecorded(t *testing.T) {
 		result, err := f.recording(t, facts, test.flags...)
 		if err != nil || len(facts.Recorded) != test.recorded || result.Digest != test.want || !result.Record.IsZero() {
 			t.Errorf("%s: got %+v, %v, recorded %v", name, result, err, facts.Recorded)
+		}
+	}
+}
+
+// TestAnImageThatIsThereIsRecorded: an image that was pushed without a key is recorded by a later run that builds the same digest again, once.
+func TestAnImageThatIsThereIsRecorded(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change   func(*fakeDeps)
+		builds   int // in the run with a key
+		recorded bool
+		want     string // in the log
+	}{
+		"the same digest":   {func(*fakeDeps) {}, 1, true, "built again, it is the same digest"},
+		"another digest":    {func(f *fakeDeps) { f.digest = releasetest.Digest(t, "b") }, 1, false, "warning: nothing is recorded of"},
+		"changed inputs":    {func(f *fakeDeps) { f.differences = []release.Difference{{Path: "main.go"}} }, 0, false, "which cannot be built again"},
+		"changed meanwhile": {func(f *fakeDeps) { f.changing = []release.Difference{{Path: "main.go"}} }, 1, false, "which cannot be built again"},
+		"another builder": {func(f *fakeDeps) {
+			f.chosen = "docker"
+			f.pushed[release.Tag(commit)] = release.ImageInfo{Digest: f.digest, Revision: commit.String(), Recipe: `{"builder":"docker","main":"."}`}
+		}, 0, false, "the docker builder need not make the same image again"},
+		"an earlier commit's image": {func(f *fakeDeps) {
+			f.source.Commit, f.files, f.ancestors = parent, map[release.Commit]string{parent: "", commit: ""}, []release.Commit{commit}
+			if _, err := f.run(t); err != nil {
+				t.Fatal(err)
+			}
+		}, 0, false, "check out commit " + commit.Short() + ", which it was built from"},
+	} {
+		f, facts, log := cleanTree(t), new(releasetest.Facts), new(told)
+		first, err := f.run(t)
+		if err != nil {
+			t.Fatal(err)
+		}
+		test.change(f)
+		f.reporter, f.builds = log, 0
+		for run := range 2 {
+			result, err := f.recording(t, facts)
+			if err != nil || result.Digest != first.Digest || result.Outcome != release.Reused || f.pushed[result.Tag].Digest != first.Digest {
+				t.Errorf("%s: got %+v, %v", name, result, err)
+			}
+			if run == 0 && (f.builds != test.builds || result.Record.IsZero() == test.recorded) {
+				t.Errorf("%s: %d builds, record %s", name, f.builds, result.Record)
+			}
+			if recorded := len(facts.Recorded) == 1; recorded != test.recorded || recorded && f.builds > 1 {
+				t.Errorf("%s: recorded %v after %d builds", name, facts.Recorded, f.builds)
+			}
+		}
+		if !strings.Contains(log.text, test.want) {
+			t.Errorf("%s: got\n%s\nwant %q", name, log.text, test.want)
 		}
 	}
 }

@@ -28,16 +28,30 @@ func findExisting(ctx context.Context, builder string, repository release.Reposi
 			deps.Reporter.Infof("%s holds commit %s already: %s of commit %s, nothing to build", repository, source.Commit.Short(), tagged.Digest, from.Short())
 			return reusedFrom(from, repository, tag, tagged.Digest), true, nil
 		}
-		return Result{}, false, &release.Refusal{
-			Why: fmt.Sprintf("tag %q in %q holds %s, which is labelled with revision %q", tag, repository, tagged.Digest, tagged.Revision),
-			Do:  "find out who pushed it, then delete the tag or build into another repository; a commit's tag must name that commit's image",
+		differences, err := otherSettings(ctx, builder, tagged, recipe, deps)
+		if err != nil {
+			return Result{}, false, err
 		}
+		return Result{}, false, refuseOtherRevision(repository, tag, tagged, differences)
 	}
 	if err := compareSettings(repository, tag, tagged, recipe.Settings); err != nil {
 		return Result{}, false, err
 	}
 	deps.Reporter.Infof("%s holds commit %s already: %s, nothing to build", repository, source.Commit.Short(), tagged.Digest)
 	return newResult(release.Reused, repository, tag, tagged.Digest, source.Commit), true, nil
+}
+
+// refuseOtherRevision refuses an image that has the tag of the commit and is labelled with another revision. differences are those of its settings; "" if there
+// are none, or none are known.
+func refuseOtherRevision(repository release.Repository, tag release.Tag, tagged release.ImageInfo, differences string) error {
+	why := fmt.Sprintf("tag %q in %q holds %s, which is labelled with revision %q", tag, repository, tagged.Digest, tagged.Revision)
+	if differences != "" {
+		return &release.Refusal{
+			Why: why + " and was built with other settings: " + differences,
+			Do:  "give the same settings to use that image, or give this build a repository of its own; if no build of onedigest reused the image for the commit, find out who set the tag",
+		}
+	}
+	return &release.Refusal{Why: why, Do: "find out who pushed it, then delete the tag or build into another repository; a commit's tag must name that commit's image"}
 }
 
 // compareSettings refuses an image of the commit that was built by another recipe: it may contain another service, or be for
@@ -103,7 +117,7 @@ func push(ctx context.Context, built built, repository release.Repository, deps 
 }
 
 // pushAndRecord pushes the image under its tag. If facts are recorded, it records who built it and what it contains before it sets the tag: a tag says
-// that the records are there, because nobody but the run that builds can write them. An image of uncommitted work is not recorded.
+// that the records are there, because only a run that builds can write them. An image of uncommitted work is not recorded.
 func pushAndRecord(ctx context.Context, built built, repository release.Repository, tag release.Tag, deps Deps) (attached records, err error) {
 	recorded := (deps.Facts != nil || built.contents.isKnown()) && len(built.recipe.Source.Changed) == 0
 	pushedAs := tag

@@ -90,28 +90,49 @@ func isUnchanged(ctx context.Context, builder string, tagged release.ImageInfo, 
 }
 
 // sameImage reports whether an image of another commit was built from the recipe's inputs by the same recipe, and returns that commit.
-// It computes the recipe's settings as of the other commit, because the stored hash of a build argument depends on the commit.
 func sameImage(ctx context.Context, builder string, tagged release.ImageInfo, recipe release.Recipe, deps Deps) (from release.Commit, same bool, err error) {
 	from, err = release.ParseCommit(tagged.Revision)
 	if err != nil || tagged.Inputs == "" || tagged.Inputs != recipe.Inputs {
 		return "", false, nil //nolint:nilerr // an image that names no commit is another program's
 	}
-	stored, err := release.ParseRecipeSettings(tagged.Recipe)
-	if err != nil {
-		return "", false, nil //nolint:nilerr // an image without settings cannot be compared
+	stored, wanted, comparable, err := settingsOf(ctx, builder, tagged, recipe, deps)
+	if err != nil || !comparable {
+		return "", false, err
 	}
-	wanted := recipe.Settings
+	return from, stored.Differences(wanted) == "", nil
+}
+
+// otherSettings returns how the settings of an image of another commit differ from the recipe's; "" if they are equal or cannot be compared.
+func otherSettings(ctx context.Context, builder string, tagged release.ImageInfo, recipe release.Recipe, deps Deps) (string, error) {
+	stored, wanted, comparable, err := settingsOf(ctx, builder, tagged, recipe, deps)
+	if err != nil || !comparable {
+		return "", err
+	}
+	return stored.Differences(wanted), nil
+}
+
+// settingsOf returns the settings that an image of another commit was built with, and the recipe's as of that commit, because the stored hash of a build argument
+// depends on the commit. It returns false if they cannot be compared.
+func settingsOf(ctx context.Context, builder string, tagged release.ImageInfo, recipe release.Recipe, deps Deps) (stored, wanted release.RecipeSettings, comparable bool, err error) {
+	from, err := release.ParseCommit(tagged.Revision)
+	if err != nil {
+		return nil, nil, false, nil //nolint:nilerr // an image that names no commit is another program's
+	}
+	if stored, err = release.ParseRecipeSettings(tagged.Recipe); err != nil {
+		return nil, nil, false, nil //nolint:nilerr // an image without settings cannot be compared
+	}
+	wanted = recipe.Settings
 	if len(recipe.BuildArgs) > 0 {
 		object, found, err := deps.WorkTree.Object(ctx, recipe.Context, from)
 		if err != nil || !found {
-			return "", false, err
+			return nil, nil, false, err
 		}
 		recipe.Source.Object = object
 		if wanted, err = deps.Builder.Settings(builder, recipe); err != nil {
-			return "", false, fmt.Errorf("comparing with commit %s: %w", from.Short(), err)
+			return nil, nil, false, fmt.Errorf("comparing with commit %s: %w", from.Short(), err)
 		}
 	}
-	return from, stored.Differences(wanted) == "", nil
+	return stored, wanted, true, nil
 }
 
 // reusedFrom returns the result for an image of an earlier commit.

@@ -61,6 +61,22 @@ func TestRunReusesAReusedImage(t *testing.T) {
 	}
 }
 
+// TestAReusedImageOfOtherSettings: the commit's tag names an earlier commit's image since it was reused, and the refusal lists what differs.
+func TestAReusedImageOfOtherSettings(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*fakeDeps){"the same inputs": func(*fakeDeps) {}, "other inputs": func(f *fakeDeps) { f.files[commit] = "other" }} {
+		f := afterParent(t, "--build-args", "a=1")
+		if _, err := f.run(t, "--build-args", "a=1"); err != nil {
+			t.Fatal(err)
+		}
+		change(f)
+		_, err := f.run(t, "--main", "./cmd/other", "--build-args", "a=1")
+		if release.ExitCode(err) != release.ExitFailed || !strings.Contains(fmt.Sprint(err), `was built with other settings: main is "." there and "./cmd/other" here; give the same settings`) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
 func TestRunBuildsAnew(t *testing.T) {
 	t.Parallel()
 	changed := releasetest.Digest(t, "e")

@@ -37,6 +37,7 @@ type fakes struct {
 	mu           sync.Mutex
 	done         []string
 	lines        []string
+	common       bool   // the chart is the program's
 	outside      string // the path that is outside the work tree
 	checkErr     error
 	checked      bool           // whether the chart was
@@ -161,6 +162,9 @@ func (s *fakes) Locate(_ context.Context, ref release.ChartRef) (release.Located
 	}
 	if ref.Chart == s.outside {
 		return release.LocatedChart{}, release.BadSetting("chart", fmt.Sprintf("%q is outside the work tree", ref.Chart), "")
+	}
+	if s.common {
+		return release.LocatedChart{Path: "/program/service", Source: "the common chart"}, nil
 	}
 	return release.LocatedChart{Path: "/tree/" + ref.Chart, Source: ref.Chart, Digest: s.chartDigest}, nil
 }

@@ -266,7 +266,7 @@ func CheckFiles(ctx context.Context, deploys []Settings, deps Deps) error {
 			err = r.checkValues(ctx)
 		}
 		rung, _, unlisted := deps.Policy.ForDeploy(settings.Environment, settings.ProvedIn, settings.MaxAge)
-		for _, err := range []error{err, r.checkSmokeChecks(), unlisted, checkSet(settings, rung)} {
+		for _, err := range []error{err, r.checkSmokeChecks(), unlisted, r.checkOfCommit(rung)} {
 			var input *release.InputError
 			switch {
 			case errors.As(err, &input):
@@ -286,14 +286,26 @@ func CheckFiles(ctx context.Context, deploys []Settings, deps Deps) error {
 	return nil
 }
 
-// checkSet refuses values in the settings which the rules of the environment do not let in, unless the rules are to be overridden. The error is a *release.InputError.
-func checkSet(settings Settings, rung policy.Rung) error {
-	set := settings.pathsSet()
-	if len(set) == 0 || !rung.Requires.ChartOfCommit || settings.OverrideReason != "" {
+// checkOfCommit refuses a chart and values in the settings which the rules of the environment do not let in, unless the rules are to be overridden. The error is a
+// *release.InputError.
+func (r request) checkOfCommit(rung policy.Rung) error {
+	if !rung.Requires.ChartOfCommit || r.settings.OverrideReason != "" {
 		return nil
 	}
-	return release.BadSetting("set", fmt.Sprintf("%q requires the chart and the values of the image's commit (chart-of-commit), and no commit has the values of %s", settings.Environment, strings.Join(set, ", ")),
-		"commit these values in a values file, and leave out set and set-json")
+	rule := fmt.Sprintf("%q requires the chart and the values of the image's commit (chart-of-commit)", r.settings.Environment)
+	var problems []release.Problem
+	if _, hasChart := r.treePaths(); !hasChart && r.chart.Source != "" {
+		elsewhere := &policy.ChartElsewhereError{Source: r.chart.Source}
+		problems = append(problems, release.Problem{Setting: "chart", What: rule + ", and " + elsewhere.Error(), Do: elsewhere.Do()})
+	}
+	if set := r.settings.pathsSet(); len(set) > 0 {
+		problems = append(problems, release.Problem{Setting: "set", What: rule + ", and no commit has the values of " + strings.Join(set, ", "),
+			Do: "commit these values in a values file, and leave out set and set-json"})
+	}
+	if len(problems) > 0 {
+		return &release.InputError{Problems: problems}
+	}
+	return nil
 }
 
 // AppliedKinds returns the kinds of the objects that a deploy would apply, as its chart renders for the cluster, and changes nothing. The images need not exist. Of
@@ -349,7 +361,7 @@ func (r request) compareCheckout(ctx context.Context) (release.CheckedOut, error
 	paths, hasChart := r.treePaths()
 	switch {
 	case !hasChart:
-		return release.CheckedOut{}, fmt.Errorf("the chart is from %q, not from the work tree", r.chart.Source)
+		return release.CheckedOut{}, &policy.ChartElsewhereError{Source: r.chart.Source}
 	case r.stated == "":
 		return release.CheckedOut{}, errors.New("the image is labelled with no commit")
 	}

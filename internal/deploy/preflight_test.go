@@ -81,6 +81,9 @@ func TestTheFilesOfLaterDeploysAreChecked(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	check(t, err.Error(), "no commit has the values of greeting, replicas; commit these values in a values file")
+	fakes.common, fakes.outside, guarded.Set, guarded.SetJSON = true, "the common chart", nil, nil
+	err = deploy.CheckFiles(t.Context(), []deploy.Settings{free, guarded}, deps)
+	check(t, err.Error(), `the chart is from "the common chart", not from the work tree; commit a chart`)
 	guarded.OverrideReason = "agreed with the owner"
 	if err := deploy.CheckFiles(t.Context(), []deploy.Settings{free, guarded}, deps); err != nil {
 		t.Error(err)

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
+	"k8s.io/klog/v2"
 )
 
 // connection is one cluster and its API. All clients of the cluster share it, so that ten concurrent deploys discover the API
@@ -79,7 +80,8 @@ func discover(ctx context.Context, config *rest.Config) (*clusterAPI, error) {
 	}
 	cache := memory.NewMemCacheClient(client)
 	cacheWithContext := discovery.ToCachedDiscoveryInterfaceWithContext(cache)
-	groups, resources, err := cacheWithContext.ServerGroupsAndResourcesWithContext(ctx)
+	silent := klog.NewContext(ctx, klog.Logger{}) // client-go logs the error, which is returned, to the process's stderr otherwise
+	groups, resources, err := cacheWithContext.ServerGroupsAndResourcesWithContext(silent)
 	api := &clusterAPI{discovery: cache}
 	if discovery.IsGroupDiscoveryFailedError(err) {
 		api.warning = "WARNING: " + failure.Sanitize(err.Error())

@@ -192,13 +192,26 @@ func checkMainPackage(recipe release.Recipe) error {
 	var none *build.NoGoError
 	switch {
 	case errors.As(err, &none), err == nil && len(found.GoFiles) == 0:
-		return fmt.Errorf("%q holds no Go package", main)
+		return leftOut(platform, filepath.Join(recipe.Context, main), main, found)
 	case err != nil && found.Name == "":
 		return fmt.Errorf("%q holds no Go package: %w", main, err)
 	case found.Name != "main":
 		return fmt.Errorf("%q holds package %q, not a main package", main, found.Name)
 	}
 	return nil // the compiler reports everything else better
+}
+
+// leftOut says why no file of a directory is compiled: none is there, all of them use cgo, or their names or build constraints are of other platforms.
+func leftOut(platform build.Context, dir, main string, found *build.Package) error {
+	if len(found.IgnoredGoFiles) == 0 {
+		return fmt.Errorf("%q holds no Go package in this work tree, from which a sparse checkout may leave it out", main)
+	}
+	names := strings.Join(found.IgnoredGoFiles[:min(len(found.IgnoredGoFiles), maxFound)], ", ")
+	platform.CgoEnabled = true
+	if with, err := platform.ImportDir(dir, 0); err == nil && len(with.CgoFiles) > 0 {
+		return fmt.Errorf("%q holds no Go package without cgo, which the Go builder disables (%s): --builder docker can build it", main, names)
+	}
+	return fmt.Errorf("%q holds no Go package for %s/%s: names, build constraints or missing tags leave out %s", main, platform.GOOS, platform.GOARCH, names)
 }
 
 // packagePath converts the recipe's main to a path such as ./cmd/shop, which the go command cannot mistake for a flag, an import path or a pattern.

@@ -56,11 +56,15 @@ func TestChoose(t *testing.T) {
 		"docker, two Dockerfiles, named":    {with(both, "Containerfile"), "docker", func(r *release.Recipe) { r.Dockerfile = "Containerfile" }, "docker", ""},
 		"go, windows":                       {shop, "go", func(r *release.Recipe) { r.Platforms[0].OS = "windows" }, "", "windows/amd64"},
 		"go, absent":                        {shop, "go", func(r *release.Recipe) { r.Main = "absent" }, "", "holds no Go package"},
-		"docker":                            {both, "docker", nil, "docker", ""},
-		"docker, no file":                   {shop, "docker", nil, "", "does not exist"},
-		"docker, a directory":               {both, "docker", func(r *release.Recipe) { r.Dockerfile = "build" }, "", "is not a file"},
-		"docker, outside":                   {both, "docker", func(r *release.Recipe) { r.Dockerfile = filepath.Join(outside, "Dockerfile") }, "", "outside the work tree"},
-		"unknown":                           {shop, "podman", nil, "", "not a builder"},
+		"go, another system": {map[string]string{"go.mod": shop["go.mod"], "main_windows.go": "package main\n\nfunc main() {}\n"}, "go", nil, "",
+			`"." holds no Go package for linux/amd64: names, build constraints or missing tags leave out main_windows.go`},
+		"go, a tag":           {map[string]string{"go.mod": shop["go.mod"], "main.go": "//go:build special\n\npackage main\n\nfunc main() {}\n"}, "go", nil, "", "missing tags leave out main.go"},
+		"go, cgo":             {map[string]string{"go.mod": shop["go.mod"], "main.go": "package main\n\nimport \"C\"\n\nfunc main() {}\n"}, "go", nil, "", "without cgo, which the Go builder disables (main.go)"},
+		"docker":              {both, "docker", nil, "docker", ""},
+		"docker, no file":     {shop, "docker", nil, "", "does not exist"},
+		"docker, a directory": {both, "docker", func(r *release.Recipe) { r.Dockerfile = "build" }, "", "is not a file"},
+		"docker, outside":     {both, "docker", func(r *release.Recipe) { r.Dockerfile = filepath.Join(outside, "Dockerfile") }, "", "outside the work tree"},
+		"unknown":             {shop, "podman", nil, "", "not a builder"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -457,13 +457,27 @@ func (d *decider) port(s *service, said survey.Service) {
 		s.port = survey.Fact{Value: defaultPort, File: "the variable PORT"}
 	case len(said.Ports) == 0 && s.chart != nil: // the chart's own value
 	case len(said.Ports) == 0:
-		d.problem("port", "the port that "+cmp.Or(s.name, "the service")+" listens on was not found: no Dockerfile exposes one, and no Go source listens on one", "give "+prefix+"PORT")
+		d.problem("port", "the port that "+cmp.Or(s.name, "the service")+" listens on was not found: "+d.withoutPort(*s), "give "+prefix+"PORT")
 	default:
 		d.problem("port", fmt.Sprintf("%s names several ports: %s", cmp.Or(s.name, "the service"), list(said.Ports)), "give "+prefix+"PORT")
 	}
 	if s.chart == nil && s.port.Value != "" && s.port.Port() < 1024 {
 		d.problem("port", fmt.Sprintf("the common chart runs a container that cannot listen on port %s (%s)", s.port.Value, s.port.File), "let the image listen on one from 1024 and give "+prefix+"PORT, or add a chart of your own")
 	}
+}
+
+// withoutPort says where no port was found. The ports of a Dockerfile that is not built are named, but need not be those of the program.
+func (d *decider) withoutPort(s service) string {
+	if s.builder != "go" {
+		return "no Dockerfile exposes one, and no Go source listens on one"
+	}
+	where := "no Go source listens on one"
+	for _, name := range s.build.Dockerfiles {
+		if said, err := survey.Inspect(d.tree, s.build, "", name); err == nil && len(said.Ports) > 0 {
+			where += fmt.Sprintf(", and %s, which is not built, exposes %s", path.Join(s.build.Dir, name), said.Ports[0].Value)
+		}
+	}
+	return where
 }
 
 // defaultPort is the port of a service that listens where PORT says.

@@ -32,6 +32,20 @@ type Overriding struct {
 	Policy      release.Digest
 }
 
+// ChartElsewhereError says that the chart of a deploy is not in the work tree, so that no commit of it has the chart.
+type ChartElsewhereError struct {
+	Source string // of the chart
+}
+
+func (e *ChartElsewhereError) Error() string {
+	return fmt.Sprintf("the chart is from %q, not from the work tree", e.Source)
+}
+
+// Do is what would put the chart into the commit.
+func (e *ChartElsewhereError) Do() string {
+	return "commit a chart (charts/service, or --chart DIR) and deploy that, or leave chart-of-commit out of the rules"
+}
+
 // Request asks whether an image may enter an environment.
 type Request struct {
 	Policy   Source

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -204,7 +205,7 @@ func because(other string) string {
 }
 
 func evaluateBuilt(_ Built, facts Facts, now time.Time) Line {
-	line := Line{Fact: FactBuilt, Required: "the provenance of the image", Do: "build the commit with build and its --sign-key"}
+	line := Line{Fact: FactBuilt, Required: "the provenance of the image", Do: "build the commit with build and its --sign-key (an image that is there is recorded if the Go builder makes the same one again; of what Docker built, only a new commit helps)"}
 	found := facts.Built
 	switch {
 	case found.Err != nil:
@@ -227,7 +228,7 @@ func evaluateBuilt(_ Built, facts Facts, now time.Time) Line {
 // evaluateListed returns the line for the requirement that an SBOM says what the image contains.
 func evaluateListed(facts Facts, now time.Time) Line {
 	line := Line{Fact: FactListed, Required: "an SBOM of the image",
-		Do: "build the commit with build and its --sign-key, or let a signer attest an SBOM: cosign attest --type cyclonedx"}
+		Do: "build the commit with build and its --sign-key (an image that is there is recorded if the Go builder makes the same one again), or let a signer attest an SBOM: cosign attest --type cyclonedx"}
 	found := facts.Listed
 	switch {
 	case !found.Found:
@@ -426,7 +427,11 @@ func evaluateChart(facts Facts) Line {
 	case len(facts.Chart.Uncommitted) > 0:
 		founds = append(founds, fmt.Sprintf("files that no commit has: %s is changed, new or ignored", filepath.Base(facts.Chart.Uncommitted[0])))
 	}
-	if len(founds) > 0 {
+	var elsewhere *ChartElsewhereError
+	switch {
+	case errors.As(facts.ChartErr, &elsewhere):
+		dos = append(dos, elsewhere.Do())
+	case len(founds) > 0:
 		dos = append(dos, line.Do)
 	}
 	if len(facts.Set) > 0 {

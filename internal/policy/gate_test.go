@@ -169,6 +169,9 @@ func TestEvaluate(t *testing.T) {
 		"another chart":                   {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Differing = []string{"chart"} }, "differ from those of the image's commit", "check that commit out"},
 		"a chart that is unknown":         {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Unknown = true }, "cannot be compared", ""},
 		"a chart that cannot be compared": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart, f.ChartErr = nil, errors.New("no git") }, "is unknown: no git", ""},
+		"the common chart": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) {
+			f.Chart, f.ChartErr = nil, &policy.ChartElsewhereError{Source: "the common chart"}
+		}, `the chart is from "the common chart", not from the work tree`, "commit a chart (charts/service, or --chart DIR)"},
 		"a chart of the tag's commit": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) {
 			f.Commit, f.Smoked.Found, f.Built.Found = releasetest.Commit, false, false
 		}, "an image without a revision label", "smoke with --expect-commit"},

@@ -75,6 +75,16 @@ func TestASignedBuildHasItsSBOM(t *testing.T) {
 	if again, code, printed := builtBy(t, dir, first, key, environ, gobuild...); code != 0 || len(again) != 1 || again[0].Record != one[0].Record {
 		t.Errorf("again: ended with %d, %+v:\n%s", code, again, printed)
 	}
+	later := registrytest.Repository(t)
+	if none, code, printed := builtBy(t, dir, later, key, environ, "--builder", "go"); code != 0 || len(none) != 0 {
+		t.Fatalf("without a key: ended with %d, %+v:\n%s", code, none, printed)
+	}
+	for _, want := range []string{"it is the same digest", "nothing to build"} { // the second run finds the records
+		recorded, code, printed := builtBy(t, dir, later, key, environ, gobuild...)
+		if code != 0 || len(recorded) != 1 || !bytes.Equal(recorded[0].SBOM.Document, one[0].SBOM.Document) || !strings.Contains(printed, want) || want == "nothing to build" && strings.Contains(printed, "built again") {
+			t.Errorf("an image that is there: ended with %d, %+v:\n%s", code, recorded, printed)
+		}
+	}
 	if other, code, _ := builtBy(t, dir, second, key, environ, gobuild...); code != 0 || len(other) != 1 || !bytes.Equal(other[0].SBOM.Document, one[0].SBOM.Document) {
 		t.Errorf("in another repository: ended with %d, %+v", code, other)
 	}

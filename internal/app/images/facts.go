@@ -57,6 +57,18 @@ func (i *Images) RecordFact(ctx context.Context, f fact.Fact) (record release.Di
 	return record, err == nil, err
 }
 
+// IsRecorded reports whether a fact of a kind is attached to an image that the signer's key signed; without a signer, whether any is.
+func (i *Images) IsRecorded(ctx context.Context, image release.Image, kind fact.Kind) (bool, error) {
+	reading := i
+	if i.signer != nil {
+		reading = i.Trusting([]signed.Verifier{i.signer.Verifier()})
+	}
+	records, err := reading.Facts(ctx, image, kind)
+	return slices.ContainsFunc(records, func(record fact.Record) bool {
+		return record.Kind == kind && record.Problem == "" && (i.signer == nil || record.Trusted())
+	}), err
+}
+
 // newestLike returns the newest record that a fact may repeat; false if there is none.
 func (i *Images) newestLike(f fact.Fact, records []fact.Record) (newest fact.Record, found bool) {
 	isOwn := func(record fact.Record) bool { return i.signer == nil || record.Trusted() }

@@ -634,6 +634,16 @@ func TestAmbiguity(t *testing.T) {
 	}
 }
 
+// TestThePortOfADockerfileThatIsNotBuilt: init says that it names a port, and not that no Dockerfile does.
+func TestThePortOfADockerfileThatIsNotBuilt(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t, map[string]string{"main.go": "package main\n\nfunc main() {}\n", "go.mod": goMod, "Dockerfile": "FROM scratch\nEXPOSE 80\n"})
+	code, _, stderr := r.init(append(slices.Clone(required), "--builder", "go", "--probe", "/")...)
+	if code != release.ExitInput || !strings.Contains(stderr, "no Go source listens on one, and Dockerfile, which is not built, exposes 80") {
+		t.Errorf("exit code %d:\n%s", code, stderr)
+	}
+}
+
 // TestDifferences: a file that differs is shown and kept, unless it may be replaced; what somebody wrote into values is not shown.
 func TestDifferences(t *testing.T) {
 	t.Parallel()

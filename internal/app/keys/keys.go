@@ -38,7 +38,7 @@ func Signer(ctx context.Context, run *app.RunContext, name string, ref setting.K
 	run.Secrets.Add(password, string(content))
 	signer, err := signed.ParseSigner(content, password)
 	if err != nil {
-		return nil, release.BadSetting(name, fmt.Sprintf("%q holds no private key: %v", ref, err),
+		return nil, release.BadSetting(name, fmt.Sprintf("%q holds no private key that can sign evidence: %v", ref, err),
 			"give an ECDSA P-256 key in PEM, as cosign generate-key-pair writes it, and the password of an encrypted one as "+passwordVariable)
 	}
 	return signer, nil

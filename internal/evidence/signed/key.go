@@ -34,8 +34,11 @@ type Key struct {
 // NewKey accepts an ECDSA key with the curve P-256.
 func NewKey(public any) (Key, error) {
 	key, ok := public.(*ecdsa.PublicKey)
-	if !ok || key.Curve != elliptic.P256() {
+	switch {
+	case !ok:
 		return Key{}, fmt.Errorf("it is a %T, want ECDSA with the curve P-256", public)
+	case key.Curve != elliptic.P256():
+		return Key{}, fmt.Errorf("it is an ECDSA key with the curve %s, want P-256", key.Curve.Params().Name)
 	}
 	encoded, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {

@@ -195,6 +195,9 @@ func TestKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := signed.ParseSigner(block("PRIVATE KEY", p384), ""); err == nil || err.Error() != "it is an ECDSA key with the curve P-384, want P-256" {
+		t.Errorf("P-384: got %v", err)
+	}
 	for name, content := range map[string][]byte{
 		"nothing": nil, "text": []byte("canary"), "wrong password": block("ENCRYPTED SIGSTORE PRIVATE KEY", locked), "garbage": block("PRIVATE KEY", []byte("canary")),
 		"SEC 1 garbage": block("EC PRIVATE KEY", []byte("canary")), "P-384": block("PRIVATE KEY", p384), "RSA": block("PRIVATE KEY", rsaPKCS8), "another block": block("CANARY", []byte("canary")),

@@ -3,6 +3,7 @@ package releasetest
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -38,6 +39,11 @@ func (f *Facts) RecordFact(_ context.Context, recorded fact.Fact) (record releas
 	f.Recorded = append(f.Recorded, recorded)
 	record, err = digestOf(recorded)
 	return record, true, err
+}
+
+// IsRecorded reports whether a fact of the kind was recorded about the image.
+func (f *Facts) IsRecorded(_ context.Context, image release.Image, kind fact.Kind) (bool, error) {
+	return slices.ContainsFunc(f.Recorded, func(recorded fact.Fact) bool { return recorded.Kind == kind && recorded.Image == image }), nil
 }
 
 // ValuesDigest returns a digest of the files' names.
