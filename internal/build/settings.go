@@ -98,8 +98,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Go build tag (Go builder); GOFLAGS in the environment is not used"}, ParseBuildTag)
 	setting.Map(set, &s.Stamps, setting.Setting{Name: "ldflags", Value: "-X PACKAGE.NAME=VALUE",
 		Help: "Variable of the program to set when it is linked (Go builder); give the flag once for each variable; {commit} and {date} are replaced by the commit and its date, another {name} is refused. main.commit and main.built are set without it"}, parseStamp, setting.PairName)
-	setting.Map(set, &s.Files, setting.Setting{Name: "files", Commas: true, Value: "DIR=/PATH",
-		Help: "Directory of the context to copy into the image, and where (Go builder): static files, owned by root, that the program reads"}, parseFiles, setting.PairName)
+	setting.Map(set, &s.Files, setting.Setting{Name: "files", Commas: true, Value: "DIR|FILE=/PATH",
+		Help: "Directory or file of the context to copy into the image, and the path that it gets there (Go builder): static files, owned by root, that the program reads"}, parseFiles, setting.PairName)
 	setting.Var(set, &s.User, setting.Setting{Name: "user", Value: "UID[:GID]",
 		Help: "Numbers of the user and the group that the program runs as (Go builder); the group's default is the user's number; default: the base's user, or 65532:65532 (nonroot)"}, parseUser)
 	setting.Var(set, &s.WorkingDir, setting.Setting{Name: "working-dir", Value: "/PATH",
@@ -215,17 +215,17 @@ func parseStamp(text string) (setting.Pair, error) {
 	return setting.Pair{Name: name, Value: value}, err
 }
 
-// parseFiles accepts DIR=/PATH: a directory inside the context, and an absolute path in the image.
+// parseFiles accepts DIR=/PATH and FILE=/PATH: a directory or a file inside the context, and its absolute path in the image.
 func parseFiles(text string) (setting.Pair, error) {
 	pair, err := setting.NameValue(text)
 	if err != nil {
-		return pair, fmt.Errorf("%q is not DIR=/PATH, with a directory of the context", text)
+		return pair, fmt.Errorf("%q is not DIR=/PATH or FILE=/PATH, with a directory or a file of the context", text)
 	}
 	if path.Clean(pair.Name) != pair.Name || slices.Contains(strings.Split(pair.Name, "/"), "..") {
-		return pair, fmt.Errorf("%q is not the path of a directory inside the context", pair.Name)
+		return pair, fmt.Errorf("%q is not a path inside the context", pair.Name)
 	}
 	if !strings.HasPrefix(pair.Value, "/") || path.Clean(pair.Value) != pair.Value || pair.Value == "/" {
-		return pair, fmt.Errorf("%q is not an absolute path of a directory in the image, such as /srv/static", pair.Value)
+		return pair, fmt.Errorf("%q is not an absolute path in the image, such as /srv/static", pair.Value)
 	}
 	if strings.Contains(pair.Value, "=/") {
 		return pair, fmt.Errorf("%q has a further DIR=/PATH: separate them by commas, or give the setting once for each", text)

@@ -111,7 +111,7 @@ func addStatic(found *release.Inputs, program string, recipe release.Recipe) err
 	}
 	files, err := static.Files(recipe.Context, program, recipe.Files)
 	if err != nil {
-		return release.BadSetting(settingFiles, err.Error(), "name directories of files inside the context, without links, and a place of its own for each")
+		return release.BadSetting(settingFiles, err.Error(), "name files and directories inside the context, without links, and a place of its own for each")
 	}
 	found.Files = append(found.Files, files...)
 	all := func(string) bool { return true }

@@ -18,16 +18,16 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// Files lists the regular files below directories of a context, absolute. It refuses links and other files: what they lead to is not
-// compared with the commit. It also refuses two files with one path in the image, and one that is the program or below its path; program may be
-// "".
+// Files lists the regular files that are named in a context or below directories of it, absolute. It refuses links and other files: what they lead to is not
+// compared with the commit. It also refuses two files with one path in the image, one in the place of another's directory, and one that is the program, below its
+// path or in the place of its directory; program may be "".
 func Files(context, program string, dirs map[string]string) (files []string, err error) {
 	sources := map[string]string{}
 	err = each(context, dirs, func(_ fs.FS, name, target string, entry fs.DirEntry) error {
 		if entry.IsDir() {
 			return nil
 		}
-		if program != "" && (target == program || strings.HasPrefix(target, program+"/")) {
+		if program != "" && (target == program || strings.HasPrefix(target, program+"/") || strings.HasPrefix(program, target+"/")) {
 			return fmt.Errorf("%q would be %q, where the program is", name, target)
 		}
 		if other, taken := sources[target]; taken {
@@ -37,10 +37,17 @@ func Files(context, program string, dirs map[string]string) (files []string, err
 		files = append(files, filepath.Join(context, filepath.FromSlash(name)))
 		return nil
 	})
+	for _, target := range slices.Sorted(maps.Keys(sources)) {
+		for dir := path.Dir(target); err == nil && dir != "/"; dir = path.Dir(dir) {
+			if other, taken := sources[dir]; taken {
+				err = fmt.Errorf("%q would be %q, which is a directory with %q", other, dir, sources[target])
+			}
+		}
+	}
 	return files, err
 }
 
-// each visits the directories and files of every directory, in the order of their names. target is the path in the image.
+// each visits the named files, and the directories and files of every named directory, in the order of their names. target is the path in the image.
 func each(context string, dirs map[string]string, visit func(from fs.FS, name, target string, entry fs.DirEntry) error) error {
 	root, err := os.OpenRoot(context)
 	if err != nil {
@@ -51,11 +58,16 @@ func each(context string, dirs map[string]string, visit func(from fs.FS, name, t
 	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
 		dir, to := path.Clean(dir), dirs[dir]
 		info, err := root.Lstat(dir)
-		if err == nil && !info.IsDir() {
-			err = fmt.Errorf("%q is not a directory", dir)
-		}
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case info.Mode().IsRegular():
+			if err := visit(from, dir, to, fs.FileInfoToDirEntry(info)); err != nil {
+				return err
+			}
+			continue
+		case !info.IsDir():
+			return fmt.Errorf("%q is neither a file nor a directory", dir)
 		}
 		err = fs.WalkDir(from, dir, func(name string, entry fs.DirEntry, err error) error {
 			if err != nil {
@@ -73,7 +85,7 @@ func each(context string, dirs map[string]string, visit func(from fs.FS, name, t
 	return nil
 }
 
-// Write writes a layer, a gzipped tar, with the files below the directories: each directory of the context at its path in the image, owned
+// Write writes a layer, a gzipped tar, with the named files and those below the named directories: each directory of the context at its path in the image, owned
 // by root, files of mode 0644, all with one time. Equal files make equal bytes. Directories without files are left out: git has none.
 func Write(file, context string, dirs map[string]string, created time.Time) (err error) {
 	layer, err := os.Create(file) // #nosec G304 -- in the builder's scratch directory

@@ -39,7 +39,7 @@ func tree(t *testing.T) string {
 func write(t *testing.T, root string) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "layer")
-	if err := static.Write(file, root, map[string]string{"web": "/srv/static", "other": "/srv"}, time.Unix(1700000000, 5)); err != nil {
+	if err := static.Write(file, root, map[string]string{"web": "/srv/static", "other": "/srv", "secret": "/etc/shop/key"}, time.Unix(1700000000, 5)); err != nil {
 		t.Fatal(err)
 	}
 	content, err := os.ReadFile(file)
@@ -71,7 +71,7 @@ func TestWrite(t *testing.T) {
 		content, _ := io.ReadAll(reader)
 		got = append(got, fmt.Sprintf("%s %o %d:%d %d %s", header.Name, header.Mode, header.Uid, header.Gid, header.ModTime.Unix(), content))
 	}
-	want := []string{"srv/ 755 0:0 1700000000 ", "srv/x 644 0:0 1700000000 x", "srv/static/ 755 0:0 1700000000 ", "srv/static/a/ 755 0:0 1700000000 ",
+	want := []string{"srv/ 755 0:0 1700000000 ", "srv/x 644 0:0 1700000000 x", "etc/shop/key 644 0:0 1700000000 s", "srv/static/ 755 0:0 1700000000 ", "srv/static/a/ 755 0:0 1700000000 ",
 		"srv/static/a/c.txt 644 0:0 1700000000 c", "srv/static/b.txt 644 0:0 1700000000 b"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -82,8 +82,7 @@ func TestFilesRefuses(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ dir, link, want string }{
 		"a link":          {"web", "web/link", `"web/link" is neither a file nor a directory`},
-		"a link as a dir": {"linked", "linked", `"linked" is not a directory`},
-		"a file":          {"secret", "", `"secret" is not a directory`},
+		"a link as a dir": {"linked", "linked", `"linked" is neither a file nor a directory`},
 		"nothing":         {"none", "", "no such file"},
 		"outside":         {"../x", "", "escapes"},
 	} {
@@ -112,6 +111,10 @@ func TestFilesReplaceNothing(t *testing.T) {
 		"below the program":                       {map[string]string{"web/a": "/app/x/y"}, "where the program is"},
 		"beside the program":                      {map[string]string{"web": "/app", "other": "/app/xy"}, "<nil>"},
 		"two in one place":                        {map[string]string{"web": "/srv", "web/a": "/srv/a"}, `"web/a/c.txt" and "web/a/c.txt"`},
+		"a file as the program":                   {map[string]string{"secret": "/app/x"}, "where the program is"},
+		"a file as the program's directory":       {map[string]string{"secret": "/app"}, "where the program is"},
+		"a file as a directory":                   {map[string]string{"secret": "/srv/a", "web": "/srv"}, `"secret" would be "/srv/a", which is a directory with "web/a/c.txt"`},
+		"a file in a directory":                   {map[string]string{"secret": "/srv/a/secret", "web": "/srv"}, "<nil>"},
 	} {
 		if _, err := static.Files(root, "/app/x", test.dirs); !strings.Contains(fmt.Sprint(err), test.want) {
 			t.Errorf("%s: got %v, want %q", name, err, test.want)
