@@ -72,10 +72,23 @@ func (e *examination) unreadyContainer(status core.ContainerStatus) Finding {
 			return e.notAlive(found, killed)
 		}
 	}
-	if !starting && spec.ReadinessProbe != nil {
+	switch {
+	case lacksCommand(found.Message) && starting: // the kubelet counts no such failure, so that it never restarts the container
+		found.Code, found.Grace = causes.NotAlive, GraceTransient
+	case lacksCommand(found.Message):
+		found.Code, found.Grace = causes.NotReady, GraceTransient
+	case !starting && spec.ReadinessProbe != nil:
 		found.Code, found.Grace, found.Dependent = causes.NotReady, readinessGrace(spec), true
 	}
 	return found
+}
+
+// noCommand matches what a runtime says of a command that it cannot execute in a container (runc, libcontainer, "exec: ").
+var noCommand = regexp.MustCompile(`exec: "[^"]*": (?:executable file not found|stat [^:]*: no such file or directory|permission denied)|fork/exec [^:]*: no such file or directory`)
+
+// lacksCommand reports whether a probe failed because the image does not have its command. Source: k8s.io/kubernetes, pkg/kubelet/prober/prober.go, runProbe.
+func lacksCommand(answer string) bool {
+	return strings.Contains(answer, " probe errored") && noCommand.MatchString(answer)
 }
 
 // notAlive sets the cause of a finding about a container that the kubelet kills because of its liveness or startup probe. It

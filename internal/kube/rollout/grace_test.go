@@ -97,7 +97,15 @@ func TestGraces(t *testing.T) {
 		"readiness with slow answers":    {readiness(core.Probe{PeriodSeconds: 5, TimeoutSeconds: 20}), 180 * time.Second, causes.NotReady},
 		"readiness after a startup":      {readiness(core.Probe{PeriodSeconds: 2, FailureThreshold: 2}, started), 12 * time.Second, causes.NotReady},
 		"readiness soon after a startup": {readiness(core.Probe{PeriodSeconds: 1, FailureThreshold: 1}, started), diagnose.GraceStarted, causes.NotReady},
-		"readiness beside liveness":      {readiness(core.Probe{PeriodSeconds: 1}, probed("liveness", core.Probe{InitialDelaySeconds: 120})), 150 * time.Second, causes.NotReady},
+		"a readiness command that is not there": {append(readiness(core.Probe{PeriodSeconds: 30}), eventAbout("e1", aboutPod, "app", "Warning", "Unhealthy",
+			`Readiness probe errored and resulted in unknown state: rpc error: code = Unknown desc = failed to exec in container: failed to start exec "1": OCI runtime exec failed: exec failed: unable to start container process: exec: "podcli": executable file not found in $PATH: unknown`)),
+			diagnose.GraceTransient, causes.NotReady},
+		"a startup command that is not there": {[]runtime.Object{amend(unreadyPod(), startup), eventAbout("e1", aboutPod, "app", "Warning", "Unhealthy",
+			`Startup probe errored and resulted in unknown state: rpc error: code = Unknown desc = failed to exec in container: exec: "/bin/grpc_health_probe": stat /bin/grpc_health_probe: no such file or directory: unknown`)},
+			diagnose.GraceTransient, causes.NotAlive},
+		"readiness of a command that says so": {append(readiness(core.Probe{PeriodSeconds: 1}), eventAbout("e1", aboutPod, "app", "Warning", "Unhealthy", `Readiness probe failed: exec: "a": executable file not found in $PATH`)),
+			diagnose.GraceStart, causes.NotReady},
+		"readiness beside liveness": {readiness(core.Probe{PeriodSeconds: 1}, probed("liveness", core.Probe{InitialDelaySeconds: 120})), 150 * time.Second, causes.NotReady},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

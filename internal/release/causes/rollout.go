@@ -115,15 +115,18 @@ var rolloutCauses = []Cause{
 		Code: NotReady, Name: "the readiness probe does not pass",
 		Meaning: "The container runs, and its readiness probe has failed for longer than the pod's own settings allow: three times what the probe " +
 			"takes to report it unready, at least the start time that its startup and liveness probes allow, at least thirty seconds " +
-			"without a startup probe, and at least the `progressDeadlineSeconds` of its Deployment if these are more than the default of 600. While another object of the release is still progressing, at least two minutes.",
-		Advice: "see the probe's answer and the container's log; the probe needs the port and the path that the program serves, and a slow start needs a startupProbe that allows for it",
+			"without a startup probe, and at least the `progressDeadlineSeconds` of its Deployment if these are more than the default of 600. While another object of the release is still progressing, at least two minutes. " +
+			"If the probe's command is not in the image, this fails after twenty seconds.",
+		Advice: "see the probe's answer and the container's log; the probe needs the port and the path that the program serves, or a command that the image has, and a slow start needs a startupProbe that allows for it",
 		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-106 Pod/shop-6d4cf56db6-x7k2p container "app": Unhealthy: ` +
 			`Readiness probe failed: HTTP probe failed with statuscode: 500; see the probe's answer and the container's log; the probe needs ` +
-			`the port and the path that the program serves, and a slow start needs a startupProbe that allows for it`,
+			`the port and the path that the program serves, or a command that the image has, and a slow start needs a startupProbe that allows ` +
+			`for it`,
 		Steps: []string{
 			"The probe's answer is in the message. `connection refused`: nothing listens on that port (yet). `statuscode: 404`: the path " +
 				"is wrong. `statuscode: 500` or `503`: the application reports that it cannot serve. `context deadline exceeded`: it answered " +
-				"after `timeoutSeconds`.",
+				"after `timeoutSeconds`. `executable file not found`: the image has no such command: probe by HTTP, TCP or gRPC instead, or build an image " +
+				"that has the command (`build --builder docker`, or `--adopt` of the program's own image).",
 			"Send the request yourself: `kubectl -n NAMESPACE port-forward POD 8080:PORT`, then `curl -i localhost:8080/PATH`.",
 			"Compare `containerPort` and the probe's port with the port that the log says it listens on.",
 			"If it was about to become ready, allow more time: a `startupProbe` with `failureThreshold` × `periodSeconds` as long as the slowest start.",
@@ -132,7 +135,7 @@ var rolloutCauses = []Cause{
 	{
 		Code: NotAlive, Name: "the liveness or the startup probe fails",
 		Meaning: "The kubelet restarted the container because a probe failed. This fails at once if the startup probe used up the time that it " +
-			"allows, and after the second restart for a liveness probe.",
+			"allows, and after the second restart for a liveness probe. It fails after twenty seconds if the command of the startup probe is not in the image.",
 		Advice: "see the probe's answer and the log of the container's previous run; allow a slow start more time in the startupProbe",
 		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-107 Pod/shop-6d4cf56db6-x7k2p container "app": ` +
 			`CrashLoopBackOff: Liveness probe failed: Get "http://10.0.3.44:8080/healthz": context deadline exceeded (Client.Timeout exceeded ` +
