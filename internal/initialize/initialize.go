@@ -151,6 +151,7 @@ func report(made plan, reporter release.Reporter) {
 		}
 		reporter.Infof("%s", line)
 		reportPort(s, reporter)
+		reportCommands(s, reporter)
 		if s.name != "" && s.chart != nil {
 			for _, e := range made.environments {
 				if unused := s.chart.Values[e.name]; unused != "" {
@@ -169,6 +170,23 @@ func reportPort(s service, reporter release.Reporter) {
 		reporter.Warnf("%q has containerPort %s, and no value sets it: let the program listen there, or change the chart to %s", s.chart.Dir, s.chart.PortValue, s.port.Value)
 	default:
 		reporter.Infof("note: %q has port %s; %s sets it to %s in the values of each environment; --port decides otherwise", s.chart.Dir, s.chart.PortValue, s.chart.Port, s.port.Value)
+	}
+}
+
+// reportCommands says that a chart runs commands which an image of the Go builder may not have.
+func reportCommands(s service, reporter release.Reporter) {
+	if s.chart == nil || s.builder != "go" {
+		return
+	}
+	var commands []string
+	for _, command := range s.chart.Commands {
+		if !strings.HasPrefix(command, "/app/") { // where the program is
+			commands = append(commands, fmt.Sprintf("%q", command))
+		}
+	}
+	if len(commands) > 0 {
+		reporter.Warnf("the templates of %q run %s, and an image of the Go builder has one program, in /app, and no shell: a container or a probe of it with another command does not start; working-dir /app lets ./NAME be found, and --builder docker builds what a Dockerfile adds",
+			s.chart.Dir, strings.Join(commands, ", "))
 	}
 }
 

@@ -634,6 +634,23 @@ func TestAmbiguity(t *testing.T) {
 	}
 }
 
+// TestCommandsOfTheChartAreSaid: an image of the Go builder has one program, and a chart may run others.
+func TestCommandsOfTheChartAreSaid(t *testing.T) {
+	t.Parallel()
+	files := merged(helmCreate(t, "shop", "chart"), map[string]string{"main.go": goService, "go.mod": goMod, "Dockerfile": dockerfile})
+	deployment := "chart/shop/templates/deployment.yaml"
+	files[deployment] = strings.Replace(files[deployment], "          ports:\n", "          command:\n            - ./shop\n            - --port=1\n          startupProbe:\n            exec:\n              command: [\"shopcli\", check]\n          ports:\n", 1)
+	if !strings.Contains(files[deployment], "shopcli") {
+		t.Fatal(files[deployment])
+	}
+	for builder, want := range map[string]string{"go": `warning: the templates of "chart/shop" run "./shop", "shopcli", and an image of the Go builder has one program`, "docker": ""} {
+		code, stdout, stderr := newRepository(t, files).init(append(slices.Clone(required), "--builder", builder)...)
+		if said := stdout + stderr; code != 0 || !strings.Contains(said, want) || want == "" && strings.Contains(said, "shopcli") {
+			t.Errorf("%s: exit code %d, want %q in\n%s", builder, code, want, said)
+		}
+	}
+}
+
 // TestThePortOfADockerfileThatIsNotBuilt: init says that it names a port, and not that no Dockerfile does.
 func TestThePortOfADockerfileThatIsNotBuilt(t *testing.T) {
 	t.Parallel()

@@ -20,6 +20,7 @@ type Chart struct {
 	Alive     string
 	Replicas  string            // path of the value that is the number of pods
 	ReadyPath string            // the readiness probe's path by default
+	Commands  []string          // that the templates run in containers, for probes included
 	Values    map[string]string // values files by environment
 }
 
@@ -28,6 +29,9 @@ var portUse = regexp.MustCompile(`containerPort:\s*\{\{-?\s*\.Values\.([A-Za-z0-
 
 // literalPort matches the container's port in a template that takes none from the values.
 var literalPort = regexp.MustCompile(`containerPort:\s*["']?([0-9]{1,5})["']?\s`)
+
+// commandUse matches the program of a container's or a probe's command in a template that takes it from no value.
+var commandUse = regexp.MustCompile(`(?m)^\s*(?:- )?command:\s*(?:\n\s*- |\[\s*)["']?([A-Za-z0-9_./-]+)["']?(?:\s|,|\]|$)`)
 
 // plainPath matches the path of a request that is no template.
 var plainPath = regexp.MustCompile(`^/[A-Za-z0-9._~/?=&%-]*$`)
@@ -83,6 +87,18 @@ func (c *Chart) read(tree fs.FS, files []string) {
 	c.Replicas = first("replicaCount", "replicas")
 	if given, _ := value(c.Ready).(string); plainPath.MatchString(given) {
 		c.ReadyPath = given
+	}
+	for _, name := range files {
+		if !Contains(path.Join(c.Dir, "templates"), path.Dir(name)) {
+			continue
+		}
+		if !Contains(path.Join(c.Dir, "templates", "tests"), path.Dir(name)) {
+			for _, found := range commandUse.FindAllStringSubmatch(read(tree, name), -1) {
+				if !slices.Contains(c.Commands, found[1]) {
+					c.Commands = append(c.Commands, found[1])
+				}
+			}
+		}
 	}
 	for _, name := range files {
 		if !Contains(path.Join(c.Dir, "templates"), path.Dir(name)) {
