@@ -95,8 +95,8 @@ func sameImage(ctx context.Context, builder string, tagged release.ImageInfo, re
 	if err != nil || tagged.Inputs == "" || tagged.Inputs != recipe.Inputs {
 		return "", false, nil //nolint:nilerr // an image that names no commit is another program's
 	}
-	stored, wanted, comparable, err := settingsOf(ctx, builder, tagged, recipe, deps)
-	if err != nil || !comparable {
+	stored, wanted, known, err := settingsOf(ctx, builder, tagged, recipe, deps)
+	if err != nil || !known {
 		return "", false, err
 	}
 	return from, stored.Differences(wanted) == "", nil
@@ -104,8 +104,8 @@ func sameImage(ctx context.Context, builder string, tagged release.ImageInfo, re
 
 // otherSettings returns how the settings of an image of another commit differ from the recipe's; "" if they are equal or cannot be compared.
 func otherSettings(ctx context.Context, builder string, tagged release.ImageInfo, recipe release.Recipe, deps Deps) (string, error) {
-	stored, wanted, comparable, err := settingsOf(ctx, builder, tagged, recipe, deps)
-	if err != nil || !comparable {
+	stored, wanted, known, err := settingsOf(ctx, builder, tagged, recipe, deps)
+	if err != nil || !known {
 		return "", err
 	}
 	return stored.Differences(wanted), nil
@@ -113,7 +113,7 @@ func otherSettings(ctx context.Context, builder string, tagged release.ImageInfo
 
 // settingsOf returns the settings that an image of another commit was built with, and the recipe's as of that commit, because the stored hash of a build argument
 // depends on the commit. It returns false if they cannot be compared.
-func settingsOf(ctx context.Context, builder string, tagged release.ImageInfo, recipe release.Recipe, deps Deps) (stored, wanted release.RecipeSettings, comparable bool, err error) {
+func settingsOf(ctx context.Context, builder string, tagged release.ImageInfo, recipe release.Recipe, deps Deps) (stored, wanted release.RecipeSettings, known bool, err error) {
 	from, err := release.ParseCommit(tagged.Revision)
 	if err != nil {
 		return nil, nil, false, nil //nolint:nilerr // an image that names no commit is another program's

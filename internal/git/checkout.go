@@ -84,7 +84,8 @@ func (r repository) inputsAt(ctx context.Context, path string) (release.Inputs, 
 		return release.Inputs{}, err
 	}
 	var inputs release.Inputs
-	return inputs, addFiles(&inputs, path, maxLinks)
+	err = addFiles(&inputs, path, maxLinks)
+	return inputs, err
 }
 
 // belowTop returns a path as one below the top of its work tree, which has no links. Links below the top stay, because the commit has them.
