@@ -109,7 +109,7 @@ func recorded(t *testing.T, record string) (verbs []map[string]string) {
 // watched are the inputs by which the promise is kept or broken; the others may change without harm.
 var watched = []string{"repository", "context", "commit", "environment", "image", "chart", "values", "rehearsed", "release", "expect-commit", "from", "to", "heal", "cluster",
 	"rollback-failed-smoke", "builder", "proved-in", "sign-key", "verify-key", "dry-run", "plan", "plan-out", "plan-digest",
-	"via", "application", "config-repository", "config-branch", "config-file", "config-key", "config-pull-request", "config-token", "smoke-checks", "comment", "github-deployment", "artifact-record", "mode", "pull-request", "set", "ttl"}
+	"via", "application", "config-repository", "config-branch", "config-file", "config-key", "config-pull-request", "config-token", "smoke-checks", "checks", "comment", "github-deployment", "artifact-record", "mode", "pull-request", "set", "ttl"}
 
 func inputsOf(verb string, environ []byte) map[string]string {
 	inputs := map[string]string{"verb": verb}
@@ -138,7 +138,11 @@ func (r rehearsal) production(commit string, more map[string]string) []map[strin
 		deploy["sign-key"] = productionKey
 	}
 	maps.Copy(deploy, more)
-	return []map[string]string{deploy, {"verb": "smoke", "environment": "production", "image": image, "expect-commit": r.built, "release": "shop", "sign-key": productionKey}}
+	checks := "app/smoke.yaml"
+	if strings.HasPrefix(more["values"], "promoted/") { // the checks are the promoted commit's, as the chart and the values are
+		checks = "promoted/" + checks
+	}
+	return []map[string]string{deploy, {"verb": "smoke", "environment": "production", "image": image, "checks": checks, "expect-commit": r.built, "release": "shop", "sign-key": productionKey}}
 }
 
 func (r rehearsal) staging(commit string) []map[string]string {
@@ -146,7 +150,7 @@ func (r rehearsal) staging(commit string) []map[string]string {
 	return []map[string]string{
 		{"verb": "build", "repository": rehearsed, "context": "app", "builder": "go", "commit": commit},
 		{"verb": "deploy", "environment": "staging", "image": image, "commit": commit, "release": "shop", "values": "terraform/staging/values-staging.yaml", "sign-key": stagingKey, "rehearsed": "newest"},
-		{"verb": "smoke", "environment": "staging", "image": image, "release": "shop", "sign-key": stagingKey},
+		{"verb": "smoke", "environment": "staging", "image": image, "checks": "app/smoke.yaml", "release": "shop", "sign-key": stagingKey},
 	}
 }
 
@@ -223,12 +227,13 @@ func TestGitOpsWorkflow(t *testing.T) {
 	for _, each := range staging {
 		delete(each, "release")
 		delete(each, "sign-key")
+		delete(each, "checks")
 	}
 	deploy := map[string]string{"verb": "deploy", "environment": "production", "image": image, "commit": commit, "proved-in": "staging", "values": "shop/production.yaml", "via": "argo-cd", "application": "gitops/shop",
 		"config-repository": "https://git.example.com/config.git", "config-branch": "live", "config-file": "shop/digests.yaml", "config-key": "image.digest", "config-token": "canary-token", "smoke-checks": "app/smoke.yaml"}
 	maps.Copy(deploy, shown)
 	promote := map[string]string{"verb": "promote", "image": image, "from": "staging", "to": "production"}
-	smoke := map[string]string{"verb": "smoke", "environment": "production", "image": image, "expect-commit": r.built}
+	smoke := map[string]string{"verb": "smoke", "environment": "production", "image": image, "checks": "app/smoke.yaml", "expect-commit": r.built}
 	for _, test := range []struct {
 		name, fail string
 		want       []map[string]string

@@ -64,6 +64,9 @@ func description(s *setting.Setting) string {
 	if s.Fallback != "" {
 		facts = append(facts, "else "+s.Fallback)
 	}
+	if s.Former != "" {
+		facts = append(facts, "formerly "+s.Former)
+	}
 	if !s.Local {
 		facts = append(facts, "env "+variable(s.Name))
 	}

@@ -61,6 +61,11 @@ func (f *flagTexts) Type() string           { return f.placeholder }
 func addFlags(flags *pflag.FlagSet, set *setting.Set) map[string]*flagTexts {
 	collected := map[string]*flagTexts{}
 	for _, declared := range set.All() {
+		if declared.Former != "" && set.Lookup(declared.Former) == nil {
+			collected[declared.Former] = &flagTexts{placeholder: declared.Value}
+			flags.Var(collected[declared.Former], declared.Former, "")
+			_ = flags.MarkHidden(declared.Former) // it is there
+		}
 		collected[declared.Name] = &flagTexts{placeholder: declared.Value}
 		flag := flags.VarPF(collected[declared.Name], declared.Name, "", declared.Help)
 		if declared.Switch {
@@ -86,7 +91,8 @@ func readFlags(set *setting.Set, args []string) (setting.Values, error) {
 	values := setting.Values{}
 	for name, flag := range collected {
 		if flag.texts != nil {
-			values[name] = setting.Input{Texts: flag.texts, Origin: "--" + name}
+			given := values[set.Find(name).Name] // by its other name
+			values[set.Find(name).Name] = setting.Input{Texts: append(given.Texts, flag.texts...), Origin: "--" + name}
 		}
 	}
 	return values, err
@@ -113,7 +119,7 @@ func removeUnknownFlags(set *setting.Set, args []string) (known []string, proble
 	for i := 0; i < len(args); i++ {
 		name, isFlag := strings.CutPrefix(args[i], "--")
 		name, _, joined := strings.Cut(name, "=")
-		declared := set.Lookup(name)
+		declared := set.Find(name)
 		if !isFlag || name == "" || name == "help" || declared != nil {
 			known = append(known, args[i])
 			if isFlag && declared != nil && !joined && !declared.Switch && i+1 < len(args) {
@@ -153,7 +159,7 @@ func unknownInputs(set *setting.Set, variables map[string]string) (problems []re
 			continue
 		}
 		kebab := strings.ToLower(strings.ReplaceAll(name[len(inputPrefix):], "_", "-"))
-		declared := set.Lookup(kebab)
+		declared := set.Find(kebab)
 		known := declared != nil && !declared.Local
 		switch {
 		case known && slices.Contains(spellings(declared), name):
@@ -179,7 +185,11 @@ func unknownInputs(set *setting.Set, variables map[string]string) (problems []re
 // spellings returns the variables that can give a setting's input. The runner writes dashes (INPUT_VALUES-FILE), the actions of
 // this repository write underscores.
 func spellings(declared *setting.Setting) []string {
-	return []string{variable(declared.Name), inputPrefix + strings.ToUpper(declared.Name)}
+	names := []string{variable(declared.Name), inputPrefix + strings.ToUpper(declared.Name)}
+	if declared.Former != "" {
+		names = append(names, variable(declared.Former))
+	}
+	return names
 }
 
 // readVariables reads a setting's input from its variables, or from its fallback variable. An empty variable counts as no input.

@@ -27,7 +27,7 @@ type sample struct {
 func (s *sample) declare() *setting.Set {
 	set := new(setting.Set)
 	setting.Var(set, &s.Name, setting.Setting{Name: "name", Required: true, Value: "NAME", Help: "The name", Fallback: "FALLBACK_NAME"}, release.ParseLabel)
-	setting.List(set, &s.Tags, setting.Setting{Name: "some-tags", Help: "Tags"}, setting.Text)
+	setting.List(set, &s.Tags, setting.Setting{Name: "some-tags", Former: "old-tags", Help: "Tags"}, setting.Text)
 	setting.List(set, &s.Words, setting.Setting{Name: "some-words", Commas: true, Help: "Words without commas"}, setting.Text)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "5m", Help: "Bound"}, setting.Duration)
 	setting.Bool(set, &s.Dry, setting.Setting{Name: "dry", Help: "Change nothing"})
@@ -58,6 +58,9 @@ func TestReadSettings(t *testing.T) {
 		"a flag wins over an input":         {args: []string{"--name", "a"}, environ: []string{"INPUT_NAME=b", "FALLBACK_NAME=c"}, want: sample{Name: "a", Timeout: 5 * time.Minute, Output: "text"}},
 		"an input wins over a fallback":     {environ: []string{"INPUT_NAME=b", "FALLBACK_NAME=c"}, want: sample{Name: "b", Timeout: 5 * time.Minute, Output: "text"}},
 		"a fallback":                        {environ: []string{"FALLBACK_NAME=c"}, want: sample{Name: "c", Timeout: 5 * time.Minute, Output: "text"}},
+		"a former flag":                     {args: []string{"--name=a", "--old-tags", "x", "--some-tags=y"}, want: sample{Name: "a", Tags: []string{"x", "y"}, Timeout: 5 * time.Minute, Output: "text"}},
+		"a former flag wins over an input":  {args: []string{"--name=a", "--old-tags=x"}, environ: []string{"INPUT_SOME_TAGS=y"}, want: sample{Name: "a", Tags: []string{"x"}, Timeout: 5 * time.Minute, Output: "text"}},
+		"a former input":                    {environ: []string{"INPUT_NAME=a", "INPUT_OLD_TAGS=x"}, want: sample{Name: "a", Tags: []string{"x"}, Timeout: 5 * time.Minute, Output: "text"}},
 		"a value that looks like a command": {args: []string{"--name", "a", "--some-tags", "$(id) `id`"}, want: sample{Name: "a", Tags: []string{"$(id) `id`"}, Timeout: 5 * time.Minute, Output: "text"}},
 	}
 	for name, test := range tests {

@@ -95,7 +95,7 @@ func TestEveryActionSaysWhatTheVerbReads(t *testing.T) {
 		}
 		step := action.Runs.Steps[0]
 		var inputs, env []string
-		for _, s := range d.set.All() {
+		for _, s := range withFormer(d.set.All()) {
 			if s.Local {
 				continue
 			}
@@ -151,12 +151,13 @@ const generated = "# Written from the settings' declarations by `make reference`
 func actionOf(d declared) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%sname: onedigest %s\ndescription: %s\ninputs:\n", generated, d.verb.Name, quote(d.verb.Summary))
-	for _, s := range d.set.All() {
+	all := withFormer(d.set.All())
+	for _, s := range all {
 		writeInput(&text, s, s.Help)
 	}
 	writeReleasesInput(&text)
 	writeOutputs(&text, d.verb.Outputs)
-	writeStep(&text, d.set.All(), `exec "$GITHUB_ACTION_PATH/../run.sh" `+d.verb.Name)
+	writeStep(&text, all, `exec "$GITHUB_ACTION_PATH/../run.sh" `+d.verb.Name)
 	return text.String()
 }
 
@@ -191,11 +192,25 @@ func actionOfAll(all []declared) string {
 		shared.Required, shared.Default = false, ""
 		writeInput(&text, &shared, strings.Join(help, ". "))
 	}
+	for _, former := range withFormer(union)[len(union):] {
+		writeInput(&text, former, former.Help)
+		union = append(union, former)
+	}
 	writeReleasesInput(&text)
 	writeOutputs(&text, outputs)
 	union = append([]*setting.Setting{{Name: "command"}}, union...)
 	writeStep(&text, union, `exec "$GITHUB_ACTION_PATH/actions/run.sh" "$INPUT_COMMAND"`)
 	return text.String()
+}
+
+// withFormer appends the former names of settings that no other setting has, as settings of their own.
+func withFormer(all []*setting.Setting) []*setting.Setting {
+	for _, s := range slices.Clone(all) {
+		if s.Former != "" && !slices.ContainsFunc(all, func(other *setting.Setting) bool { return other.Name == s.Former }) {
+			all = append(all, &setting.Setting{Name: s.Former, Former: s.Name, Help: "Former name of " + s.Name})
+		}
+	}
+	return all
 }
 
 func writeInput(text *strings.Builder, s *setting.Setting, help string) {
@@ -209,6 +224,9 @@ func writeInput(text *strings.Builder, s *setting.Setting, help string) {
 		help += "; one a line"
 	}
 	fmt.Fprintf(text, "  %s:\n    description: %s\n    required: %t\n", s.Name, quote(help), s.Required && len(s.Unless) == 0)
+	if strings.HasPrefix(help, "Former name") {
+		fmt.Fprintf(text, "    deprecationMessage: %s\n", quote(s.Name+" is called "+s.Former+" now"))
+	}
 	switch {
 	case s.Action != "":
 		fmt.Fprintf(text, "    default: %s\n", s.Action)
@@ -247,6 +265,14 @@ func writeStep(text *strings.Builder, settings []*setting.Setting, run string) {
 
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
+// formerly says the former name of a setting, if it had one.
+func formerly(s *setting.Setting) string {
+	if s.Former == "" {
+		return ""
+	}
+	return "; formerly `" + s.Former + "`"
+}
+
 func reference(all []declared) string {
 	var text strings.Builder
 	text.WriteString("# Reference\n\nWritten from the settings' declarations by `make reference`; do not edit.\n\n" +
@@ -274,7 +300,7 @@ func reference(all []declared) string {
 			case s.Default == "":
 				standard = ""
 			}
-			fmt.Fprintf(&text, "| `%s` | %s | %s | %s |\n", s.Name, variable, standard, strings.ReplaceAll(s.Help, "|", `\|`))
+			fmt.Fprintf(&text, "| `%s` | %s | %s | %s |\n", s.Name, variable, standard, strings.ReplaceAll(s.Help+formerly(s), "|", `\|`))
 		}
 		text.WriteString("\n| output | |\n|---|---|\n")
 		for _, output := range d.verb.Outputs {

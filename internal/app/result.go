@@ -27,6 +27,9 @@ func (r *RunContext) report(about setting.Verb, outputs map[string]string, shown
 			errs = append(errs, r.runner.SetOutput(output.Name, value))
 		}
 	}
+	if shown.Hidden && failed == nil {
+		return errors.Join(errs...)
+	}
 	return errors.Join(append(errs, r.runner.Summary(r.pageWriter().Markdown(shown, maxSummary)))...)
 }
 

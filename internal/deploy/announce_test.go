@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,11 +15,23 @@ import (
 // announcer keeps what it is told.
 type announcer struct{ told *[]string }
 
-func (a announcer) Begin(_ context.Context, c release.Commit, i release.Image) func(deploy.Result, error) {
-	*a.told = append(*a.told, fmt.Sprintf("begins %s %s", c.Short(), i.Digest.Short()))
+func (a announcer) Begin(_ context.Context, c release.Commit, images []release.BuiltImage) func(deploy.Result, error) {
+	line := "begins " + c.Short()
+	for _, each := range images {
+		line += " " + each.Name + prefixed(each.Name) + each.Image.Digest.Short()
+	}
+	*a.told = append(*a.told, line)
 	return func(result deploy.Result, failed error) {
 		*a.told = append(*a.told, fmt.Sprintf("ended %s %t", result.Outcome, failed == nil))
 	}
+}
+
+// prefixed separates a name from what follows.
+func prefixed(name string) string {
+	if name == "" {
+		return ""
+	}
+	return "="
 }
 
 func (a announcer) Failed(_ context.Context, c release.Commit, _ release.Digest, why string) {
@@ -52,5 +65,26 @@ func TestAnnounced(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestTheImagesOfARollbackAreAnnounced: further images of the restored revision have the names that the settings give their repositories; one that the settings do not
+// name is left out, because its record has another name.
+func TestTheImagesOfARollbackAreAnnounced(t *testing.T) {
+	t.Parallel()
+	worker, other := image(t, "b"), image(t, "c")
+	worker.Repository, other.Repository = "localhost:5000/worker", "localhost:5000/other"
+	before := worker
+	before.Digest = image(t, "d").Digest
+	fakes := &fakes{history: []release.Revision{{Number: 6, Status: "deployed", Commit: commit, Mark: release.MarkFailed}, {Number: 5, Status: "superseded", Mark: release.MarkProved}},
+		target: release.RollbackTarget{Revision: 5, Mark: release.MarkProved, Commit: another, Images: []release.Image{image(t, "a"), before, other}}}
+	var told []string
+	fakes.announcer = announcer{&told}
+	if _, log, err := fakes.run(t, "--rollback-failed-smoke", "--release", "shop", "--image", image(t, "e").String(), "--image", "worker="+worker.String()); err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	want := "begins " + another.Short() + " " + image(t, "a").Digest.Short() + " worker=" + before.Digest.Short()
+	if !slices.Contains(told, want) {
+		t.Errorf("told %q, want %q", told, want)
 	}
 }

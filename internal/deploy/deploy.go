@@ -41,6 +41,8 @@ type Result struct {
 	matrix.Part                        // of the matrix, in Deploys
 	ConfigCommit release.Commit        `json:"configCommit,omitempty"` // of the configuration repository by which a GitOps controller has applied it
 	Proposal     *release.Proposal     `json:"proposal,omitempty"`     // of a change that somebody has to merge
+	Pinned       bool                  `json:"pinned,omitempty"`       // the release is pinned at the commit now
+	Unpinned     release.Commit        `json:"unpinned,omitempty"`     // the commit at which the release was pinned until now
 	Skipped      int                   `json:"skipped,omitempty"`      // deploys of a matrix that were not started because an earlier wave failed
 }
 
@@ -121,18 +123,18 @@ func (r request) run(ctx context.Context, began time.Time) (Result, error) {
 	if err := r.recordOverrides(waiting); err != nil {
 		return result, err
 	}
-	ended := r.announce(ctx, r.deployment.Commit, r.settings.Image)
+	ended := r.announce(ctx, r.deployment.Commit, r.deployment.Images)
 	result, err = r.change(ctx, leaseCtx, began, order, result)
 	ended(result, err)
 	return result, err
 }
 
 // announce tells others that the release is about to be changed; ended tells them the result.
-func (r request) announce(ctx context.Context, commit release.Commit, image release.Image) (ended func(Result, error)) {
+func (r request) announce(ctx context.Context, commit release.Commit, images []release.BuiltImage) (ended func(Result, error)) {
 	if r.Announcer == nil {
 		return func(Result, error) {}
 	}
-	return r.Announcer.Begin(ctx, commit, image)
+	return r.Announcer.Begin(ctx, commit, images)
 }
 
 // change applies the release and watches it, and rolls back what fails.
@@ -154,6 +156,9 @@ func (r request) change(ctx, leaseCtx context.Context, began time.Time, order or
 		result.State = fmt.Sprintf("revision %d is live and ready, but its release's pin could not be changed", rolledOut.applied.Revision)
 		r.info(result.State)
 		return result, err
+	}
+	if result.Pinned = order.pins; order.unpins != nil {
+		result.Unpinned = order.unpins.Commit
 	}
 	if err := r.recordDeployed(leaseCtx, result); err != nil {
 		result.State = fmt.Sprintf("revision %d is live and ready, but that could not be recorded", rolledOut.applied.Revision)

@@ -34,8 +34,9 @@ type Deps struct {
 
 // Announcer tells others, such as GitHub, of a deploy. What it cannot tell does not fail the deploy.
 type Announcer interface {
-	// Begin is called when every check has passed and the release is about to be changed; ended is then called once.
-	Begin(ctx context.Context, commit release.Commit, image release.Image) (ended func(result Result, failed error))
+	// Begin is called when every check has passed and the release is about to be changed; ended is then called once. The images are those that the release will run, the
+	// main one, which was built from the commit, first.
+	Begin(ctx context.Context, commit release.Commit, images []release.BuiltImage) (ended func(result Result, failed error))
 	// Failed is called when smoke has failed an earlier deploy of a commit and the digest of its main image, whose end was told as a success.
 	Failed(ctx context.Context, commit release.Commit, digest release.Digest, why string)
 }

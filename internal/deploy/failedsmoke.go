@@ -55,6 +55,20 @@ func (r request) nothingToRollBack(why string) Result {
 	return result
 }
 
+// named gives images of an earlier revision, which has no names of them, the names that the settings have for their repositories. Further ones whose repository the
+// settings do not name are left out.
+func (r request) named(images []release.Image) []release.BuiltImage {
+	all := []release.BuiltImage{{Image: images[0]}}
+	for _, image := range images[1:] {
+		for _, given := range r.settings.Images {
+			if given.Name != "" && given.Image.Repository == image.Repository {
+				all = append(all, release.BuiltImage{Name: given.Name, Image: image})
+			}
+		}
+	}
+	return all
+}
+
 // rollBackFrom rolls a release back from its live revision, whose smoke failed. It may use all the remaining time.
 func (r request) rollBackFrom(leaseCtx context.Context, live release.Revision, revisions []release.Revision) (Result, error) {
 	timeLeft := r.settings.Timeout
@@ -88,7 +102,7 @@ func (r request) rollBackFrom(leaseCtx context.Context, live release.Revision, r
 		result.State += "; " + unchecked
 		r.Reporter.Infof("%s", unchecked)
 		if len(failed.target.Images) > 0 {
-			r.announce(leaseCtx, failed.target.Commit, failed.target.Images[0])(result, nil)
+			r.announce(leaseCtx, failed.target.Commit, r.named(failed.target.Images))(result, nil)
 		}
 	}
 	return result, err

@@ -39,7 +39,7 @@ type Settings struct {
 	Rollback            string
 	FailedInstall       string
 	Address             release.Address
-	SmokeChecks         string // file; "": no smoke checks; "default": the default checks
+	SmokeChecks         string // file; "": no smoke checks; setting.ChecksByDefault, setting.ChecksByProbe
 	SmokeSoak           time.Duration
 	SmokeMaxErrors      setting.Share
 	AllowRollback       bool
@@ -154,8 +154,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "What to do with a first install that fails"}, setting.OneOf(keepFailed, uninstallFailed))
 	setting.Var(set, &s.Address, setting.Setting{Name: "address", Default: string(release.AddressAuto), Value: "auto|none|service/NAME|ingress/NAME|URL",
 		Help: "Where the release is served; auto: by its load balancer, or else its Ingress"}, release.ParseAddress)
-	setting.Var(set, &s.SmokeChecks, setting.Setting{Name: "smoke-checks", Value: "FILE|default",
-		Help: "Smoke checks that the release must pass, or it is rolled back; default: the request of each pod's readiness probe"}, setting.Text)
+	setting.Var(set, &s.SmokeChecks, setting.Setting{Name: "smoke-checks", Value: "FILE|default|probe",
+		Help: "Smoke checks that the release must pass, or it is rolled back. default: " + setting.DefaultChecks + " if it exists, except for a matrix, and else as probe. probe: the request of each pod's readiness probe. Without the setting nothing is checked"}, setting.Text)
 	setting.Var(set, &s.SmokeSoak, setting.Setting{Name: "smoke-soak", Value: "DURATION",
 		Help: "How long the smoke checks must pass; default: three rounds in a row"}, setting.Duration)
 	setting.Var(set, &s.SmokeMaxErrors, setting.Setting{Name: "smoke-max-errors", Value: "PERCENT",
@@ -352,7 +352,7 @@ func assignedPath(text string) string {
 
 // checksFile returns the file of the smoke checks, "" for the default checks.
 func (s Settings) checksFile() string {
-	if s.SmokeChecks == "default" {
+	if !setting.IsChecksFile(s.SmokeChecks) {
 		return ""
 	}
 	return s.SmokeChecks

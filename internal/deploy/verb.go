@@ -19,7 +19,7 @@ var Verb = setting.Verb{
 		"checkout is fetched from its remote or read from GitHub's API.",
 	Examples: []setting.Example{
 		{Does: "deploy the image that build printed to staging", Line: `--environment staging --image "$IMAGE" --values terraform/staging/values-staging.yaml`},
-		{Does: "another chart, namespace and cluster", Line: `--environment qa --image "$IMAGE" --chart ./charts/other --namespace qa-2 --context qa-cluster --create-namespace`},
+		{Does: "another chart, namespace and cluster", Line: `--environment qa --image "$IMAGE" --chart ./charts/other --namespace qa-2 --kube-context qa-cluster --create-namespace`},
 		{Does: "show what would change and what would fail", Line: `--dry-run --environment production --image "$IMAGE" --values terraform/production/values-production.yaml --compare-values terraform/staging/values-staging.yaml`},
 		{Does: "keep a plan that somebody approves", Line: `--dry-run --plan-out plan.json --environment production --image "$IMAGE" --values terraform/production/values-production.yaml`},
 		{Does: "carry out the plan that was approved", Line: `--plan plan.json --environment production --image "$IMAGE" --values terraform/production/values-production.yaml`},

@@ -24,7 +24,7 @@ func (e *examination) cluster(ctx context.Context) {
 		return
 	}
 	if !e.Cloud.InJob() && e.target.Cluster == "" && e.target.Context == "" && !e.target.kubeconfigGiven && e.target.Kubeconfig == e.Machine.Kubeconfig() {
-		e.add("cluster", NotChecked, "none is named, and the current context of a terminal may be another one", "give --cluster, --context or --kubeconfig")
+		e.add("cluster", NotChecked, "none is named, and the current context of a terminal may be another one", "give --cluster, --kube-context or --kubeconfig")
 		e.add("RBAC", NotChecked, "no cluster is named", "")
 		return
 	}

@@ -236,7 +236,7 @@ func TestFindings(t *testing.T) {
 		"not made by deploy":    {func(w *world) { w.absent, w.tree = true, nil }, []string{"namespace: limited: only with create-namespace: give create-namespace"}},
 		"a namespace that ends": {func(w *world) { w.ends = true }, []string{`namespace: fails: "staging" is being deleted: wait`}},
 		"a named cluster":       {func(*world) {}, []string{`cluster: ok: cluster "shop" at https://k.example.com: `}},
-		"no named cluster":      {func(w *world) { w.outside = true; w.replace(`"cluster": "shop", `, "") }, []string{"cluster: not checked: current context: --context", "RBAC: not checked: : "}},
+		"no named cluster":      {func(w *world) { w.outside = true; w.replace(`"cluster": "shop", `, "") }, []string{"cluster: not checked: current context: --kube-context", "RBAC: not checked: : "}},
 		"hidden":                {func(w *world) { w.hidden = true }, []string{"namespace: not checked: may not read namespaces: "}},
 		"no questions":          {func(w *world) { w.noReviews = true }, []string{"RBAC: not checked: ask: selfsubjectaccessreviews"}},
 		"rules are missing": {func(w *world) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/initialize/survey"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
 )
 
 // tools looks for the programs that build and deploy run.
@@ -153,6 +154,15 @@ func (e *examination) workflow(context.Context) {
 	}
 }
 
+// hasFile reports whether the work tree has a file.
+func (e *examination) hasFile(name string) bool {
+	if e.Tree == nil {
+		return false
+	}
+	_, err := fs.Stat(e.Tree, name)
+	return err == nil
+}
+
 // history looks at the history of the branch.
 func (e *examination) history(ctx context.Context) {
 	const check = "history"
@@ -194,7 +204,10 @@ func (e *examination) chart(ctx context.Context) {
 	}
 	chart := e.target.Chart
 	if chart == "" {
-		chart = "charts/service of the work tree, or else the common chart that comes with the actions and this program"
+		chart = "the common chart, which comes with the actions and this program"
+		if e.hasFile("charts/service/Chart.yaml") {
+			chart = "charts/service"
+		}
 	}
 	e.add("chart", OK, chart, "")
 	if len(e.target.Values) == 0 {
@@ -204,7 +217,9 @@ func (e *examination) chart(ctx context.Context) {
 	}
 	if why, fix := e.target.givenByExpression("checks"); why != "" {
 		e.add("smoke checks", NotChecked, why, fix)
-	} else if e.target.Checks == "" {
+	} else if file := e.target.Checks; (file == "" || file == setting.ChecksByDefault) && !e.target.several && e.hasFile(setting.DefaultChecks) {
+		e.add("smoke checks", OK, setting.DefaultChecks+", as no other file is given", "")
+	} else if !setting.IsChecksFile(file) {
 		e.add("smoke checks", OK, "none: the readiness probe's request is sent", "")
 	} else {
 		e.add("smoke checks", OK, e.target.Checks, "")

@@ -25,6 +25,7 @@ type Target struct {
 	PlainHTTP   []string
 
 	context, builder string // of the build; "" if they are not known
+	several          bool   // services, of which the target is one
 	viaArgoCD        bool   // Argo CD applies what a run commits
 	kubeconfigGiven  bool   // by the setting itself, not by KUBECONFIG
 
@@ -66,6 +67,7 @@ func (t *Target) complete(caller survey.Caller, name string) error {
 		}
 		return release.BadSetting("service", "the workflow has the services "+cmp.Or(strings.Join(sorted(names), ", "), "of one repository only"), "name one of them")
 	}
+	t.several = len(services) > 0
 	var entry survey.CalledEnvironment
 	environments, _ := caller.Environments()
 	for i, each := range environments {

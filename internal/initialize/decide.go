@@ -27,6 +27,7 @@ type plan struct {
 	comment      bool
 	terraform    *terraform // nil: not wanted
 	previews     *previews  // nil: not wanted
+	promotion    bool       // a workflow of promotions by hand
 }
 
 // previews is what the workflow of previews is told. What pull requests build and run reaches nothing that an environment uses.
@@ -40,7 +41,10 @@ type previews struct {
 // previewEnvironment is the environment of previews, as preview.yaml has it.
 const previewEnvironment = "preview"
 
-type environment struct{ name, cluster, role, signKey string }
+type environment struct {
+	name, cluster, role, signKey string
+	plan                         bool // before its approval
+}
 
 // service is one service, and what its image is built from.
 type service struct {
@@ -88,6 +92,7 @@ func (d *decider) decide() (plan, error) {
 	if s := d.settings; s.Previews || s.PreviewRepo != "" || s.PreviewRole != "" || s.PreviewEKS != "" {
 		made.previews = d.previews(made)
 	}
+	made.promotion = len(made.environments) > 1 && !d.settings.NoPromotion && d.ownsPromotion()
 	usesAWS := made.role != "" || slices.ContainsFunc(made.environments, func(e environment) bool { return e.cluster != "" || e.role != "" })
 	d.checkPaths(made)
 	if keys := len(d.settings.SignKeys); keys > 0 && keys < len(d.settings.Environments) {
@@ -97,6 +102,21 @@ func (d *decider) decide() (plan, error) {
 		d.problem("region", "the roles and clusters are in a region that the repository's host does not name", "name it")
 	}
 	return made, nil
+}
+
+// promotionFile is the workflow of promotions by hand.
+const promotionFile = ".github/workflows/promote.yaml"
+
+// written is in the first line of each workflow that init writes.
+const written = "written by onedigest init"
+
+// ownsPromotion reports whether the workflow of promotions by hand is init's to write: nobody wrote one.
+func (d *decider) ownsPromotion() bool {
+	if d.found.Promotion == "" {
+		return true
+	}
+	content, err := fs.ReadFile(d.tree, d.found.Promotion)
+	return err == nil && d.found.Promotion == promotionFile && strings.Contains(string(content), written)
 }
 
 // previews decides what previews are built to and run with.
@@ -404,6 +424,13 @@ func (d *decider) inspect(s *service) error {
 	if err != nil {
 		return err
 	}
+	if len(said.Ports) == 0 && !said.ReadsPort && len(s.build.Dockerfiles) == 1 { // which the go builder does not build, and which says where the program listens
+		exposed, err := survey.Inspect(d.tree, s.build, "", s.build.Dockerfiles[0])
+		if err != nil {
+			return err
+		}
+		said.Ports = exposed.Ports
+	}
 	d.port(s, said)
 	d.probe(s, said)
 	return nil
@@ -462,7 +489,7 @@ func (d *decider) port(s *service, said survey.Service) {
 		d.problem("port", fmt.Sprintf("%s names several ports: %s", cmp.Or(s.name, "the service"), list(said.Ports)), "give "+prefix+"PORT")
 	}
 	if s.chart == nil && s.port.Value != "" && s.port.Port() < 1024 {
-		d.problem("port", fmt.Sprintf("the common chart runs a container that cannot listen on port %s (%s)", s.port.Value, s.port.File), "let the image listen on one from 1024 and give "+prefix+"PORT, or add a chart of your own")
+		d.problem("port", fmt.Sprintf("the common chart runs a container that cannot listen on port %s (%s)", s.port.Value, s.port.File), "let the program listen on one from 1024 and give "+prefix+"PORT (if a variable says the port, set it under config in the values that init writes), or add a chart of your own")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
@@ -184,9 +185,13 @@ func reportCommands(s service, reporter release.Reporter) {
 			commands = append(commands, fmt.Sprintf("%q", command))
 		}
 	}
+	program := "/app, called as its module"
+	if s.main != "." {
+		program = "/app/" + path.Base(s.main)
+	}
 	if len(commands) > 0 {
-		reporter.Warnf("the templates of %q run %s, and an image of the Go builder has one program, in /app, and no shell: a container or a probe of it with another command does not start; working-dir /app lets ./NAME be found, and --builder docker builds what a Dockerfile adds",
-			s.chart.Dir, strings.Join(commands, ", "))
+		reporter.Warnf("the templates of %q run %s, and an image of the Go builder has one program, %s, which runs without a command, and no shell: a container or a probe of it with another command does not start; working-dir /app lets ./NAME be found, and --builder docker builds what a Dockerfile adds",
+			s.chart.Dir, strings.Join(commands, ", "), program)
 	}
 }
 

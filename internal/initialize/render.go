@@ -31,6 +31,9 @@ func (p plan) files() []file {
 		}
 		all = append(all, file{path: checksFile(s), content: checksContent(s)})
 	}
+	if p.promotion {
+		all = append(all, file{path: promotionFile, content: p.promotionContent()})
+	}
 	if p.previews != nil {
 		all = append(all, file{path: p.previews.file, content: p.previewContent()})
 	}
@@ -65,7 +68,7 @@ func (p plan) workflowContent() string {
 	if p.comment {
 		granted += ", pull-requests: write"
 	}
-	lines := []string{"name: delivery # written by onedigest init", fmt.Sprintf("on: {push: {branches: [%s]}}", p.branch), "permissions: {" + granted + "}",
+	lines := []string{"name: delivery # " + written, fmt.Sprintf("on: {push: {branches: [%s]}}", p.branch), "permissions: {" + granted + "}",
 		"jobs:", "  pipeline:", "    uses: onedigest/onedigest/.github/workflows/pipeline.yaml@" + p.pin, "    with:"}
 	input := func(name, value string) {
 		if value != "" {
@@ -106,9 +109,89 @@ func (p plan) workflowContent() string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
+// promotionContent returns the workflow that promotes a commit by hand, and goes back to an earlier one.
+func (p plan) promotionContent() string {
+	granted, last := "contents: read, id-token: write", p.environments[len(p.environments)-1].name
+	if p.comment {
+		granted += ", pull-requests: write"
+	}
+	lines := []string{"name: promote # " + written + ": promotes a commit by hand, or goes back to an earlier one", "run-name: promote ${{ inputs.commit || inputs.digest }} to " + last, "on:", "  workflow_dispatch:", "    inputs:"}
+	to := last
+	if len(p.environments) > 2 {
+		var names []string
+		for _, e := range p.environments[1:] {
+			names = append(names, e.name)
+		}
+		lines[1] = "run-name: promote ${{ inputs.commit || inputs.digest }} to ${{ inputs.to }}"
+		lines = append(lines, fmt.Sprintf("      to: {description: Environment, type: choice, options: [%s], default: %s, required: true}", strings.Join(names, ", "), last))
+		to = "${{ inputs.to }}"
+	}
+	several := p.services[0].name != ""
+	if several {
+		var names []string
+		for _, s := range p.services {
+			names = append(names, s.name)
+		}
+		lines = append(lines, fmt.Sprintf("      service: {description: Service, type: choice, options: [%s], required: true}", strings.Join(names, ", ")))
+	}
+	lines = append(lines,
+		"      commit: {description: 'Commit to promote, or to go back to (or give a digest)', type: string}",
+		"      digest: {description: 'Digest to promote, sha256:… (or give a commit)', type: string}",
+		"      max-age: {description: 'How old the pass of the environment before may be; more to go back further', type: string, default: 720h}",
+		"      allow-rollback: {description: 'Allow a commit older than the live one, and pin the environment there', type: boolean}",
+		"      allow-diverged: {description: 'Allow a commit whose history lacks live commits', type: boolean}",
+		"      unpin: {description: 'Remove the pin that a rollback has set', type: boolean}",
+		"permissions: {"+granted+"}",
+		"concurrency: # one promotion at a time, in their order; a rollback waits for none of them",
+		"  group: promote${{ inputs.allow-rollback && '-rollback' || '' }}",
+		"  cancel-in-progress: false",
+		"  queue: max",
+		"jobs:", "  pipeline:", "    uses: onedigest/onedigest/.github/workflows/pipeline.yaml@"+p.pin, "    with:")
+	input := func(name, value string) {
+		if value != "" {
+			lines = append(lines, "      "+name+": "+value)
+		}
+	}
+	input("to", to)
+	if several {
+		input("service", "${{ inputs.service }}")
+	}
+	for _, name := range []string{"commit", "digest", "max-age", "allow-rollback", "allow-diverged", "unpin"} {
+		input(name, "${{ inputs."+name+" }}")
+	}
+	input("repository", p.repository.String())
+	input("region", p.region)
+	input("build-runner", p.buildRunner)
+	input("runner", p.runner)
+	if p.comment {
+		input("comment", "true")
+	}
+	if !several {
+		s := p.services[0].json()
+		input("chart", s.Chart)
+		input("checks", s.Checks)
+	}
+	lines = append(append(lines, "      environments: |"), indented(p.promotionEnvironments())...)
+	if several {
+		lines = append(append(lines, "      services: |"), indented(p.serviceLines())...)
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// promotionEnvironments returns the list of environments of promotions. One behind another is planned before its approval, unless its job assumes a role: a plan needs
+// one of its own then, which nothing here names.
+func (p plan) promotionEnvironments() []string {
+	planned := p
+	planned.environments = slices.Clone(p.environments)
+	for i := range planned.environments {
+		planned.environments[i].plan = i > 0 && planned.environments[i].role == ""
+	}
+	return planned.environmentLines()
+}
+
 // previewContent returns the workflow that calls preview.yaml: a job for each service.
 func (p plan) previewContent() string {
-	lines := []string{"name: preview # written by onedigest init", "on: {pull_request: {types: [opened, synchronize, reopened, closed]}, schedule: [{cron: '17 * * * *'}], workflow_dispatch: {}}", "permissions: {}", "jobs:"}
+	lines := []string{"name: preview # " + written, "on: {pull_request: {types: [opened, synchronize, reopened, closed]}, schedule: [{cron: '17 * * * *'}], workflow_dispatch: {}}", "permissions: {}", "jobs:"}
 	for _, s := range p.services {
 		repository, name, job := p.previews.repository.String(), path.Base(p.repository.Path()), "preview"
 		if s.name != "" {
@@ -142,7 +225,7 @@ func (p plan) environmentLines() []string {
 		if p.services[0].name != "" {
 			values = valuesFile(service{name: "{0}"}, e.name)
 		}
-		entry := survey.CalledEnvironment{Name: e.name, Cluster: e.cluster, Role: e.role, Values: values, SignKey: e.signKey}
+		entry := survey.CalledEnvironment{Name: e.name, Cluster: e.cluster, Role: e.role, Values: values, SignKey: e.signKey, Plan: e.plan}
 		if p.policy && i < len(p.environments)-1 {
 			entry.VerifyKey = byPolicy
 		}

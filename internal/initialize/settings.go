@@ -14,7 +14,7 @@ import (
 var Verb = setting.Verb{
 	Name:    "init",
 	Summary: "write into a repository what takes its services to production",
-	About: "Looks at what the repository has (Dockerfiles, Go main packages, charts, ports, paths of probes) and writes the workflow that calls pipeline.yaml, the values of each environment and the smoke checks; " +
+	About: "Looks at what the repository has (Dockerfiles, Go main packages, charts, ports, paths of probes) and writes the workflow that calls pipeline.yaml, the one that promotes by hand and goes back, the values of each environment and the smoke checks; " +
 		"with --previews the workflow that gives each pull request a preview, with --policy the rules of promotion, with --terraform the variables of terraform/aws_infra. " +
 		"What it cannot find out, or what has two answers, is asked on a terminal, and elsewhere refused with the name of the flag that decides it. " +
 		"What a workflow of the repository gives to pipeline.yaml already need not be given again. A file that exists is replaced only with --overwrite; a second run changes nothing.",
@@ -56,6 +56,7 @@ type Settings struct {
 	Terraform    string
 	Admins       []string
 	GitHub       string
+	NoPromotion  bool
 	Overwrite    bool
 
 	set *setting.Set
@@ -125,6 +126,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Role that administers the clusters, for --terraform"}, setting.RoleARN)
 	setting.Var(set, &s.GitHub, setting.Setting{Name: "github-repository", Fallback: "GITHUB_REPOSITORY", Value: "OWNER/NAME",
 		Help: "This repository on GitHub, for --terraform; default: that of the remote"}, parseGitHub)
+	setting.Bool(set, &s.NoPromotion, setting.Setting{Name: "no-promotion",
+		Help: "Write no workflow that promotes a commit by hand, and goes back to an earlier one; without it a rollback needs a terminal with the deploy's rights"})
 	setting.Bool(set, &s.Overwrite, setting.Setting{Name: "overwrite",
 		Help: "Replace files that differ"})
 	set.Check(s.checkCombination)

@@ -240,10 +240,11 @@ func (p *parser[S]) job(part Part, layers []keys, derived setting.Values, placeh
 			switch {
 			case p.isMatrixWide(name) || p.isRefusedInFile(name):
 				p.problem(node.Line, "%q applies to the whole matrix and cannot be set for one job of it", name)
-			case set.Lookup(name) == nil:
+			case set.Find(name) == nil:
 				p.problem(node.Line, "there is no setting %q", name)
 			default:
-				values[name] = setting.Input{Texts: p.texts(name, node, replace), Origin: "--" + name}
+				current := set.Find(name).Name
+				values[current] = setting.Input{Texts: p.texts(name, node, replace), Origin: "--" + name}
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // clusterKeys are the settings that the entry of a cluster can have, besides its name.
-var clusterKeys = []string{"kubeconfig", "context", "cluster", "region", "expect-account", "namespace"}
+var clusterKeys = []string{"kubeconfig", "kube-context", "context", "cluster", "region", "expect-account", "namespace"}
 
 // services expands services, environments and clusters into the verb's jobs. build and promote have one job for each service; deploy and
 // smoke one for each release and cluster of the environment.
@@ -208,7 +208,7 @@ func (p *parser[S]) serviceJobs(service service, environment environment, cluste
 }
 
 func clusterName(cluster keys) string {
-	for _, key := range []string{"name", "cluster", "context"} {
+	for _, key := range []string{"name", "cluster", "kube-context", "context"} {
 		if node, found := cluster[key]; found && node.Kind == yaml.ScalarNode && node.Value != "" {
 			return node.Value
 		}

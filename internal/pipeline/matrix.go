@@ -440,10 +440,10 @@ func settingsFor[S any, D declared[S]](p *matrixPipeline, verb string, environme
 // stepSettings are the settings of the pipeline that a step of a matrix gets, by the verb, with their names there.
 var stepSettings = map[string]map[string]string{
 	"build": named(map[string]string{"platform": "platforms"}, "repository", "context", "builder", "tags", "without-cgo", "commit", "sign-key", "legacy-signatures"),
-	"deploy": named(map[string]string{"kube-context": "context"}, "chart", "chart-repo", "chart-version", "chart-host", "schema-host", "chart-login", "chart-cache",
+	"deploy": named(map[string]string{}, "kube-context", "chart", "chart-repo", "chart-version", "chart-host", "schema-host", "chart-login", "chart-cache",
 		"image-alias", "image-values", "pin-text", "values", "address", "kubeconfig", "allow-work-tree-kubeconfig", "pod-security", "timeout",
 		"sign-key", "legacy-signatures", "policy", "override-reason", "github-token"),
-	"smoke": named(map[string]string{"kube-context": "context"}, "address", "checks", "kubeconfig", "allow-work-tree-kubeconfig", "timeout", "sign-key",
+	"smoke": named(map[string]string{}, "kube-context", "address", "checks", "kubeconfig", "allow-work-tree-kubeconfig", "timeout", "sign-key",
 		"legacy-signatures"),
 	"promote": named(map[string]string{}, "verify-key", "sign-key", "legacy-signatures", "policy", "override-reason"),
 }

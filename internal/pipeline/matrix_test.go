@@ -208,7 +208,7 @@ func TestAMatrixGoesToProduction(t *testing.T) {
 	if _, asked := staging["proved-in"]; asked || production["proved-in"].Texts[0] != "staging" || production["verify-key"].Texts[0] != "key.pub" || production["commit"].Texts[0] != commit.String() {
 		t.Errorf("deploy is given %v and %v", staging, production)
 	}
-	if v.settings["build"]["context"].Texts[0] != "." || staging["context"].Texts[0] != "zero" {
+	if v.settings["build"]["context"].Texts[0] != "." || staging["kube-context"].Texts[0] != "zero" {
 		t.Error("the context of build and that of the kubeconfig are mixed up")
 	}
 }

@@ -31,9 +31,6 @@ var Verb = setting.Verb{
 	},
 }
 
-// DefaultChecks is the file of smoke checks of the only service of a repository, where init writes it.
-const DefaultChecks = "deploy/checks.yaml"
-
 // Settings are the settings of pipeline.
 type Settings struct {
 	PlainHTTP []string // registries
@@ -103,8 +100,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Helm release; default: the last part of the repository"}, release.ParseLabel)
 	setting.Var(set, &s.Address, setting.Setting{Name: "address", Default: string(release.AddressAuto), Value: "auto|service/NAME|ingress/NAME|URL",
 		Help: "Where the release is served, as for deploy and smoke; {environment} is replaced by the environment's name"}, servedAddress)
-	setting.Var(set, &s.Checks, setting.Setting{Name: "checks", Value: "FILE",
-		Help: "YAML file of smoke checks; default: " + DefaultChecks + " if it exists, which init writes. The services of a matrix name their own"}, setting.Text)
+	setting.Var(set, &s.Checks, setting.Setting{Name: "checks", Default: setting.ChecksByDefault, Value: "FILE|default|probe",
+		Help: "YAML file of smoke checks. default: " + setting.DefaultChecks + " if it exists, which init writes, and else as probe. probe: the request of the pods' readiness probe. The services of a matrix name their own"}, setting.Text)
 	setting.Var(set, &s.Kubeconfig, setting.Setting{Name: "kubeconfig", Value: "FILE", Fallback: "KUBECONFIG",
 		Help: "Kubeconfig"}, setting.Text)
 	setting.DeclareAllowWorkTree(set, &s.AllowWorkTree)

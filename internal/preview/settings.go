@@ -89,8 +89,8 @@ func (s *Settings) Declare() *setting.Set {
 	deploy.DeclareSet(set, &s.Set)
 	setting.Var(set, &s.Address, setting.Setting{Name: "address", Default: string(release.AddressAuto), Value: "auto|none|service/NAME|ingress/NAME|URL",
 		Help: "Where the preview is served; auto: by its load balancer, or else its Ingress (open)"}, release.ParseAddress)
-	setting.Var(set, &s.SmokeChecks, setting.Setting{Name: "smoke-checks", Value: "FILE|default",
-		Help: "Smoke checks that the preview must pass; default: the request of each pod's readiness probe (open)"}, setting.Text)
+	setting.Var(set, &s.SmokeChecks, setting.Setting{Name: "smoke-checks", Value: "FILE|default|probe",
+		Help: "Smoke checks that the preview must pass. default: " + setting.DefaultChecks + " if it exists, and else as probe. probe: the request of each pod's readiness probe. Without the setting nothing is checked (open)"}, setting.Text)
 	deploy.DeclarePodSecurity(set, &s.PodSecurity)
 	setting.Bool(set, &s.NoQuota, setting.Setting{Name: "no-quota",
 		Help: "Create no ResourceQuota and no LimitRange in the namespace: by default a preview has at most 20 pods that request 2 CPUs and 4 GiB, 5 volumes of 20 GiB in all, and 2 load balancers"})

@@ -23,12 +23,20 @@ type Values map[string]Input
 func (s *Set) Apply(values Values) error {
 	var problems []release.Problem
 	for name := range values {
-		if s.Lookup(name) == nil {
+		if s.Find(name) == nil {
 			problems = append(problems, release.Problem{Where: values[name].Origin, What: fmt.Sprintf("there is no setting %q", name)})
 		}
 	}
 	for _, setting := range s.settings {
-		setting.setInput(values[setting.Name])
+		input, isGiven := values[setting.Name]
+		former, formerly := values[setting.Former]
+		switch {
+		case formerly && isGiven && s.Lookup(setting.Former) == nil && !slices.Equal(former.Texts, input.Texts):
+			problems = append(problems, release.Problem{Setting: setting.Name, Where: input.Origin, What: "differs from " + former.Origin + ", its former name", Do: "give one of them"})
+		case formerly && !isGiven && s.Lookup(setting.Former) == nil:
+			input = former
+		}
+		setting.setInput(input)
 	}
 	for _, setting := range s.settings {
 		problems = append(problems, s.validate(setting)...)

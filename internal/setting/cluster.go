@@ -24,7 +24,7 @@ func (p *ClusterRef) Declare(set *Set) {
 	Var(set, &p.Kubeconfig, Setting{Name: "kubeconfig", Value: "FILE", Fallback: "KUBECONFIG",
 		Help: "Kubeconfig; by default ~/.kube/config or the service account of the pod"}, Text)
 	DeclareAllowWorkTree(set, &p.AllowWorkTree)
-	Var(set, &p.Context, Setting{Name: "context", Value: "NAME",
+	Var(set, &p.Context, Setting{Name: "kube-context", Former: "context", Value: "NAME",
 		Help: "Context of the kubeconfig; its current one if not given"}, Text)
 	Var(set, &p.Cluster, Setting{Name: "cluster", Value: "NAME",
 		Help: "EKS cluster, reached with the AWS credentials of the environment instead of a kubeconfig"}, EKSName)

@@ -17,7 +17,9 @@ func TestClusterRef(t *testing.T) {
 	}{
 		"a kubeconfig":                 {[]string{"--kubeconfig", "x", "--context", "y"}, ""},
 		"an EKS cluster":               {[]string{"--cluster", "shop-1", "--region", "eu-central-1", "--expect-account", "123456789012"}, ""},
-		"both kinds of cluster":        {[]string{"--cluster", "shop", "--context", "y"}, "together with the context"},
+		"both kinds of cluster":        {[]string{"--cluster", "shop", "--kube-context", "y"}, "together with the context"},
+		"by its former name":           {[]string{"--cluster", "shop", "--context", "y"}, "together with the context"},
+		"by both names":                {[]string{"--context", "x", "--kube-context", "y"}, "differs from --context, its former name"},
 		"an account without cluster":   {[]string{"--expect-account", "123456789012"}, "applies only to an EKS cluster"},
 		"an account of letters":        {[]string{"--cluster", "shop", "--expect-account", "me"}, "twelve digits"},
 		"a cluster of spaces":          {[]string{"--cluster", "a b"}, "is not the name of an EKS cluster"},

@@ -31,6 +31,7 @@ type Output struct{ Name, Help string }
 // Setting is one declared setting.
 type Setting struct {
 	Name     string // kebab-case; the flag's name and the action's input
+	Former   string // its name in earlier releases, which is still read; "" if it had none
 	Help     string // one sentence without its full stop
 	Value    string // placeholder for the value in help: "repo@sha256:…"
 	Default  string // as a user would write it
@@ -64,6 +65,19 @@ func (s *Set) All() []*Setting { return slices.Clone(s.settings) }
 func (s *Set) Lookup(name string) *Setting {
 	for _, setting := range s.settings {
 		if setting.Name == name {
+			return setting
+		}
+	}
+	return nil
+}
+
+// Find finds a setting by its name or its former one; nil if there is none.
+func (s *Set) Find(name string) *Setting {
+	if setting := s.Lookup(name); setting != nil || name == "" {
+		return setting
+	}
+	for _, setting := range s.settings {
+		if setting.Former == name {
 			return setting
 		}
 	}

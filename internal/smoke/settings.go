@@ -15,7 +15,7 @@ var Verb = setting.Verb{
 	Name:    "smoke",
 	Summary: "send requests to a deployed release until the expected commit answers correctly, and record the verdict",
 	About: "Sends every check once per round to every address that the service's name has, each request over a connection of its own, and with --image or --release also to every ready pod, through the API server. " +
-		"A release without an address outside its cluster is checked inside it only. Without --checks, each pod gets the request of its readiness probe; a pod without a port and a probe has to stay ready without a restart. " +
+		"A release without an address outside its cluster is checked inside it only. Without a file of checks, each pod gets the request of its readiness probe; a pod without a port and a probe has to stay ready without a restart. " +
 		"Checks that are programs, such as hurl files and k6 scripts, run once the others have passed, and one more round has to pass after them.\n\n" +
 		"A round passes if every check passes, no answer is from another commit than the expected one, every workload of the image that wants pods has a ready pod of its current revision and none that ends again and again, " +
 		"and no pod stopped being ready or restarted since the round before. " +
@@ -86,8 +86,8 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Namespace, setting.Setting{Name: "namespace", Value: "NAME",
 		Help: "Namespace of the release; default: the environment's name"}, release.ParseLabel)
 	s.ClusterRef.Declare(set)
-	setting.Var(set, &s.Checks, setting.Setting{Name: "checks", Value: "FILE",
-		Help: "YAML file of checks, inside the work tree: requests, gRPC health, commands (format: docs/checks.md); default: the request of the pods' readiness probe; if only a URL is given, / must answer 200 with a body"}, setting.Text)
+	setting.Var(set, &s.Checks, setting.Setting{Name: "checks", Default: setting.ChecksByDefault, Value: "FILE|default|probe",
+		Help: "YAML file of checks, inside the work tree: requests, gRPC health, commands (format: docs/checks.md). default: " + setting.DefaultChecks + " if it exists, which init writes, except for a matrix, and else as probe. probe: the request of the pods' readiness probe; if only a URL is given, / must answer 200 with a body"}, setting.Text)
 	setting.Var(set, &s.ExpectCommit, setting.Setting{Name: "expect-commit", Value: "SHA", Commit: true,
 		Help: "Commit, full or short, that every answer of a passing round must come from; default with image: the commit that the main image was built from"}, release.ParseCommit)
 	setting.Var(set, &s.CommitFrom, setting.Setting{Name: "commit-from", Value: "header:NAME|json:PATH#FIELD",

@@ -44,23 +44,19 @@ func newAnnouncer(run *app.RunContext, reporter release.Reporter, settings deplo
 const stoppedTime = 2 * time.Second
 
 // Begin creates a deployment in progress; when that has ended well, what runs is recorded.
-func (a announcer) Begin(ctx context.Context, commit release.Commit, image release.Image) (ended func(deploy.Result, error)) {
-	deployed := a.begin(ctx, commit, image)
+func (a announcer) Begin(ctx context.Context, commit release.Commit, images []release.BuiltImage) (ended func(deploy.Result, error)) {
+	deployed := a.begin(ctx, commit, images[0].Image)
 	return func(result deploy.Result, failed error) {
 		deployed(result, failed)
 		if failed == nil && a.settings.ArtifactRecord {
-			a.recordArtifacts(ctx, commit, image)
+			a.recordArtifacts(ctx, commit, images)
 		}
 	}
 }
 
 // recordArtifacts records that the release runs its images. What cannot be recorded is one warning.
-func (a announcer) recordArtifacts(ctx context.Context, commit release.Commit, image release.Image) {
-	all := []release.BuiltImage{{Image: image, Commit: commit}}
-	if len(a.settings.Images) > 1 && a.settings.Images[0].Image == image {
-		all = a.settings.Images
-	}
-	for i, each := range all {
+func (a announcer) recordArtifacts(ctx context.Context, commit release.Commit, images []release.BuiltImage) {
+	for i, each := range images {
 		record := github.RunningArtifact{Artifact: each.Image.Repository.String(), Digest: each.Image.Digest, Commit: each.Commit, Environment: a.settings.Environment.String(), Region: a.settings.Region,
 			Cluster: a.cluster, Name: a.settings.Namespace + "-" + a.settings.Release}
 		if i == 0 {

@@ -62,7 +62,7 @@ func TestDeploymentsOnGitHub(t *testing.T) {
 		{deploy.Result{State: "revision 7 is partly applied, ca\x1b[0mnary-47\u200d11"}, &release.Failure{What: "the deploy was stopped"}, true},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
-		ended := newAnnouncer(run, run.Reporter, settings, "shop-staging", end.stop).Begin(ctx, releasetest.Commit, image)
+		ended := newAnnouncer(run, run.Reporter, settings, "shop-staging", end.stop).Begin(ctx, releasetest.Commit, one(image))
 		if end.stop {
 			cancel()
 		}
@@ -87,7 +87,7 @@ func TestDeploymentsOnGitHub(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	a := newAnnouncer(run, run.Reporter, settings, "shop-staging", false)
-	a.Begin(t.Context(), releasetest.Commit, image)(deploy.Result{Outcome: release.Changed, Image: image}, nil)
+	a.Begin(t.Context(), releasetest.Commit, one(image))(deploy.Result{Outcome: release.Changed, Image: image}, nil)
 	a.Failed(t.Context(), releasetest.Commit, image.Digest, "OD-208 smoke\nsays canary-4711")
 	a.Failed(t.Context(), release.Commit(strings.Repeat("f", 40)), image.Digest, "of no deployment")
 	a.Failed(t.Context(), releasetest.Commit, releasetest.Digest(t, "b"), "of another service's image")
@@ -105,7 +105,7 @@ func TestDeploymentsOnGitHub(t *testing.T) {
 	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "warning: the failure of the deployment") || !strings.Contains(last, "deployments: write") {
 		t.Errorf("told %q", last)
 	}
-	newAnnouncer(run, run.Reporter, settings, "shop-staging", false).Begin(t.Context(), releasetest.Commit, image)(deploy.Result{}, nil)
+	newAnnouncer(run, run.Reporter, settings, "shop-staging", false).Begin(t.Context(), releasetest.Commit, one(image))(deploy.Result{}, nil)
 	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "warning: ") || !strings.Contains(last, "deployments: write") {
 		t.Errorf("told %q", last)
 	}
@@ -114,6 +114,9 @@ func TestDeploymentsOnGitHub(t *testing.T) {
 		t.Error("a deployment that nobody wants is recorded")
 	}
 }
+
+// one is a release's only image.
+func one(image release.Image) []release.BuiltImage { return []release.BuiltImage{{Image: image}} }
 
 // statuses returns the statuses of a deployment, sorted.
 func statuses(d githubtest.Deployment) (all []string) {
@@ -142,11 +145,11 @@ func TestArtifactRecords(t *testing.T) {
 	main, worker := image("shop", "a"), image("worker", "b")
 	settings.Image, settings.Images = main, []release.BuiltImage{{Image: main}, {Name: "worker", Image: worker, Commit: releasetest.Commit}}
 	a := newAnnouncer(run, run.Reporter, settings, "shop-staging", false)
-	a.Begin(t.Context(), releasetest.Commit, main)(deploy.Result{}, &release.Failure{What: "x"})
+	a.Begin(t.Context(), releasetest.Commit, settings.Images)(deploy.Result{}, &release.Failure{What: "x"})
 	if got := server.Artifacts(); len(got) > 0 {
 		t.Errorf("of a deploy that failed: %v", got)
 	}
-	a.Begin(t.Context(), releasetest.Commit, main)(deploy.Result{Outcome: release.Changed}, nil)
+	a.Begin(t.Context(), releasetest.Commit, settings.Images)(deploy.Result{Outcome: release.Changed}, nil)
 	record := func(name, digit, deployment string) map[string]string {
 		return map[string]string{"name": "registry.example.com/" + name, "digest": "sha256:" + strings.Repeat(digit, 64), "version": releasetest.Commit.String(), "status": "deployed", "logical_environment": "staging",
 			"physical_environment": "eu-central-1", "cluster": "shop-staging", "deployment_name": deployment, "github_repository": "shop"}
@@ -155,8 +158,10 @@ func TestArtifactRecords(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	a.Failed(t.Context(), releasetest.Commit, main.Digest, "x") // of a deployment, of which there is none
-	a.Begin(t.Context(), releasetest.Commit, image("shop", "c"))(deploy.Result{Outcome: release.RolledBack}, nil)
-	if diff := cmp.Diff([]map[string]string{record("shop", "c", "shops-shop"), record("worker", "b", "shops-shop-worker")}, server.Artifacts()); diff != "" {
+	a.Begin(t.Context(), releasetest.Commit, []release.BuiltImage{{Image: image("shop", "c")}, {Name: "worker", Image: image("worker", "d")}})(deploy.Result{Outcome: release.RolledBack}, nil)
+	earlier := record("worker", "d", "shops-shop-worker")
+	delete(earlier, "version") // which the revision does not say of a further image
+	if diff := cmp.Diff([]map[string]string{record("shop", "c", "shops-shop"), earlier}, server.Artifacts()); diff != "" {
 		t.Errorf("after a rollback (-want +got):\n%s", diff)
 	}
 	if len(server.Deployments()) > 0 {
@@ -164,7 +169,7 @@ func TestArtifactRecords(t *testing.T) {
 	}
 	lines = nil
 	server.Deny(http.MethodPost)
-	a.Begin(t.Context(), releasetest.Commit, main)(deploy.Result{Outcome: release.Changed}, nil)
+	a.Begin(t.Context(), releasetest.Commit, settings.Images)(deploy.Result{Outcome: release.Changed}, nil)
 	if len(lines) != 1 || !strings.HasPrefix(lines[0], "warning: ") || !strings.Contains(lines[0], "403 Forbidden") || !strings.Contains(lines[0], "artifact-metadata: write") {
 		t.Errorf("told %q", lines)
 	}
@@ -194,7 +199,7 @@ func TestADeploymentEndsThatHasNotBegun(t *testing.T) {
 	t.Cleanup(front.Close)
 	run := &app.RunContext{Process: app.Process{Environ: append(server.Environ(), "GITHUB_ACTIONS=true", "GITHUB_API_URL="+front.URL)}, Reporter: told{lines: &lines}, Secrets: new(text.Secrets)}
 	settings := deploy.Settings{Environment: "staging", GitHubDeployment: true, GitHubToken: githubtest.Token}
-	newAnnouncer(run, run.Reporter, settings, "shop-staging", false).Begin(t.Context(), releasetest.Commit, image)(deploy.Result{Outcome: release.Changed, Image: image}, nil)
+	newAnnouncer(run, run.Reporter, settings, "shop-staging", false).Begin(t.Context(), releasetest.Commit, one(image))(deploy.Result{Outcome: release.Changed, Image: image}, nil)
 	all := server.Deployments()
 	if len(all) != 1 || len(all[0].Statuses) != 1 || all[0].Statuses[0]["state"] != "success" || !strings.HasPrefix(lines[0], "warning: the beginning of the deployment to \"staging\" is not recorded") {
 		t.Errorf("got %v, told %q", all, lines)

@@ -41,7 +41,13 @@ import (
 // Command is the deploy verb as a program.
 func Command() app.Command {
 	command := app.NewCommand(app.Wiring[deploy.Settings, deploy.Result]{
-		Verb: deploy.Verb, Declare: (*deploy.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run, Page: Page,
+		Verb: deploy.Verb, Declare: (*deploy.Settings).Declare, ResolveCommit: git.ResolveCommit, Page: Page,
+		Run: func(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (deploy.Result, error) {
+			if settings.Matrix == "" { // whose deploys name their own
+				settings.SmokeChecks = SmokeChecksOf(run, settings.SmokeChecks)
+			}
+			return Run(ctx, settings, run)
+		},
 		Comment: func(s *deploy.Settings, r deploy.Result) app.Comment {
 			return app.Comment{Wanted: s.Comment, Token: s.GitHubToken, Of: []string{cmp.Or(s.Matrix, s.Release)}, Part: []string{s.Environment.String(), s.Cluster, s.Namespace}, Commit: cmp.Or(s.Commit, r.Commit)}
 		},
@@ -52,6 +58,14 @@ func Command() app.Command {
 	})
 	command.Child = renderer.Serve
 	return command
+}
+
+// SmokeChecksOf returns what a deploy's setting for smoke checks means: the default file in the place of setting.ChecksByDefault, if it exists.
+func SmokeChecksOf(run *app.RunContext, given string) string {
+	if given != setting.ChecksByDefault {
+		return given
+	}
+	return cmp.Or(appsmoke.FileOf(run, given), given)
 }
 
 // pullRequest is the page of the pull request, "" if there is none.

@@ -19,7 +19,7 @@ func Page(settings *deploy.Settings, r deploy.Result, failed error) page.Page {
 	if len(r.Deploys) > 0 {
 		return matrixPage(r, failed)
 	}
-	shown := page.Page{Verdict: verdict(settings, r, failed), URL: r.URL}
+	shown := page.Page{Verdict: verdict(settings, r, failed), URL: r.URL, Hidden: settings.Heal && r.Outcome == release.Unchanged}
 	if failed == nil && (r.Outcome == release.Planned || r.Outcome == release.Proposed) {
 		shown.Status = page.Planned
 	}
@@ -128,7 +128,12 @@ func facts(settings *deploy.Settings, r deploy.Result) []page.Fact {
 	if cluster := cmp.Or(settings.Cluster, settings.Context, r.Cluster); cluster != "" {
 		add("cluster", page.Code(cluster))
 	}
-	add("commit", page.Commit(r.Commit))
+	commit := "commit"
+	if r.Outcome == release.RolledBack && r.Restored != nil && r.Restored.Commit != r.Commit {
+		add("live commit", page.Commit(r.Restored.Commit))
+		commit = "attempted commit"
+	}
+	add(commit, page.Commit(r.Commit))
 	add("attempted digest", page.Code(r.Image.Digest.String()))
 	switch {
 	case !r.Digest.IsZero() && r.Digest == r.Image.Digest:
@@ -140,7 +145,11 @@ func facts(settings *deploy.Settings, r deploy.Result) []page.Fact {
 			add("live digest", page.Code(r.Previous.Digest.String()))
 		}
 	case r.Diagnosis != nil:
-		add("live digest", page.Words("unknown: not all pods run the same"))
+		what := "unknown: not all pods run the same"
+		if r.Previous == nil {
+			what = "not known: the rollout did not complete"
+		}
+		add("live digest", page.Words("%s", what))
 	}
 	if past := r.Previous; past != nil && past.Revision != r.Revision {
 		parts := []page.Part{page.Words("revision %d", past.Revision)}
@@ -161,6 +170,12 @@ func facts(settings *deploy.Settings, r deploy.Result) []page.Fact {
 	}
 	if len(r.Pods) > 0 {
 		add("pods", page.Words("%d", len(r.Pods)))
+	}
+	switch {
+	case r.Pinned:
+		add("pinned", page.Words("at this commit: others are refused until a deploy has"), page.Code("unpin"))
+	case r.Unpinned != "":
+		add("unpinned", page.Words("from commit"), page.Commit(r.Unpinned))
 	}
 	if r.Diagnosis == nil {
 		add("state", page.Words("%s", r.State))
@@ -248,11 +263,11 @@ func diffOf(change release.Change) string {
 	return lines
 }
 
-// goBack is the command that deploys what was live before this deploy; false if that is not known, nothing was replaced, or the command would do something
+// goBack is the command that deploys what was live before this deploy; false if that is not known, nothing was replaced, the deploy itself went back, or the command would do something
 // else than this deploy.
 func goBack(settings *deploy.Settings, r deploy.Result) (page.Section, bool) {
 	past := r.Previous
-	if r.Outcome != release.Changed || past == nil || past.Digest.IsZero() || past.Commit == "" || past.Commit == r.Commit || !isRepeatable(settings) {
+	if r.Outcome != release.Changed || r.Pinned || past == nil || past.Digest.IsZero() || past.Commit == "" || past.Commit == r.Commit || !isRepeatable(settings) {
 		return page.Section{}, false
 	}
 	command := "git switch --detach " + past.Commit.String() + "\n" + "onedigest deploy --allow-rollback"
@@ -272,20 +287,28 @@ func goBack(settings *deploy.Settings, r deploy.Result) (page.Section, bool) {
 		}
 	}
 	flag("policy", settings.Policy)
-	flag("chart", settings.Chart)
+	flag("chart", inCheckout(settings.Chart))
 	flag("chart-repo", settings.ChartRepo)
 	flag("chart-version", settings.ChartVersion)
-	flag("values", settings.Values...)
+	for _, file := range settings.Values {
+		flag("values", inCheckout(file))
+	}
 	flag("set", settings.Set...)
 	flag("set-json", settings.SetJSON...)
 	flag("release", r.Release)
 	flag("namespace", r.Namespace)
 	flag("cluster", settings.Cluster)
 	flag("region", settings.Region)
-	flag("context", settings.Context)
+	flag("kube-context", settings.Context)
 	return page.Section{Title: page.Text{page.Words("Go back to commit"), page.Code(past.Commit.Short())}, Folded: true, Syntax: "sh", Block: command, Verbatim: true,
 		Lines: []page.Text{{page.Words("In a checkout of the repository, with the rights of this deploy. The release is then pinned there until a deploy unpins it.")}}}, true
 }
+
+// promotedCheckout is where pipeline.yaml checks a promoted commit out, beside the work tree.
+const promotedCheckout = "promoted/"
+
+// inCheckout returns a path of a promotion's second checkout as a checkout of that commit has it.
+func inCheckout(path string) string { return strings.TrimPrefix(path, promotedCheckout) }
 
 // isRepeatable reports whether a command of a line or two says all that the settings say of one image, its chart and its values.
 func isRepeatable(settings *deploy.Settings) bool {

@@ -148,7 +148,7 @@ func settingsOf(target doctor.Target) (deploy.Settings, error) {
 	put("values", target.Values...)
 	put("smoke-checks", target.Checks)
 	put("kubeconfig", target.Kubeconfig)
-	put("context", target.Context)
+	put("kube-context", target.Context)
 	put("cluster", target.Cluster)
 	put("region", target.Region)
 	put("expect-account", target.Account)

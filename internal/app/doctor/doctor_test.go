@@ -116,8 +116,8 @@ func expect(t *testing.T, findings map[string]string, want map[string]string) {
 func TestRepository(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	expect(t, s.examine(release.ExitFailed), map[string]string{"cluster: not checked": "--context"})
-	expect(t, s.examine(release.ExitFailed, "--context", "a"), map[string]string{"repository: fails": "does not exist", "tools: ok": "git is there", "workflow: ok": "delivery.yaml", "history: ok": "", "identity token: not checked": "no job",
+	expect(t, s.examine(release.ExitFailed), map[string]string{"cluster: not checked": "--kube-context"})
+	expect(t, s.examine(release.ExitFailed, "--kube-context", "a"), map[string]string{"repository: fails": "does not exist", "tools: ok": "git is there", "workflow: ok": "delivery.yaml", "history: ok": "", "identity token: not checked": "no job",
 		"account: ok": "000000000000", "chart: ok": "", "values: ok": "deploy/staging.yaml", "smoke checks: ok": "deploy/checks.yaml", "cluster: ok": `context "a" at http://127.0.0.1:`, "namespace: not checked": "", "RBAC: not checked": "selfsubjectaccessreviews", "smoke: not checked": ""})
 	name := s.aws.RepositoryWith("shop", localaws.TagRule{Mutability: localaws.Immutable})
 	expect(t, s.examine(release.ExitDone), map[string]string{"repository: ok": "exists", "immutable tags: ok": "", "lifecycle: ok": "no policy", "referrers API: ok": ""})

@@ -505,6 +505,126 @@ func TestPreviews(t *testing.T) {
 	}
 }
 
+// TestPromotions: the workflow of promotions by hand is valid, gives pipeline.yaml inputs that it has, and the environments and services of the other one; a second run
+// changes nothing, and one that somebody else wrote is left alone.
+func TestPromotions(t *testing.T) {
+	t.Parallel()
+	declared, err := os.ReadFile("../../../.github/workflows/pipeline.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const file = ".github/workflows/promote.yaml"
+	mine := []string{"--repository", "registry.example.com/shop", "--runner", "mine", "--build-runner", "mine", "--pin", pin}
+	for name, test := range map[string]struct {
+		files map[string]string
+		args  []string
+		with  map[string]string
+		plan  bool // production is planned before its approval
+	}{
+		"one service":                     {map[string]string{"main.go": goService, "go.mod": goMod}, mine, map[string]string{"to": "production", "checks": "deploy/checks.yaml", "runner": "mine", "build-runner": "mine", "repository": "registry.example.com/shop"}, true},
+		"with roles, of which none plans": {map[string]string{"main.go": goService, "go.mod": goMod}, append(slices.Clone(required), "--comment"), map[string]string{"to": "production", "checks": "deploy/checks.yaml", "comment": "true", "region": "eu-central-1", "repository": registry + "/shop"}, false},
+		"three environments of two services": {map[string]string{"cart/main.go": goService, "cart/go.mod": goMod, "web/Dockerfile": dockerfile}, append(slices.Clone(mine), "--environments", "test,staging,production"),
+			map[string]string{"to": "${{ inputs.to }}", "service": "${{ inputs.service }}", "runner": "mine", "build-runner": "mine", "repository": "registry.example.com/shop"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRepository(t, test.files)
+			if states := r.must(test.args...); states[file] != "created" {
+				t.Fatalf("got %v", states)
+			}
+			var written struct {
+				Jobs map[string]struct {
+					Uses string
+					With map[string]string
+				}
+			}
+			text := r.read(file)
+			if err := yaml.Unmarshal([]byte(text), &written); err != nil {
+				t.Fatal(err)
+			}
+			got := written.Jobs["pipeline"].With
+			for input := range got {
+				if !strings.Contains(string(declared), "\n      "+input+":\n") {
+					t.Errorf("pipeline.yaml has no input %q", input)
+				}
+			}
+			var environments []struct {
+				Name, Values string
+				Plan         bool
+			}
+			if err := json.Unmarshal([]byte(got["environments"]), &environments); err != nil {
+				t.Fatal(err)
+			}
+			if last := environments[len(environments)-1]; environments[0].Plan || last.Plan != test.plan || last.Name != "production" || last.Values == "" {
+				t.Errorf("the environments are %+v", environments)
+			}
+			if _, several := got["service"]; several != (got["services"] != "") {
+				t.Errorf("got %v", got)
+			}
+			want := map[string]string{}
+			for _, input := range []string{"commit", "digest", "max-age", "allow-rollback", "allow-diverged", "unpin"} {
+				want[input] = "${{ inputs." + input + " }}"
+			}
+			delete(got, "environments")
+			delete(got, "services")
+			if diff := cmp.Diff(merged(want, test.with), got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			lint := exec.CommandContext(t.Context(), pinnedTool(t, "actionlint"), "-shellcheck=", "-no-color", "-ignore", `unexpected key "queue"`, file)
+			lint.Dir = r.dir
+			if out, err := lint.CombinedOutput(); err != nil {
+				t.Errorf("actionlint: %v\n%s\n%s", err, out, text)
+			}
+			if states := r.must(); states[file] != "unchanged" {
+				t.Errorf("again: %v", states)
+			}
+			r.write(file, strings.Replace(text, "# written by onedigest init", "# by hand", 1))
+			if _, is := r.must()[file]; is {
+				t.Error("the workflow that somebody else wrote is one of init's")
+			}
+		})
+	}
+	for _, args := range [][]string{{"--no-promotion"}, {"--environments", "production"}} {
+		if _, is := newRepository(t, map[string]string{"main.go": goService, "go.mod": goMod}).must(append(slices.Clone(mine), args...)...)[file]; is {
+			t.Errorf("%v: there is nothing to promote", args)
+		}
+	}
+}
+
+// TestWhatTheDockerfileSays: the port of a program that the go builder builds is the one that its Dockerfile exposes if no source names one, and the common chart's limit
+// says how the program may listen elsewhere.
+func TestWhatTheDockerfileSays(t *testing.T) {
+	t.Parallel()
+	silent := map[string]string{"main.go": "package main\n\nfunc main() { serve(\"/healthz\") }\n", "go.mod": goMod, "Dockerfile": "FROM scratch\nEXPOSE 9898\n"}
+	r := newRepository(t, silent)
+	if r.must(append(slices.Clone(required), "--builder", "go")...); !strings.Contains(r.read("deploy/staging.yaml"), "containerPort: 9898\n") {
+		t.Errorf("got %s", r.read("deploy/staging.yaml"))
+	}
+	silent["Dockerfile"] = "FROM scratch\nEXPOSE 80\n"
+	code, _, stderr := newRepository(t, silent).init(append(slices.Clone(required), "--builder", "go")...)
+	if code != release.ExitInput || !strings.Contains(stderr, "cannot listen on port 80 (Dockerfile)") || !strings.Contains(stderr, "under config") {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+}
+
+// TestACommandOfTheChart: a chart that was written for the Dockerfile's image starts what the go builder's image does not have.
+func TestACommandOfTheChart(t *testing.T) {
+	t.Parallel()
+	chart := helmCreate(t, "shop", "charts")
+	chart["main.go"], chart["go.mod"] = goService, goMod
+	if _, stdout, stderr := newRepository(t, chart).init(required...); strings.Contains(stdout+stderr, "a command") {
+		t.Errorf("the chart has none, but the probe's and the hook's:\n%s%s", stdout, stderr)
+	}
+	for name, content := range chart {
+		if strings.HasSuffix(name, "templates/deployment.yaml") {
+			chart[name] = strings.Replace(content, "          ports:\n", "          command:\n            - ./shop\n          ports:\n", 1)
+		}
+	}
+	if _, stdout, stderr := newRepository(t, chart).init(required...); !strings.Contains(stdout+stderr, "templates/deployment.yaml:") || !strings.Contains(stdout+stderr, "build with docker") {
+		t.Errorf("no warning in\n%s%s", stdout, stderr)
+	}
+}
+
 // TestPreviewsElsewhere: a workflow of previews that has another name is found again, and a file of rules that is there is named in what is left to do.
 func TestPreviewsElsewhere(t *testing.T) {
 	t.Parallel()

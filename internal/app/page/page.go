@@ -25,6 +25,8 @@ const (
 
 // Page is one run of a verb.
 type Page struct {
+	// Hidden says that a run that succeeds shows nothing: it did nothing that the pages before it do not say.
+	Hidden   bool
 	Status   Status
 	Verdict  Text   // one sentence
 	Reason   []Text // why, if that is not what was asked for

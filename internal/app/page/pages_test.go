@@ -165,6 +165,23 @@ func TestPages(t *testing.T) {
 			r.Outcome, r.Digest, r.Revision, r.Diagnosis, r.Code, r.URL, r.Seconds, r.Previous, r.Pods = "", release.Digest{}, 0, &crash, crash.Code, "", 0, nil, nil
 			r.State = "the failed install is kept for inspection; the next deploy continues from it"
 		}), failedRollout()),
+		// The step after a failed smoke, which the workflow runs before the one that heals.
+		"deploy-rolled-back-smoke": deploying(append([]string{"--rollback-failed-smoke"}, toStaging...), result(func(r *deploy.Result) {
+			r.Outcome, r.Digest, r.Revision, r.Code, r.URL, r.Seconds = release.RolledBack, liveImage.Digest, 8, causes.SmokeFailed, "", 0
+			r.Restored, r.State, r.Previous = r.Previous, "rolled back to revision 6, commit 736b605af9d6, digest sha256:f2d48a3806d2 as revision 8, ready after 0.2 s; its answers were not checked again: run smoke", nil
+		}), nil),
+		"deploy-healed-nothing": deploying(append([]string{"--heal"}, toStaging...), result(func(r *deploy.Result) {
+			r.Outcome, r.Digest, r.Revision, r.URL, r.Seconds, r.Pods, r.Previous, r.State = release.Unchanged, release.Digest{}, 0, "", 0, nil, nil, "no revision was pending"
+		}), nil),
+		// A promotion by hand has the files of a second checkout; one with unpin says what the release was pinned at.
+		"deploy-promoted-unpinned": deploying([]string{"--environment", "production", "--image", nextImage.String(), "--proved-in", "staging", "--chart", "promoted/charts/shop", "--values", "promoted/deploy/production.yaml", "--unpin"}, result(func(r *deploy.Result) {
+			r.Environment, r.Namespace, r.Unpinned = "production", "production", live
+		}), nil),
+		// A rollback by hand pins the release.
+		"deploy-promoted-pinned": deploying([]string{"--environment", "production", "--image", liveImage.String(), "--proved-in", "staging", "--chart", "promoted/charts/shop", "--values", "promoted/deploy/production.yaml", "--allow-rollback"}, result(func(r *deploy.Result) {
+			r.Environment, r.Namespace, r.Image, r.Digest, r.Commit, r.Pinned = "production", "production", liveImage, liveImage.Digest, live, true
+			r.Previous = &deploy.PastRevision{Revision: 6, Commit: next, Digest: nextImage.Digest}
+		}), nil),
 		"deploy-cancelled": func(ctx context.Context, t *testing.T, environ []string) {
 			ctx, cancel := context.WithCancel(ctx)
 			cancel()

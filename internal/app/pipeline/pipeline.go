@@ -6,8 +6,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -76,12 +74,7 @@ func Run(ctx context.Context, settings *pipeline.Settings, run *app.RunContext) 
 	}
 	var result pipeline.Result
 	if settings.Matrix == "" {
-		if settings.Checks == "" {
-			if _, missing := os.Lstat(filepath.Join(run.Process.Dir, pipeline.DefaultChecks)); missing == nil {
-				settings.Checks = pipeline.DefaultChecks
-				run.Reporter.Infof("smoke checks: %s, as no --checks is given", settings.Checks)
-			}
-		}
+		settings.Checks = appsmoke.FileOf(run, settings.Checks)
 		result, err = runOne(ctx, settings, deps)
 	} else {
 		result, err = runMatrix(ctx, settings, run, deps)

@@ -51,6 +51,7 @@ func expires(r preview.Result) string {
 // Run runs the verb with its adapters.
 func Run(ctx context.Context, settings *preview.Settings, run *app.RunContext) (preview.Result, error) {
 	run.Mask(settings.GitHubToken)
+	settings.SmokeChecks = appdeploy.SmokeChecksOf(run, settings.SmokeChecks)
 	_, config, err := clusters.Connect(ctx, run, settings.ClusterRef)
 	if err != nil {
 		return preview.Result{}, err

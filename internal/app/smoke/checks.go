@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/onedigest/onedigest/internal/probe"
 	"github.com/onedigest/onedigest/internal/probe/command"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
 	"github.com/onedigest/onedigest/internal/text"
 )
 
@@ -30,10 +32,23 @@ func NewChecks(run *app.RunContext, setting string) *Checks {
 	return &Checks{workspace: run.Workspace(), setting: setting, secrets: run.Secrets, environ: run.Process.Environ}
 }
 
-// Load reads a checks file; none for "". It records the digests of the files that commands use, and finds their programs. The error is
+// FileOf returns the checks file that a setting means, of the only service of a repository: by default setting.DefaultChecks of the working directory if it is there, which
+// the log then says; "" for the request of the readiness probe.
+func FileOf(run *app.RunContext, given string) string {
+	if setting.IsChecksFile(given) || given == setting.ChecksByProbe {
+		return strings.TrimPrefix(given, setting.ChecksByProbe)
+	}
+	if _, err := os.Lstat(filepath.Join(run.Process.Dir, setting.DefaultChecks)); err != nil {
+		return ""
+	}
+	run.Reporter.Infof("smoke checks: %s, as no other file is given", setting.DefaultChecks)
+	return setting.DefaultChecks
+}
+
+// Load reads a checks file; none for "", setting.ChecksByDefault and setting.ChecksByProbe. It records the digests of the files that commands use, and finds their programs. The error is
 // a *release.InputError.
 func (c *Checks) Load(path string) ([]release.Check, error) {
-	if path == "" {
+	if !setting.IsChecksFile(path) {
 		return nil, nil
 	}
 	content, err := c.workspace.Read(c.setting, path, "name a YAML file of checks")

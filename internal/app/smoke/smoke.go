@@ -25,7 +25,13 @@ import (
 // Command is the smoke verb as a program.
 func Command() app.Command {
 	return app.NewCommand(app.Wiring[smoke.Settings, smoke.Result]{
-		Verb: smoke.Verb, Declare: (*smoke.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run, Page: Page,
+		Verb: smoke.Verb, Declare: (*smoke.Settings).Declare, ResolveCommit: git.ResolveCommit, Page: Page,
+		Run: func(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (smoke.Result, error) {
+			if settings.Matrix == "" { // whose services name their own
+				settings.Checks = FileOf(run, settings.Checks)
+			}
+			return Run(ctx, settings, run)
+		},
 		Outputs: func(r smoke.Result) map[string]string {
 			report, err := json.Marshal(r.Report)
 			if err != nil {

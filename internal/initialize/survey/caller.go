@@ -32,6 +32,7 @@ type CalledEnvironment struct {
 	Checks    string `json:"checks,omitempty"`
 	Namespace string `json:"namespace,omitempty"`
 	SignKey   string `json:"sign-key,omitempty"`
+	Plan      bool   `json:"plan,omitempty"`
 	VerifyKey string `json:"verify-key,omitempty"`
 	Via       string `json:"via,omitempty"`
 }
@@ -118,6 +119,31 @@ func preview(tree fs.FS, files []string) (file string, with map[string]string) {
 		}
 	}
 	return "", nil
+}
+
+// promotion returns the first workflow that calls pipeline.yaml to promote to one environment, "" if there is none.
+func promotion(tree fs.FS, files []string) string {
+	for _, name := range files {
+		content := read(tree, name)
+		if path.Dir(name) != ".github/workflows" || !strings.Contains(content, pipelineWorkflow) {
+			continue
+		}
+		var workflow struct {
+			Jobs map[string]struct {
+				Uses string
+				With map[string]string
+			}
+		}
+		if err := yaml.Unmarshal([]byte(content), &workflow); err != nil {
+			continue
+		}
+		for _, job := range workflow.Jobs {
+			if strings.HasPrefix(job.Uses, pipelineWorkflow) && job.With["to"] != "" {
+				return name
+			}
+		}
+	}
+	return ""
 }
 
 // caller returns the first workflow that calls pipeline.yaml when a branch is pushed, nil if none does.

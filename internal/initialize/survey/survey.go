@@ -27,6 +27,7 @@ type Found struct {
 	Caller      *Caller           // nil: no workflow calls pipeline.yaml
 	Preview     map[string]string // what a workflow gives to preview.yaml, by the first job that does; nil: none does
 	PreviewFile string            // that workflow
+	Promotion   string            // workflow that calls pipeline.yaml to promote by hand, "" if there is none
 	HasRules    bool              // there is a file of rules
 	Branch      string            // that others start from, "" if unknown
 	GitHub      string            // OWNER/NAME of the remote "origin", "" if it is not on github.com
@@ -49,6 +50,7 @@ func Look(tree fs.FS) (Found, error) {
 	}
 	found := Found{Builds: builds(tree, files), Charts: charts(tree, files), Caller: caller(tree, files), HasRules: exists(tree, ".onedigest.yaml")}
 	found.PreviewFile, found.Preview = preview(tree, files)
+	found.Promotion = promotion(tree, files)
 	found.Branch, found.GitHub = repository(tree)
 	return found, nil
 }

@@ -32,7 +32,7 @@ type Access struct {
 // Settings that an error may be about.
 const (
 	settingKubeconfig = "kubeconfig"
-	settingContext    = "context"
+	settingContext    = "kube-context"
 )
 
 // Limits of requests to the apiserver. With client-go's defaults of 5 per second and a burst of 10, the requests for a chart of 60

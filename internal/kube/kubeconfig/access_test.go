@@ -49,7 +49,7 @@ func TestConnect(t *testing.T) {
 		"named context":       {Access{Kubeconfig: file, Context: "production"}, "https://two.example.com", nil},
 		"of home":             {Access{Home: filepath.Dir(filepath.Dir(file))}, "https://one.example.com", nil},
 		"a list, one missing": {Access{Kubeconfig: "/nonexistent:" + file}, "https://one.example.com", nil},
-		"no such context":     {Access{Kubeconfig: file, Context: "qa"}, "", []string{"--context", `no context "qa"`, "broken, production, staging"}},
+		"no such context":     {Access{Kubeconfig: file, Context: "qa"}, "", []string{"--kube-context", `no context "qa"`, "broken, production, staging"}},
 		"no current context":  {Access{Kubeconfig: undecided}, "", []string{"names no current context", "production"}},
 		"dangling context":    {Access{Kubeconfig: file, Context: "broken"}, "", []string{"broken", "cannot be used"}},
 		"missing":             {Access{Kubeconfig: "/nonexistent/config"}, "", []string{`"/nonexistent/config" does not exist`}},
