@@ -52,6 +52,7 @@ const (
 	Created   State = "created"
 	Replaced  State = "replaced"
 	Unchanged State = "unchanged"
+	Kept      State = "kept" // it differs, and is the repository's own
 )
 
 // Run decides what the files say, compares them with those that are there, and writes the others. If one that is there differs and may not be replaced, nothing is
@@ -71,25 +72,29 @@ func Run(ctx context.Context, settings *Settings, deps Deps) (Result, error) {
 	if err := distinct(files); err != nil {
 		return Result{}, err
 	}
-	states, err := compare(files, deps)
+	states, err := compare(files, settings.OverwriteOwn, deps)
 	if err != nil {
 		return Result{}, err
 	}
-	if err := permit(ctx, settings.Overwrite, files, states, deps); err != nil {
+	if err := permit(ctx, settings.Overwrite, settings.OverwriteOwn, files, states, deps); err != nil {
 		return Result{}, err
 	}
 	result := Result{Next: made.next(found)}
 	for i, file := range files {
-		if states[i] != Unchanged {
+		if states[i] == Created || states[i] == Replaced {
 			if err := deps.Files.Write(file.path, []byte(file.content)); err != nil {
 				return result, err
 			}
 		}
 		result.Files = append(result.Files, File{file.path, states[i]})
-		deps.Reporter.Infof("%s: %s", states[i], file.path)
+		note := ""
+		if states[i] == Kept {
+			note = ", which differs as shown; --overwrite-own replaces it"
+		}
+		deps.Reporter.Infof("%s: %s%s", states[i], file.path, note)
 	}
-	if !slices.ContainsFunc(states, func(state State) bool { return state != Unchanged }) {
-		deps.Reporter.Infof("nothing has changed: the repository has all of it")
+	if !slices.ContainsFunc(states, func(state State) bool { return state != Unchanged && state != Kept }) {
+		deps.Reporter.Infof("nothing has changed: the repository has all files")
 	}
 	for _, step := range result.Next {
 		deps.Reporter.Infof("next: %s", step)
@@ -202,8 +207,8 @@ func firstOf(text, otherwise string) string {
 	return text
 }
 
-// compare compares the files with those that are there.
-func compare(files []file, deps Deps) ([]State, error) {
+// compare compares the files with those that are there. Those that are the repository's own once they are there are kept, unless they are to be replaced.
+func compare(files []file, overwriteOwn bool, deps Deps) ([]State, error) {
 	states := make([]State, len(files))
 	for i, file := range files {
 		there, err := fs.ReadFile(deps.Tree, file.path)
@@ -216,6 +221,9 @@ func compare(files []file, deps Deps) ([]State, error) {
 			states[i] = Unchanged
 		default:
 			states[i] = Replaced
+			if file.own() && !overwriteOwn {
+				states[i] = Kept
+			}
 			deps.Reporter.Raw(difference(file, string(there)))
 		}
 	}
@@ -254,10 +262,10 @@ func keysOnly(there, content string) string {
 }
 
 // permit refuses to replace files unless that was asked for.
-func permit(ctx context.Context, overwrite bool, files []file, states []State, deps Deps) error {
+func permit(ctx context.Context, overwrite, overwriteOwn bool, files []file, states []State, deps Deps) error {
 	var differing []string
 	for i, state := range states {
-		if state == Replaced {
+		if state == Replaced && !(files[i].own() && overwriteOwn) {
 			differing = append(differing, fmt.Sprintf("%q", files[i].path))
 		}
 	}

@@ -15,7 +15,11 @@ import (
 type file struct {
 	path, content string
 	values        bool // of a chart
+	checks        bool // of smoke
 }
+
+// own reports whether a file is the repository's own once it is there: somebody completes it.
+func (f file) own() bool { return f.values || f.checks }
 
 // files returns all files of a plan.
 func (p plan) files() []file {
@@ -23,13 +27,13 @@ func (p plan) files() []file {
 	for _, s := range p.services {
 		for i, e := range p.environments {
 			if name := valuesFile(s, e.name); s.chart == nil || s.chart.Values[e.name] != name {
-				all = append(all, file{name, valuesContent(s, e.name, i == len(p.environments)-1), true})
+				all = append(all, file{name, valuesContent(s, e.name, i == len(p.environments)-1), true, false})
 			}
 		}
 		if name := valuesFile(s, previewEnvironment); p.previews != nil && (s.chart == nil || s.chart.Values[previewEnvironment] != name) {
-			all = append(all, file{name, valuesContent(s, previewEnvironment, false), true})
+			all = append(all, file{name, valuesContent(s, previewEnvironment, false), true, false})
 		}
-		all = append(all, file{path: checksFile(s), content: checksContent(s)})
+		all = append(all, file{path: checksFile(s), content: checksContent(s), checks: true})
 	}
 	if p.promotion {
 		all = append(all, file{path: promotionFile, content: p.promotionContent()})

@@ -17,7 +17,7 @@ var Verb = setting.Verb{
 	About: "Looks at what the repository has (Dockerfiles, Go main packages, charts, ports, paths of probes) and writes the workflow that calls pipeline.yaml, the one that promotes by hand and goes back, the values of each environment and the smoke checks; " +
 		"with --previews the workflow that gives each pull request a preview, with --policy the rules of promotion, with --terraform the variables of terraform/aws_infra. " +
 		"What it cannot find out, or what has two answers, is asked on a terminal, and elsewhere refused with the name of the flag that decides it. " +
-		"What a workflow of the repository gives to pipeline.yaml already need not be given again. A file that exists is replaced only with --overwrite; a second run changes nothing.",
+		"What a workflow of the repository gives to pipeline.yaml already need not be given again. A workflow that exists is replaced only with --overwrite, and values and smoke checks only with --overwrite-own; a second run changes nothing.",
 	Examples: []setting.Example{
 		{Does: "one of several services of a repository, on EKS", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --region eu-central-1 --role arn:aws:iam::123456789012:role/shop-build --cluster staging=shop-staging --cluster production=shop --environment-role staging=arn:aws:iam::123456789012:role/shop-staging --environment-role production=arn:aws:iam::123456789012:role/shop-production --context app --builder go --chart charts/service --pin "$FULL_COMMIT_SHA"`},
 		{Does: "with the names that terraform/aws_infra makes, and the variables for it", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --terraform account.tfvars --cluster-admin arn:aws:iam::123456789012:role/platform --github-repository octo/shop --context app --builder go --chart charts/service --pin "$FULL_COMMIT_SHA"`},
@@ -58,6 +58,7 @@ type Settings struct {
 	GitHub       string
 	NoPromotion  bool
 	Overwrite    bool
+	OverwriteOwn bool
 
 	set *setting.Set
 }
@@ -129,7 +130,9 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Bool(set, &s.NoPromotion, setting.Setting{Name: "no-promotion",
 		Help: "Write no workflow that promotes a commit by hand, and goes back to an earlier one; without it a rollback needs a terminal with the deploy's rights"})
 	setting.Bool(set, &s.Overwrite, setting.Setting{Name: "overwrite",
-		Help: "Replace files that differ"})
+		Help: "Replace files that differ, except values and smoke checks, which are the repository's own once they are there"})
+	setting.Bool(set, &s.OverwriteOwn, setting.Setting{Name: "overwrite-own",
+		Help: "Replace values and smoke checks that differ, too"})
 	set.Check(s.checkCombination)
 	return set
 }
