@@ -78,6 +78,7 @@ func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) (code i
 	}
 	result, err := w.Run(ctx, settings, run)
 	spellSettings(set, err)
+	shortenPaths(err, run.Workspace().Root())
 	shown := run.complete(w.Page(settings, result, err), err, ctx.Err() != nil)
 	err = errors.Join(err, run.report(w.Verb, w.Outputs(result), shown, result, err))
 	if w.Comment != nil {

@@ -89,10 +89,11 @@ func readFlags(set *setting.Set, args []string) (setting.Values, error) {
 		err = unexpectedArgument(args, flags.Arg(0))
 	}
 	values := setting.Values{}
-	for name, flag := range collected {
-		if flag.texts != nil {
-			given := values[set.Find(name).Name] // by its other name
-			values[set.Find(name).Name] = setting.Input{Texts: append(given.Texts, flag.texts...), Origin: "--" + name}
+	for _, declared := range set.All() {
+		for _, name := range []string{declared.Former, declared.Name} {
+			if flag := collected[name]; flag != nil && flag.texts != nil && set.Find(name) == declared {
+				values[declared.Name] = setting.Input{Texts: append(values[declared.Name].Texts, flag.texts...), Origin: "--" + name}
+			}
 		}
 	}
 	return values, err
@@ -242,6 +243,25 @@ func spellSettings(set *setting.Set, err error) {
 		}
 	case interface{ Unwrap() error }:
 		spellSettings(set, wrapped.Unwrap())
+	}
+}
+
+// shortenPaths makes the paths of the work tree, in the problems of the error's tree, relative to it: a job's is a directory that only its runner has.
+func shortenPaths(err error, root string) {
+	var input *release.InputError
+	if errors.As(err, &input) {
+		for i, problem := range input.Problems {
+			input.Problems[i].Where = strings.TrimPrefix(problem.Where, root+"/")
+			input.Problems[i].What = strings.ReplaceAll(problem.What, root+"/", "")
+		}
+	}
+	switch wrapped := err.(type) { //nolint:errorlint // the tree is walked node by node
+	case interface{ Unwrap() []error }:
+		for _, err := range wrapped.Unwrap() {
+			shortenPaths(err, root)
+		}
+	case interface{ Unwrap() error }:
+		shortenPaths(wrapped.Unwrap(), root)
 	}
 }
 

@@ -4,7 +4,11 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/app/page"
@@ -134,10 +138,28 @@ func (r *RunContext) fail(err error) int {
 		stderr := r.sink.stderr
 		stderr.println(printable(r.verb) + ": " + paint(useColor(stderr, r.Process.Getenv), kind) + ": " + stderr.clean(line))
 		if r.runner != nil {
-			r.runner.Error(github.Annotation{Title: r.verb + ": " + string(kind), Message: lastLine(line)})
+			file, number := r.fileOf(line)
+			r.runner.Error(github.Annotation{Title: r.verb + ": " + string(kind), File: file, Line: number, Message: lastLine(line)})
 		}
 	}
 	return code
+}
+
+// fileLine is how a problem begins that is in a line of a file.
+var fileLine = regexp.MustCompile(`^([^\s:"][^:"]*):([1-9][0-9]{0,6}): `)
+
+// fileOf returns the file of the work tree, and the line, that an error's line begins with; "" if it begins with none.
+func (r *RunContext) fileOf(line string) (file string, number int) {
+	found := fileLine.FindStringSubmatch(line)
+	if found == nil {
+		return "", 0
+	}
+	info, err := os.Stat(filepath.Join(r.Workspace().Root(), found[1]))
+	if err != nil || !info.Mode().IsRegular() || !filepath.IsLocal(found[1]) {
+		return "", 0
+	}
+	number, _ = strconv.Atoi(found[2]) // digits
+	return found[1], number
 }
 
 // lastLineOf returns what puts the last line of the container that failed in the place of the advice to read it. Other lines of an error stay as
@@ -155,7 +177,7 @@ func lastLineOf(err error, redact func(string) string) func(string) string {
 	return func(line string) string {
 		for _, one := range all {
 			if cause, found := strings.CutSuffix(line, one.advice); found && strings.Contains(line, one.message) {
-				return cause + "; its last line: " + one.last
+				return cause + "; " + one.last
 			}
 		}
 		return line
@@ -178,10 +200,18 @@ func diagnosedIn(err error) (found []release.Diagnosed) {
 	return found
 }
 
-// lastOf returns the last line of a text that is not blank, "" if there is none.
+// lastOf says what a log ends with, "" if it is blank: its last line that is not, or else the line of Go's runtime above the stacks that it ends with.
 func lastOf(log string) string {
 	lines := strings.Split(strings.TrimSpace(log), "\n")
-	return strings.TrimSpace(lines[len(lines)-1])
+	for _, line := range slices.Backward(lines) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+			return "it wrote: " + line
+		}
+	}
+	if last := strings.TrimSpace(lines[len(lines)-1]); last != "" {
+		return "its last line: " + last
+	}
+	return ""
 }
 
 // JSONOf returns a value as JSON for an output, "" if it is an empty list or map.

@@ -3,6 +3,8 @@ package app
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -25,16 +27,38 @@ func TestAnnotationsHaveTheLastLine(t *testing.T) {
 		}
 		return fmt.Errorf("[%s] %w", name, &release.Failure{What: "it cannot become ready", Err: crashed{found}, Do: found.Advice})
 	}
-	err := &release.JobsError{Err: errors.Join(pod("a", "no DATABASE_URL"), pod("b", ""), errors.New("another; read the container's last lines"))}
+	err := &release.JobsError{Err: errors.Join(pod("a", "no DATABASE_URL"), pod("b", ""), pod("c", "panic: no LICENSE\n\ngoroutine 1 [running]:\nmain.main()\n\tmain.go:31 +0x16e5"), errors.New("another; read the container's last lines"))}
 	lastLine := lastLineOf(err, strings.NewReplacer("secret", "***").Replace)
 	var got []string
 	for line := range strings.Lines(err.Error()) {
 		got = append(got, lastLine(strings.TrimRight(line, "\n")))
 	}
 	want := "[a] it cannot become ready: OD-103 Pod/a: CrashLoopBackOff; its last line: no DATABASE_URL\n" +
-		"[b] it cannot become ready: OD-103 Pod/b: CrashLoopBackOff; its last line: *** and more\nanother; read the container's last lines"
+		"[b] it cannot become ready: OD-103 Pod/b: CrashLoopBackOff; its last line: *** and more\n[c] it cannot become ready: OD-103 Pod/c: CrashLoopBackOff; it wrote: panic: no LICENSE\nanother; read the container's last lines"
 	if strings.Join(got, "\n") != want {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), want)
+	}
+}
+
+// TestAProblemOfAFileIsAnnotatedThere: its path is that of the repository, not the job's.
+func TestAProblemOfAFileIsAnnotatedThere(t *testing.T) {
+	t.Parallel()
+	root := resolvePath(t.TempDir())
+	if err := errors.Join(os.Mkdir(filepath.Join(root, "deploy"), 0o750), os.WriteFile(filepath.Join(root, "deploy/staging.yaml"), []byte("a: 1\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	err := errors.Join(errors.New("x"), errors.Join(&release.InputError{Problems: []release.Problem{{Where: root + "/deploy/staging.yaml:8", What: root + "/deploy/x is missing"}}}, errors.New("y")))
+	shortenPaths(err, root)
+	if want := "x\ndeploy/staging.yaml:8: deploy/x is missing\ny"; err.Error() != want {
+		t.Errorf("got %q, want %q", err, want)
+	}
+	run := &RunContext{Process: Process{Dir: root, Environ: []string{"GITHUB_WORKSPACE=" + root}}}
+	for line, want := range map[string]string{
+		"deploy/staging.yaml:8: is of type number": "deploy/staging.yaml:8", "deploy/gone.yaml:8: x": ":0", "deploy:8: x": ":0", "../" + filepath.Base(root) + "/deploy/staging.yaml:8: x": ":0", "--set: x": ":0", "OD-103 Pod/x:1: y": ":0",
+	} {
+		if file, number := run.fileOf(line); fmt.Sprintf("%s:%d", file, number) != want {
+			t.Errorf("%q: got %s:%d, want %s", line, file, number, want)
+		}
 	}
 }
 

@@ -612,8 +612,8 @@ func TestACommandOfTheChart(t *testing.T) {
 	t.Parallel()
 	chart := helmCreate(t, "shop", "charts")
 	chart["main.go"], chart["go.mod"] = goService, goMod
-	if _, stdout, stderr := newRepository(t, chart).init(required...); strings.Contains(stdout+stderr, "a command") {
-		t.Errorf("the chart has none, but the probe's and the hook's:\n%s%s", stdout, stderr)
+	if _, stdout, stderr := newRepository(t, chart).init(required...); strings.Contains(stdout+stderr, "has commands") {
+		t.Errorf("the chart has none:\n%s%s", stdout, stderr)
 	}
 	for name, content := range chart {
 		if strings.HasSuffix(name, "templates/deployment.yaml") {

@@ -275,7 +275,7 @@ var rolloutCauses = []Cause{
 			`container process: exec: "/shop": stat /shop: no such file or directory: unknown; see the container's command, mounts and ` +
 			`security context`,
 		Steps: []string{
-			"`no such file or directory`, `executable file not found`: the command is not in the image; a shell script also needs its shell, " +
+			"`no such file or directory`, `executable file not found`: the command is not in the image, such as a chart's that was written for another build: one of the go builder has only its program, `/app/NAME`, and starts it without a command; a shell script also needs its shell, " +
 				"which minimal images do not have.",
 			"`exec format error`: the image was not built for the node's architecture: name it in `build --platforms`, or select nodes by " +
 				"`kubernetes.io/arch`.",
