@@ -144,7 +144,7 @@ func compareStatus(check compiledCheck, got response) []string {
 	}
 	difference := fmt.Sprintf("status: expected %s, got %d", expected, got.status)
 	if len(got.body) > 0 {
-		difference += " with body " + quote(string(got.body))
+		difference += " with body " + quote(strings.TrimSpace(string(got.body)))
 	}
 	return []string{difference}
 }
