@@ -254,6 +254,9 @@ func TestServicesOfAMonorepo(t *testing.T) {
 				if verb["verb"] == "build" {
 					got = append(got, service)
 				}
+				if verb["verb"] == "smoke" && verb["checks"] != "probe" { // deploy/checks.yaml is that of the only service
+					t.Errorf("smoke of a service without a checks file got %q", verb["checks"])
+				}
 				if verb["verb"] == "deploy" && verb["environment"] == "staging" {
 					name := strings.TrimSuffix(strings.TrimPrefix(verb["values"], "deploy/"), "-staging.yaml")
 					if want := map[string]string{"cart": "cart", "catalog": "list"}[name]; !strings.HasPrefix(verb["image"], "registry.example.com/team/"+name+"@") || verb["release"] != want {

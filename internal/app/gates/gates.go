@@ -327,7 +327,7 @@ func (g *Gate) warnUnsigned(rung policy.Rung) {
 		return
 	}
 	g.warnings.unsigned.Do(func() {
-		g.run.Reporter.Warnf("what %q requires needs no signature: everybody who may push to the repository can write it; give --verify-key, or name signers in %s", rung.Environment, policy.DefaultFile)
+		g.run.Reporter.Warnf("what %q requires needs no signature: everybody who may push to the repository of the image can write it; give --verify-key (sign-key of the environment before, for pipeline.yaml), or name signers in %s", rung.Environment, policy.DefaultFile)
 	})
 }
 
@@ -514,7 +514,7 @@ func (g *Gate) MayLift(ctx context.Context, rung policy.Rung) error {
 	if signers = append(signers, given...); len(signers) > 0 {
 		return g.checkSigner(what, rung.Environment, signers, trust)
 	}
-	g.run.Reporter.Warnf("%s for %q needs no signature: everybody who may push to the repository can write it; give --verify-key, or name signers in %s", what, rung.Environment, policy.DefaultFile)
+	g.run.Reporter.Warnf("%s for %q needs no signature: everybody who may push to the repository of the image can write it; give --verify-key (sign-key of the environment before, for pipeline.yaml), or name signers in %s", what, rung.Environment, policy.DefaultFile)
 	return nil
 }
 

@@ -73,7 +73,7 @@ var releaseCauses = []Cause{
 			`https://github.com/onedigest-example/shop/actions/runs/4711; deploy with --unpin once the problem is fixed`,
 		Steps: []string{
 			"See who pinned it, and why: the message names the run.",
-			"Once the fix is merged, deploy it with `unpin: true`: that removes the pin and deploys the commit ([production is broken](workflow.md#production-is-broken)).",
+			"Once the fix is merged, deploy it with `unpin: true`, such as by the workflow `promote.yaml` that `init` writes: that removes the pin and deploys the commit ([production is broken](workflow.md#production-is-broken)).",
 		},
 	},
 	{
