@@ -187,6 +187,17 @@ func TestInitializedRepository(t *testing.T) {
 			if want := 6 * len(test.services); len(ran) != want {
 				t.Errorf("%d verbs ran, want %d: %v\n%s", len(ran), want, ran, log)
 			}
+			f.checkout.edit(".github/workflows/promote.yaml", "  queue: max\n", "") // which act does not know
+			f.commitAll("for act")
+			inputs := []string{"--input", "commit=" + f.checkout.git("rev-parse", "HEAD"), "--input", "max-age=720h", "--input", "allow-rollback=true"}
+			checks := "promoted/deploy/checks.yaml"
+			if len(test.services) > 1 {
+				inputs, checks = append(inputs, "--input", "service=cart"), "promoted/deploy/cart-checks.yaml"
+			}
+			promoted, log, err := f.rehearse(t, r, "workflow_dispatch", "promote.yaml", inputs...)
+			if err != nil || len(promoted) != 3 || promoted[1]["proved-in"] != "staging" || promoted[1]["values"] != "promoted/"+strings.Replace(test.services[0]["values"], "staging", "production", 1) || promoted[2]["checks"] != checks {
+				t.Errorf("the promotion by hand ran %v, %v\n%s", promoted, err, log)
+			}
 		})
 	}
 }
