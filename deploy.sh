@@ -142,7 +142,7 @@ if [[ -z $yes ]]; then
   esac
 fi
 
-common=(--release "$release" --namespace "$namespace" --kubeconfig "$kubeconfig" --context "$context" --environment "$environment")
+common=(--release "$release" --namespace "$namespace" --kubeconfig "$kubeconfig" --kube-context "$context" --environment "$environment")
 chart=(--image "$image" --create-namespace --pod-security restricted)
 for file in ${values[@]+"${values[@]}"}; do
   chart+=(--values "$file")

@@ -22,7 +22,7 @@ waves:
   - name: the rest
     deploys:
       - {environment: production, context: eu, set: [config.REGION=eu]}
-      - {environment: production, context: us, namespace: shop-us}
+      - {environment: production, kube-context: us, namespace: shop-us}
 `
 
 func one(text string) setting.Input { return setting.Input{Texts: []string{text}} }
@@ -44,7 +44,7 @@ func TestParseMatrix(t *testing.T) {
 	if canary.Context != "canary" || canary.Release != "shop" || canary.Values[0] != "canary.yaml" || len(canary.Values) != 1 || canary.Timeout.Minutes() != 3 {
 		t.Errorf("got %+v", canary)
 	}
-	if us.Namespace != "shop-us" || us.Values[0] != "base.yaml" || read[1].Name != "the rest" {
+	if us.Context != "us" || us.Namespace != "shop-us" || us.Values[0] != "base.yaml" || read[1].Name != "the rest" {
 		t.Errorf("got %+v", us)
 	}
 }
