@@ -144,9 +144,9 @@ func differences(format string, ownRoot bool, rung policy.Rung, required []requi
 	if slices.ContainsFunc(required, func(r requirement) bool { return r.smoked != nil }) {
 		switch format {
 		case FormatKyverno:
-			add("of several verdicts by one signer, Kyverno reads the one that the registry lists last, not the newest")
+			add("of several verdicts by one signer, Kyverno reads the one that the registry lists last, not the newest, of whichever cluster or release")
 		default:
-			add("a pass counts although a later smoke failed: one signed pass is enough")
+			add("a pass counts although a later smoke failed, or that of another cluster or release of the environment: one signed pass is enough")
 		}
 	}
 	if rung.Requires.Scanned != nil {

@@ -16,6 +16,7 @@ import (
 const (
 	maxList   = 1000 // checks or pods
 	maxString = 2048 // bytes
+	maxTarget = 500  // bytes of each part of a target
 	maxRounds = 1_000_000
 )
 
@@ -29,6 +30,9 @@ func check(evidence release.Evidence) error {
 	}
 	if _, err := release.ParseEnvironment(evidence.Environment.String()); err != nil {
 		return fmt.Errorf("environment: %w", err)
+	}
+	if err := checkTarget(evidence.Target); err != nil {
+		return err
 	}
 	if evidence.Commit != "" {
 		if _, err := release.ParseCommit(evidence.Commit.String()); err != nil {
@@ -52,6 +56,22 @@ func check(evidence release.Evidence) error {
 		return fmt.Errorf("time %s: %w", evidence.At.Format(time.RFC3339), err)
 	}
 	return checkLimits(evidence)
+}
+
+// checkTarget refuses a target that lacks a part, or whose parts are not printable, too long, or have the character that separates them in an annotation.
+func checkTarget(target release.Target) error {
+	if target.IsZero() {
+		return nil
+	}
+	for _, part := range []string{target.Cluster, target.Server, target.Namespace, target.Release} {
+		if len(part) > maxTarget || !text.IsPrintable(part) || strings.Contains(part, "|") {
+			return fmt.Errorf("target: %s is longer than %d bytes, not printable or has a |", quote(part), maxTarget)
+		}
+	}
+	if err := needs(map[string]string{"cluster": target.Cluster, "namespace": target.Namespace, "release": target.Release}); err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	return nil
 }
 
 // checkLimits refuses evidence with too many checks, pods or earlier records, and with text that is too long or not printable.

@@ -30,6 +30,7 @@ func proof(t testing.TB) release.Evidence {
 		Image:       release.Image{Repository: "registry.example/shop", Digest: digest(t)},
 		Commit:      release.Commit(strings.Repeat("c0", 20)),
 		Environment: "staging",
+		Target:      release.Target{Cluster: "shop-staging", Server: "1234.gr7.eu-central-1.eks.amazonaws.com", Namespace: "staging", Release: "shop"},
 		Verdict:     release.Pass,
 		Checks:      []string{"home", "configs"},
 		Rounds:      3,
@@ -46,7 +47,7 @@ func TestEncodeGolden(t *testing.T) {
 	t.Parallel()
 	failed := proof(t)
 	failed.Verdict, failed.Commit, failed.Run, failed.Pods = release.Fail, "", "", nil
-	failed.CheckSet, failed.After = release.Digest{}, nil // as records of older versions
+	failed.CheckSet, failed.After, failed.Target = release.Digest{}, nil, release.Target{} // as records of older versions
 	for name, evidence := range map[string]release.Evidence{"pass": proof(t), "fail": failed} {
 		text, err := Encode(evidence)
 		if err != nil {
@@ -211,6 +212,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"no time":                          {replaced(`"at":"2026-11-23T02:34:56.789Z"`, `"at":"0001-01-01T00:00:00Z"`), "time"},
 		"newline in a name":                {replaced(`["home"`, `["ho\nme"`), "contradicts"},
 		"an earlier record without digest": {replaced(`"after":["sha256:`, `"after":["sha512:`), "algorithm"},
+		"an empty target":                  {replaced(`"cluster":"shop-staging","server":"1234.gr7.eu-central-1.eks.amazonaws.com","namespace":"staging","release":"shop"`, ``), "target is empty"},
+		"a target without a release":       {replaced(`"namespace":"staging","release":"shop"`, `"namespace":"staging"`), "target: "},
 		"contents without a digest":        {replaced(`"check-contents","digest":{"sha256":"`, `"check-contents","digest":{"sha1":"`), "check-contents: "},
 		"contents twice":                   {replaced(`"name":"checks"`, `"name":"check-contents"`), "names check-contents twice"},
 		"newline in a pod":                 {replaced(`shop-7d4b9-x2x`, `x\n::set-output`), "printable"},
@@ -228,7 +231,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-// A record of an older version has no digest over the checks' contents, and names no earlier records.
+// A record of an older version has no digest over the checks' contents, and names neither its target nor earlier records.
 func TestDecodeOfOlderVersions(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/fail.json")
@@ -236,7 +239,7 @@ func TestDecodeOfOlderVersions(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := Decode(text)
-	if err != nil || !got.CheckSet.IsZero() || got.After != nil || got.Verdict != release.Fail {
+	if err != nil || !got.CheckSet.IsZero() || !got.Target.IsZero() || got.After != nil || got.Verdict != release.Fail {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

@@ -9,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 const (
@@ -28,6 +30,8 @@ const (
 	AnnotationEnvironment = "onedigest.dev/environment"
 	// AnnotationVerdict is on the manifest too.
 	AnnotationVerdict = "onedigest.dev/verdict"
+	// AnnotationTarget is on the manifest of a verdict that names its target (EncodeTarget).
+	AnnotationTarget = "onedigest.dev/target"
 
 	// Limit is the largest statement but for SBOMs, in bytes.
 	Limit = 256 << 10
@@ -58,6 +62,7 @@ type predicate struct {
 // observed is the result of the smoke run.
 type observed struct {
 	Environment release.Environment `json:"environment"`
+	Target      *release.Target     `json:"target,omitempty"`
 	Commit      release.Commit      `json:"commit,omitempty"`
 	Verdict     release.Verdict     `json:"verdict"`
 	Checks      []string            `json:"checks"`
@@ -86,7 +91,7 @@ func Encode(evidence release.Evidence) ([]byte, error) {
 		PassedTests:   passedTests,
 		FailedTests:   evidence.Failed,
 		Observed: &observed{
-			Environment: evidence.Environment, Commit: evidence.Commit, Verdict: evidence.Verdict,
+			Environment: evidence.Environment, Target: targetOf(evidence), Commit: evidence.Commit, Verdict: evidence.Verdict,
 			Checks: notNil(evidence.Checks), Rounds: evidence.Rounds, Pods: notNil(evidence.Pods), URL: evidence.URL,
 			At: evidence.At.UTC(), After: evidence.After,
 		},
@@ -95,6 +100,35 @@ func Encode(evidence release.Evidence) ([]byte, error) {
 		return nil, fmt.Errorf("writing evidence: %w", err)
 	}
 	return encoded, nil
+}
+
+// targetOf returns the target of evidence; nil if it names none.
+func targetOf(evidence release.Evidence) *release.Target {
+	if evidence.Target.IsZero() {
+		return nil
+	}
+	return &evidence.Target
+}
+
+// EncodeTarget writes a target as an annotation; "" if there is none.
+func EncodeTarget(target release.Target) string {
+	if target.IsZero() {
+		return ""
+	}
+	return strings.Join([]string{target.Cluster, target.Server, target.Namespace, target.Release}, "|")
+}
+
+// DecodeTarget reads what EncodeTarget wrote; zero if it is something else.
+func DecodeTarget(annotation string) release.Target {
+	fields := strings.Split(annotation, "|")
+	if len(fields) != 4 || len(annotation) > maxString || !text.IsPrintable(annotation) {
+		return release.Target{}
+	}
+	target := release.Target{Cluster: fields[0], Server: fields[1], Namespace: fields[2], Release: fields[3]}
+	if checkTarget(target) != nil {
+		return release.Target{}
+	}
+	return target
 }
 
 // notNil makes an empty list encode as [] instead of null.
@@ -188,8 +222,15 @@ func newEvidence(image release.Image, predicate predicate) (release.Evidence, er
 		return release.Evidence{}, err
 	}
 	observed := predicate.Observed
+	var target release.Target
+	if observed.Target != nil {
+		if target = *observed.Target; target.IsZero() {
+			return release.Evidence{}, errors.New("its target is empty")
+		}
+	}
 	return release.Evidence{
 		Image:       image,
+		Target:      target,
 		Commit:      observed.Commit,
 		Environment: observed.Environment,
 		Verdict:     observed.Verdict,

@@ -34,9 +34,17 @@ var States = []State{StateLive, StateProved, StateFailed, StateRejected, StatePr
 type Cell struct {
 	Environment release.Environment `json:"environment"`
 	State       State               `json:"state"`
-	Verdict     release.Verdict     `json:"verdict,omitempty"` // of its newest smoke
+	Verdict     release.Verdict     `json:"verdict,omitempty"` // of smoke: a failure of a target that it has not passed since, or else the newest pass
+	Targets     []TargetVerdict     `json:"targets,omitempty"` // the newest verdict of each target that a verdict names
 	Since       time.Time           `json:"since,omitzero"`    // of the record that decides the state; zero if only a tag does
 	Records     []fact.Record       `json:"records"`           // newest first
+}
+
+// TargetVerdict is the newest verdict of smoke at one target.
+type TargetVerdict struct {
+	release.Target
+	Verdict release.Verdict `json:"verdict"`
+	At      time.Time       `json:"at"`
 }
 
 // newestIn returns the newest record of a kind about an image and an environment, among those that count; false if there is none.
@@ -69,6 +77,11 @@ func cellOf(environment release.Environment, image release.Image, overview polic
 	var smokedAt time.Time
 	standing := overview.Standings[environment]
 	cell.Verdict, smokedAt = verdictOf(standing.Smoked)
+	for _, each := range standing.Targets {
+		if !each.Target.IsZero() {
+			cell.Targets = append(cell.Targets, TargetVerdict{each.Target, each.Verdict, each.At})
+		}
+	}
 	deployed, isDeployed := newestIn(overview.Records, image, fact.Deployed, environment)
 	promoted, isPromoted := newestIn(overview.Records, image, fact.Promoted, environment)
 	set := func(state State, at time.Time) { cell.State, cell.Since = state, at }
@@ -97,10 +110,36 @@ func (c Cell) Text() string {
 	if c.ShowsVerdict() {
 		state += ", smoke " + string(c.Verdict)
 	}
+	state += c.where()
 	if c.Since.IsZero() {
 		return state
 	}
 	return state + " " + formatTime(c.Since)
+}
+
+// where says at how many of its targets smoke passed; "" if the targets all say what the verdict does.
+func (c Cell) where() string {
+	passed := 0
+	for _, each := range c.Targets {
+		if each.Verdict == release.Pass {
+			passed++
+		}
+	}
+	if passed == 0 || passed == len(c.Targets) {
+		return ""
+	}
+	return fmt.Sprintf(" (%d of %d targets pass)", passed, len(c.Targets))
+}
+
+// Differing returns a line for each target if not all targets have the same verdict.
+func (c Cell) Differing() (lines []string) {
+	if c.where() == "" {
+		return nil
+	}
+	for _, each := range c.Targets {
+		lines = append(lines, fmt.Sprintf("smoke %s at %s: %s", each.Verdict, formatTime(each.At), each.Target))
+	}
+	return lines
 }
 
 // ShowsVerdict reports whether the verdict says more than the state.
@@ -126,7 +165,11 @@ func Detail(record fact.Record) string {
 		d := record.Deployment
 		return fmt.Sprintf("release %q revision %d in %s, chart %s, values %s", d.Release, d.Revision, d.Cluster, d.ChartDigest.Short(), d.ValuesDigest.Short())
 	case record.Smoke != nil:
-		return fmt.Sprintf("%d rounds of %s", record.Smoke.Rounds, strings.Join(record.Smoke.Checks, ", "))
+		at := ""
+		if !record.Smoke.Target.IsZero() {
+			at = " at " + record.Smoke.Target.String()
+		}
+		return fmt.Sprintf("%d rounds of %s%s", record.Smoke.Rounds, strings.Join(record.Smoke.Checks, ", "), at)
 	case record.Promotion != nil && record.Promotion.Override != "":
 		return fmt.Sprintf("from %q, a rule was overridden: %s", record.Promotion.From, record.Promotion.Override)
 	case record.Promotion != nil:

@@ -74,11 +74,12 @@ func (r *Result) compact(ctx context.Context, settings Settings, deps Deps) erro
 type lane struct {
 	kind        fact.Kind
 	environment release.Environment
+	target      release.Target
 	scanner     string
 }
 
 // superseded returns the records about an image that can go without a change of any answer, the oldest first: passes of smoke, and scans, each between two of
-// the same signer that say the same, with nothing else between them: no other verdict, and no deploy. The first and the last of such a run stay, and so does what a promotion or a lift names.
+// the same signer and target that say the same, with nothing else about the target between them: no other verdict, and no deploy. The first and the last of such a run stay, and so does what a promotion or a lift names.
 // Failures, and all other facts, stay. Where a record of the same kind cannot be read, nothing of its kind goes: it may be a failure.
 func superseded(records []fact.Record, image release.Image, now time.Time) (gone []fact.Record) {
 	lanes, blocked, named := map[lane][]fact.Record{}, map[fact.Kind]bool{}, map[release.Digest]bool{}
@@ -93,10 +94,7 @@ func superseded(records []fact.Record, image release.Image, now time.Time) (gone
 				named[each] = true
 			}
 		case record.Smoke != nil:
-			of := lane{kind: fact.Smoked, environment: record.Environment}
-			lanes[of] = append(lanes[of], record)
-		case record.Deployment != nil: // the pass after it proves its chart and values
-			of := lane{kind: fact.Smoked, environment: record.Environment}
+			of := lane{kind: fact.Smoked, environment: record.Environment, target: record.Smoke.Target.Identity()}
 			lanes[of] = append(lanes[of], record)
 		case record.Scan != nil:
 			of := lane{kind: fact.Scanned, scanner: record.Scan.Scanner}
@@ -104,6 +102,12 @@ func superseded(records []fact.Record, image release.Image, now time.Time) (gone
 		}
 	}
 	for of, ordered := range lanes {
+		for _, record := range records { // that are about all targets, or may be: a verdict that names none, and a deploy, because the pass after it proves its chart and values
+			isOfAll := record.Problem == "" && record.Environment == of.environment && of.kind == fact.Smoked
+			if isOfAll && (record.Deployment != nil || record.Smoke != nil && !of.target.IsZero() && record.Smoke.Target.IsZero() && record.Smoke.Verdict != release.Pass) {
+				ordered = append(ordered, record)
+			}
+		}
 		if blocked[of.kind] || of.kind == fact.Smoked && blocked[fact.Deployed] {
 			continue
 		}

@@ -104,6 +104,39 @@ func TestSuperseded(t *testing.T) {
 	}
 }
 
+// TestSupersededByTarget: passes of two clusters that alternate are two series, of each of which the first and the newest stay; a failure of one divides the series of
+// no other, and a failure of no target each.
+func TestSupersededByTarget(t *testing.T) {
+	t.Parallel()
+	at := func(cluster string, record fact.Record) fact.Record {
+		record.Smoke.Target = release.Target{Cluster: cluster}
+		return record
+	}
+	var passes []fact.Record
+	for day := 40; day > 0; day -= 10 {
+		passes = append(passes, at("eu", smokedOn(fmt.Sprint("eu", day), day, "ours", release.Pass)), at("us", smokedOn(fmt.Sprint("us", day), day-1, "ours", release.Pass)))
+	}
+	for name, test := range map[string]struct {
+		more []fact.Record
+		want []string
+	}{
+		"passes":                         {nil, []string{"eu30", "us30", "eu20", "us20"}},
+		"a failure of one":               {[]fact.Record{at("eu", smokedOn("fail", 25, "ours", release.Fail))}, []string{"us30", "us20"}},
+		"a failure that names no target": {[]fact.Record{smokedOn("fail", 25, "ours", release.Fail)}, nil},
+	} {
+		var got, want []string
+		for _, record := range superseded(append(slices.Clone(passes), test.more...), compactImage, compactNow) {
+			got = append(got, record.Record.String())
+		}
+		for _, each := range test.want {
+			want = append(want, named(each).String())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %d records go, want %q", name, len(got), test.want)
+		}
+	}
+}
+
 // TestABoundOfRecords: of smokes and scans in each hour of a year, all of which say the same, four records stay: verifiers such as Kyverno give up above 50.
 func TestABoundOfRecords(t *testing.T) {
 	t.Parallel()
@@ -148,6 +181,9 @@ func TestNothingDependsOnWhatIsSuperseded(t *testing.T) {
 			}
 			verdict := []release.Verdict{release.Pass, release.Pass, release.Pass, release.Pass, release.Fail, release.Inconclusive}[random.IntN(6)]
 			record := smokedOn(name, day, signer, verdict)
+			if seed%2 == 1 {
+				record.Smoke.Target = []release.Target{{}, {Cluster: "eu"}, {Cluster: "eu"}, {Cluster: "us"}}[random.IntN(4)]
+			}
 			for _, each := range records { // most of those before it, as a registry lists them
 				if each.Smoke != nil && random.IntN(10) > 0 {
 					record.After, record.Smoke.After = append(record.After, each.Record), append(record.Smoke.After, each.Record)
@@ -192,6 +228,10 @@ func conclude(records []fact.Record, trusted string, dated bool) string {
 	slices.SortStableFunc(entries, func(a, b evidence.Entry) int { return b.At.Compare(a.At) })
 	latest, found := evidence.Latest(entries, compactImage, "staging", compactNow)
 	told := fmt.Sprint(found, latest.Record)
+	for _, target := range []release.Target{{Cluster: "eu"}, {Cluster: "us"}} {
+		own, found := evidence.LatestAt(entries, compactImage, "staging", target, compactNow)
+		told += fmt.Sprint(" ", target.Cluster, found, own.Record)
+	}
 	for _, scanner := range []string{"", "Trivy", "Grype"} {
 		newest, found := fact.NewestScan(records, func(r fact.Record) bool { return counts(r) && (scanner == "" || r.Scan.Scanner == scanner) })
 		told += fmt.Sprint(" ", scanner, found, newest.Record)

@@ -420,7 +420,11 @@ func (r *Result) explainSmoke(overview policy.Overview, in release.Environment) 
 	if verdict == release.Pass {
 		return fmt.Sprintf("%q proved it at %s, %s", in, at.UTC().Format(time.RFC3339), signature)
 	}
-	return fmt.Sprintf("the newest smoke in %q is %q, of %s, %s", in, verdict, at.UTC().Format(time.RFC3339), signature)
+	of := ""
+	if target := standing.Smoked.Fact.Target; !target.IsZero() {
+		of = " of " + target.String()
+	}
+	return fmt.Sprintf("the newest smoke%s in %q is %q, of %s, %s", of, in, verdict, at.UTC().Format(time.RFC3339), signature)
 }
 
 // each calls a function for 0 to n-1, some at once, until one fails.

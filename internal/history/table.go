@@ -41,6 +41,13 @@ func (r Result) Table() []string {
 	for line := range strings.SplitSeq(strings.TrimRight(out.String(), "\n"), "\n") {
 		lines = append(lines, strings.TrimRight(line, " "))
 	}
+	for _, entry := range r.Commits {
+		for _, cell := range entry.Cells {
+			for _, line := range cell.Differing() {
+				lines = append(lines, fmt.Sprintf("%s in %s: %s", entry.Commit.Short(), cell.Environment, line))
+			}
+		}
+	}
 	lines = append(lines, r.shared()...)
 	if r.LeftOut > 0 {
 		lines = append(lines, fmt.Sprintf("%d older commits are left out; --limit lists more", r.LeftOut))

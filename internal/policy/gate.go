@@ -86,9 +86,10 @@ type Scan struct {
 type Rejection struct {
 	Environment release.Environment // "": any
 	Reason      string
-	Actor       string // who rejected; "" if unknown
-	Failed      bool   // smoke has failed there, nobody rejected it
-	Why         string // with Failed, which checks failed in which run, as the end of a sentence; "" if unknown
+	Actor       string         // who rejected; "" if unknown
+	Failed      bool           // smoke has failed there, nobody rejected it
+	Target      release.Target // whose smoke failed; zero if the record names none
+	Why         string         // with Failed, which checks failed in which run, as the end of a sentence; "" if unknown
 	At          time.Time
 	Record      release.Digest
 }
@@ -401,7 +402,7 @@ func evaluateRejections(environment release.Environment, facts Facts) Line {
 		}
 		line.Found = fmt.Sprintf("%s was rejected %sat %s: %s", facts.Image.Digest, in(each.Environment), dated(each.At), each.Reason)
 		if each.Failed {
-			line.Found = fmt.Sprintf("smoke of %s failed in %q at %s%s", facts.Image.Digest, each.Environment, dated(each.At), each.Why)
+			line.Found = fmt.Sprintf("smoke of %s failed in %q%s at %s%s", facts.Image.Digest, each.Environment, ofTarget(each.Target), dated(each.At), each.Why)
 		}
 		line.Do = "build and prove another commit; or, if the rejection was wrong, lift it with promote --lift-rejection, with a key of the environment if the rules name signers"
 		if each.Failed {
@@ -504,6 +505,13 @@ func (f Facts) labelled() string {
 func (f Facts) names(commit release.Commit) bool {
 	return f.Smoked.Err == nil && f.Smoked.Found && f.Smoked.Fact.Verdict == release.Pass && f.Smoked.Fact.Image == f.Image && f.Smoked.Fact.Commit == commit ||
 		f.Built.Err == nil && f.Built.Found && f.Built.Fact.Commit == commit
+}
+
+func ofTarget(target release.Target) string {
+	if target.IsZero() {
+		return ""
+	}
+	return ", of " + target.String() + ","
 }
 
 func isFuture(at, now time.Time) bool { return at.After(now.Add(release.ClockSkew)) }

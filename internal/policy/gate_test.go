@@ -48,6 +48,10 @@ func TestRan(t *testing.T) {
 	smoked := func(minute int, verdict release.Verdict) fact.Record {
 		return fact.Record{Signer: "staging", Fact: fact.FromEvidence(release.Evidence{Image: image, Environment: "staging", Verdict: verdict, At: now.Add(time.Duration(minute) * time.Minute)})}
 	}
+	at := func(cluster string, verdict fact.Record) fact.Record {
+		verdict.Smoke.Target = release.Target{Cluster: cluster, Namespace: "n", Release: "r"}
+		return verdict
+	}
 	rolledBack := func(r *fact.Record) { r.Deployment.RolledBackTo = 1 }
 	for name, test := range map[string]struct {
 		records []fact.Record
@@ -66,6 +70,11 @@ func TestRan(t *testing.T) {
 		"deployed again, then a pass":   {[]fact.Record{deployed(0, later), deployed(2, later), smoked(3, release.Pass)}, true, ""},
 		"a rollback to it":              {[]fact.Record{deployed(0, later, rolledBack), smoked(1, release.Pass)}, false, ""},
 		"another release between":       {[]fact.Record{deployed(0, later), deployed(1, other, func(r *fact.Record) { r.Deployment.Release = "s" }), smoked(2, release.Pass)}, true, ""},
+		"failed, passed elsewhere":      {[]fact.Record{deployed(0, later), at("c", smoked(1, release.Fail)), at("d", smoked(2, release.Pass))}, false, `the verdict of smoke was "fail"`},
+		"passed elsewhere alone":        {[]fact.Record{deployed(0, later), at("d", smoked(2, release.Pass))}, false, "no smoke passed while it was live"},
+		"failed, then passed nowhere":   {[]fact.Record{deployed(0, later), at("c", smoked(1, release.Fail)), smoked(2, release.Pass)}, false, `the verdict of smoke was "fail"`},
+		"passed, failed elsewhere":      {[]fact.Record{deployed(0, later), at("c", smoked(1, release.Pass)), at("d", smoked(2, release.Fail))}, true, ""},
+		"passed, then failed nowhere":   {[]fact.Record{deployed(0, later), at("c", smoked(1, release.Pass)), smoked(2, release.Fail)}, false, `the verdict of smoke was "fail"`},
 		"another chart":                 {[]fact.Record{deployed(0, other), smoked(1, release.Pass)}, false, ""},
 		"signed by nobody":              {[]fact.Record{deployed(0, later, func(r *fact.Record) { r.Signer = "" }), smoked(1, release.Pass)}, false, "signed by nobody"},
 		"in another environment":        {[]fact.Record{deployed(0, later, func(r *fact.Record) { r.Environment = "qa" }), smoked(1, release.Pass)}, false, ""},

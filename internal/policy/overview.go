@@ -16,9 +16,25 @@ type Overview struct {
 
 // Standing is what counts about an image in an environment.
 type Standing struct {
-	Smoked  Finding[release.Record] // its newest verdict in the environment
+	Smoked  Finding[release.Record] // the verdict that decides: a failure of a target that it has not passed since, or else the newest pass
+	Targets []release.Record        // the newest verdict of each target of which one is recorded; with the zero target, that of verdicts which name none
 	Against []Rejection             // what keeps the image from the environment
 	Entry   Decision                // whether the image may enter now
+}
+
+// At returns the newest verdict of a target, or else of the verdicts that name none, or the verdict that decides if no targets were read; false if there is none.
+func (s Standing) At(target release.Target) (release.Record, bool) {
+	for _, wanted := range []release.Target{target, {}} {
+		for _, each := range s.Targets {
+			if each.Target.Is(wanted) {
+				return each, true
+			}
+		}
+	}
+	if len(s.Targets) == 0 && s.Smoked.Err == nil {
+		return s.Smoked.Fact, s.Smoked.Found
+	}
+	return release.Record{}, false
 }
 
 // DefaultLadder returns the rules that settings give without a file: each environment but the first needs a pass of the one before, and takes no rejected image. maxAge is

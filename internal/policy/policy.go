@@ -47,6 +47,8 @@ type Rung struct {
 	Override    Override
 	// UnsignedLifts reports that neither a policy nor the settings name signers of facts, so that a statement lifts rejections also without a signature.
 	UnsignedLifts bool
+	// Lifting reports that rejections are about to be lifted: a failed smoke counts as one also if the environment is the first.
+	Lifting bool
 }
 
 // Signer is somebody whose signature is trusted: the holder of a key, or the identities of keyless signing that match. It is comparable.

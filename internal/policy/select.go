@@ -67,7 +67,7 @@ func Select(records []fact.Record, image release.Image, rung Rung, signersOf fun
 }
 
 // Ran returns the newest deploy to an environment of the image with the chart and the values of a commit, from all records of deploys and smoke. If smoke has to
-// have passed, the last verdict while that was live, which is until the next deploy of the release with others, has to be a pass. Only what one of the signers signed counts.
+// have passed, the last verdict of that release while that was live, which is until the next deploy of the release with others, has to be a pass. Only what one of the signers signed counts.
 func Ran(records []fact.Record, image release.Image, source SourceRun, signers []Signer, trust Trust) (found Finding[Deploy]) {
 	found.Signed = len(signers) > 0
 	ofSource := func(r fact.Record) bool {
@@ -96,7 +96,7 @@ func Ran(records []fact.Record, image release.Image, source SourceRun, signers [
 				return !ofSource(next) && next.IsOfSameRelease(deploy.Fact) && next.IsNewerThan(deploy) && verdict.IsNewerThan(next)
 			})
 		}
-		last, proved := fact.Newest(verdicts, fact.Smoked, source.In, isLast)
+		last, proved := lastVerdict(verdicts, source.In, deploy, isLast)
 		if source.Smoked && (!proved || last.Smoke.Verdict != release.Pass) {
 			if found.Other = "it was deployed at " + dated(deploy.At) + ", and no smoke passed while it was live"; proved {
 				found.Other = fmt.Sprintf("it was deployed at %s, and the verdict of smoke was %q", dated(deploy.At), last.Smoke.Verdict)
@@ -107,6 +107,22 @@ func Ran(records []fact.Record, image release.Image, source SourceRun, signers [
 		found.Found, newest, found.Fact = true, deploy, Deploy{Environment: deploy.Environment, At: deploy.At, Signer: name}
 	}
 	return found
+}
+
+// lastVerdict returns the newest verdict about what a deploy deployed, of those that isLast takes: of its target, or about no target. A pass about no target does not
+// supersede a failure of the target.
+func lastVerdict(verdicts []fact.Record, in release.Environment, deploy fact.Record, isLast func(fact.Record) bool) (last fact.Record, found bool) {
+	own, hasOwn := fact.Newest(verdicts, fact.Smoked, in, func(r fact.Record) bool {
+		return !r.Smoke.Target.IsZero() && deploy.Deployment.IsAt(r.Smoke.Target) && isLast(r)
+	})
+	if hasOwn && own.Smoke.Verdict != release.Pass {
+		return own, true
+	}
+	unnamed, found := fact.Newest(verdicts, fact.Smoked, in, func(r fact.Record) bool { return r.Smoke.Target.IsZero() && isLast(r) })
+	if hasOwn && (!found || own.IsNewerThan(unnamed)) {
+		return own, true
+	}
+	return unnamed, found
 }
 
 // newestBy returns the newest record of a kind and an environment that one of the signers signed.
@@ -176,13 +192,13 @@ func Against(records []fact.Record, image release.Image, rung Rung, trust Trust)
 		switch {
 		case record.Environment != "" && record.Environment != rung.Environment, slices.Contains(lifted, record.Record):
 			continue
-		case record.Kind == fact.Smoked && record.Environment != "" && rung.IsGuarded():
+		case record.Kind == fact.Smoked && record.Environment != "" && (rung.IsGuarded() || rung.Lifting):
 			if record.Problem == "" && (record.Smoke == nil || record.Smoke.Verdict != release.Fail) {
 				continue
 			}
 			each.Failed = true
 			if record.Smoke != nil {
-				each.Why = record.Smoke.Why()
+				each.Target, each.Why = record.Smoke.Target, record.Smoke.Why()
 			}
 		case record.Kind != fact.Rejected:
 			continue

@@ -62,16 +62,42 @@ func prepareStatement(ctx context.Context, settings Settings, deps Deps) (p prom
 		return p, nil
 	}
 	p.result.To = settings.To
-	if p.rung, err = deps.Policy.ForPromotion(settings.To, settings.From, settings.MaxAge); err != nil {
+	if p.rung, err = rungToLift(settings, deps.Policy); err != nil {
 		return p, err
 	}
 	if err := deps.Rejections.MayLift(ctx, p.rung); err != nil {
 		return p, err
 	}
-	p.rung.Requires.NotRejected = true
+	p.rung.Requires.NotRejected, p.rung.Lifting = true, true
 	facts, err := deps.Gate.Facts(ctx, p.settings.Image, p.rung)
 	p.against = facts.Against
 	return p, err
+}
+
+// liftedWords counts what is lifted.
+func liftedWords(against []policy.Rejection) string {
+	failures := 0
+	for _, each := range against {
+		if each.Failed {
+			failures++
+		}
+	}
+	rejections := len(against) - failures
+	switch {
+	case failures == 0:
+		return release.Count(rejections, "rejection")
+	case rejections == 0:
+		return release.Count(failures, "failed verdict")
+	}
+	return release.Count(rejections, "rejection") + " and " + release.Count(failures, "failed verdict")
+}
+
+// rungToLift returns the rules of an environment for which rejections are lifted. Without a file it may be the first, into which nothing is promoted.
+func rungToLift(settings Settings, rules policy.Policy) (policy.Rung, error) {
+	if _, found := release.DefaultPromotionOrder.Before(settings.To); rules.Source.File == "" && settings.From == "" && !found {
+		return policy.Rung{Environment: settings.To}, nil
+	}
+	return rules.ForPromotion(settings.To, settings.From, settings.MaxAge)
 }
 
 // recordStatement writes the rejection, or the statement that lifts rejections.
@@ -92,9 +118,9 @@ func (p *promotion) recordStatement(ctx context.Context, deps Deps) (err error) 
 			return err
 		}
 		created = true
-		deps.Reporter.Warnf("%d rejections of %s do not count for %q any more", len(p.against), image.Digest, p.settings.To)
+		deps.Reporter.Warnf("%s of %s do not count for %q any more", liftedWords(p.against), image.Digest, p.settings.To)
 	default:
-		deps.Reporter.Infof("no rejection of %s applies to %q", image.Digest, p.settings.To)
+		deps.Reporter.Infof("no rejection or failure of %s applies to %q", image.Digest, p.settings.To)
 	}
 	p.result.Outcome = release.Unchanged
 	if created {

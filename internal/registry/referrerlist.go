@@ -132,12 +132,12 @@ func (l *ReferrerList) referrers(ctx context.Context, want referrerFilter) iter.
 			return
 		}
 		ahead, reads := 1, 0
-		if l.native != nil || want.Enough == nil {
+		if l.native != nil || want.Leave == nil {
 			ahead = maxPrefetched
 		}
 		for at, each := range candidates {
-			if want.Enough != nil && want.Enough(Referrer{Digest: each.digest, Annotations: each.annotations, PushedAt: each.pushed}) {
-				return
+			if want.Leave != nil && want.Leave(Referrer{Digest: each.digest, Annotations: each.annotations, PushedAt: each.pushed}) {
+				continue
 			}
 			if _, known := l.known(each.digest); !known {
 				if reads++; reads > patience {

@@ -68,12 +68,12 @@ type ReferrerQuery struct {
 	// PushedAt asks the registry when it got manifests. The order is that of their creation annotations if it is nil or returns
 	// nothing for one of them.
 	PushedAt func(ctx context.Context, manifests []release.Digest) map[release.Digest]time.Time
-	// Enough is asked before a referrer is read, which has no content yet: true ends the reading. nil reads all.
-	Enough func(next Referrer) bool
+	// Leave is asked before a referrer is read, which has no content yet: true leaves it unread. nil reads all.
+	Leave func(next Referrer) bool
 }
 
 // Referrers reads the referrers of an image, the newest first. Those with an unknown time come before all others. Without
-// Enough, all of them are read; with it, about as many as the caller ranges over. An image that does not exist has none.
+// Leave, all of them are read; with it, about as many as it does not leave. An image that does not exist has none.
 //
 // The annotations in the registry's list decide which referrers are read. Some registries list no annotations; then those of the
 // manifests decide. A referrer that is malformed, larger than 1 MiB or lacks a part is a *SkippedReferrerError, after which the

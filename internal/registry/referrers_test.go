@@ -631,8 +631,8 @@ func TestReferrersFiltersByAnnotationsFirst(t *testing.T) {
 		t.Errorf("%d manifests and blobs were read, want a manifest each, which holds the content", read)
 	}
 	found := false
-	enough := func(Referrer) bool { return found }
-	for referrer, err := range c.Referrers(t.Context(), image, ReferrerQuery{ArtifactTypes: []string{kind}, Annotations: map[string]string{"environment": "staging"}, Enough: enough}) {
+	leave := func(Referrer) bool { return found }
+	for referrer, err := range c.Referrers(t.Context(), image, ReferrerQuery{ArtifactTypes: []string{kind}, Annotations: map[string]string{"environment": "staging"}, Leave: leave}) {
 		if found = true; err != nil || string(referrer.Content) != "proof" {
 			t.Errorf("got %s, %v, want the proof", referrer.Content, err)
 		}

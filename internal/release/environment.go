@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -97,3 +98,44 @@ type Preview struct {
 
 // Namespace returns the only name that the namespace of the preview may have.
 func (p Preview) Namespace() string { return fmt.Sprintf("preview-%s-%d", p.Release, p.PullRequest) }
+
+// Target is where an environment runs an image: a release of a cluster. The zero value is that of a verdict that names none, such as one about a URL alone.
+// A cluster is the host of its API server, whatever it is called: one that is reached under two addresses counts as two (Is).
+type Target struct {
+	Cluster   string `json:"cluster"`          // name of the EKS cluster, or host of the API server
+	Server    string `json:"server,omitempty"` // host of the API server of an EKS cluster: those of other regions and accounts may have the same name
+	Namespace string `json:"namespace"`
+	Release   string `json:"release"`
+}
+
+// Is reports whether two targets are the same release.
+func (t Target) Is(other Target) bool { return t.Identity() == other.Identity() }
+
+// Identity returns the target with the host of the API server as the name of its cluster, and nothing else about that.
+func (t Target) Identity() Target {
+	return Target{Cluster: cmp.Or(t.Server, t.Cluster), Namespace: t.Namespace, Release: t.Release}
+}
+
+// IsZero reports whether no target is named.
+func (t Target) IsZero() bool { return t == Target{} }
+
+// of names the target as the rest of a clause; "" if there is none.
+func (t Target) of() string {
+	if t.IsZero() {
+		return ""
+	}
+	return ", of " + t.String() + ","
+}
+
+// String names the target in a message; "" if there is none.
+func (t Target) String() string {
+	if t.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("release %q in namespace %q of cluster %s", t.Release, t.Namespace, t.Cluster)
+}
+
+// Compare orders targets by their fields; the zero value is the first.
+func (t Target) Compare(other Target) int {
+	return cmp.Or(cmp.Compare(t.Cluster, other.Cluster), cmp.Compare(t.Server, other.Server), cmp.Compare(t.Namespace, other.Namespace), cmp.Compare(t.Release, other.Release))
+}

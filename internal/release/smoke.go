@@ -194,6 +194,7 @@ type Evidence struct {
 	Image       Image       `json:"image"`
 	Commit      Commit      `json:"commit,omitempty"`
 	Environment Environment `json:"environment"`
+	Target      Target      `json:"target,omitzero"` // that was checked; zero of older versions' records, and of a URL alone
 	Verdict     Verdict     `json:"verdict"`
 	Checks      []string    `json:"checks"`
 	CheckSet    Digest      `json:"checkSet,omitzero"` // of the checks' contents; zero in records of older versions
@@ -220,7 +221,7 @@ func (e Evidence) Proves(image Image, environment Environment, now time.Time, ma
 	case e.Environment != environment:
 		return fmt.Errorf("evidence is from %q, not %q", e.Environment, environment)
 	case e.Verdict != Pass:
-		return fmt.Errorf("the verdict in %q was %q%s", e.Environment, e.Verdict, e.Why())
+		return fmt.Errorf("the verdict in %q%s was %q%s", e.Environment, e.Target.of(), e.Verdict, e.Why())
 	case e.Image.Repository != image.Repository:
 		return fmt.Errorf("evidence is about the image in %q, not in %q", e.Image.Repository, image.Repository)
 	case len(e.Checks) == 0 || e.Rounds < 1:
@@ -272,6 +273,7 @@ type UnreadableRecordError struct {
 	Record      string // digest of the manifest that holds it, as the registry lists it
 	Environment Environment
 	Verdict     Verdict // verdict in its annotation
+	Target      Target  // in its annotation; zero if it names none
 	Created     string  // date in its annotation; "" if undated
 }
 
@@ -280,7 +282,12 @@ func (e *UnreadableRecordError) Error() string {
 	if e.Created != "" {
 		dated = "of " + e.Created
 	}
-	return fmt.Sprintf("the record %s (%s), which cannot be read, declares the verdict %q in %q", e.Record, dated, e.Verdict, e.Environment)
+	return fmt.Sprintf("the record %s (%s), which cannot be read, declares the verdict %q in %q%s", e.Record, dated, e.Verdict, e.Environment, e.Target.of())
+}
+
+// Supersedes reports whether a pass that is newer than another verdict of the image takes that one's place: it is of the same target, or the other names none.
+func (e Evidence) Supersedes(other Evidence) bool {
+	return other.Target.IsZero() || e.Target.Is(other.Target)
 }
 
 // Proof is what evidence must say before an image goes to another environment.
@@ -308,7 +315,11 @@ func (p Proof) Check(newest Record, found bool, err error, now time.Time) error 
 func (p Proof) Explain(newest Record, found bool, err error, now time.Time) (why, do string) {
 	switch {
 	case err != nil:
-		return err.Error() + ", and no newer one says otherwise", fmt.Sprintf("run smoke in %q again with --image, which records a new verdict", p.By)
+		do := fmt.Sprintf("run smoke in %q again with --image, which records a new verdict", p.By)
+		if unreadable := new(UnreadableRecordError); errors.As(err, &unreadable) && !unreadable.Target.IsZero() {
+			do = fmt.Sprintf("run smoke in %q again with --image for %s, which records a new verdict", p.By, unreadable.Target)
+		}
+		return err.Error() + ", and no newer one says otherwise", do
 	case !found && p.Signed:
 		return fmt.Sprintf("the registry holds no evidence that %q proved %s and that a trusted key signed", p.By, p.Image.Digest),
 			fmt.Sprintf("deploy it to %q and run smoke with --image and with a --sign-key that is trusted", p.By)
@@ -324,6 +335,9 @@ func (p Proof) Explain(newest Record, found bool, err error, now time.Time) (why
 // advise says how to get valid evidence if the newest record does not prove the image.
 func (p Proof) advise(newest Record) string {
 	switch {
+	case newest.Verdict != Pass && !newest.Target.IsZero():
+		return fmt.Sprintf("make smoke pass there first (newest record: %s): run it with --environment %s and --image for %s, because a pass of another target takes nothing back; if that is gone for good, lift the failure: promote --lift-rejection TEXT --to %s",
+			newest.At.Format(time.RFC3339), p.By, newest.Target, p.By)
 	case newest.Verdict != Pass:
 		return fmt.Sprintf("make smoke pass in %q first (newest record: %s): mend the values, the service or the image that failed, and run smoke there again with --image %s; the newest verdict counts",
 			p.By, newest.At.Format(time.RFC3339), p.Image)
@@ -338,10 +352,10 @@ func (p Proof) advise(newest Record) string {
 // digest have to list. It is the least maximum age of a proof: smoke renews none that is younger.
 const RecordFreshFor = 7 * 24 * time.Hour
 
-// Repeats reports whether evidence adds nothing to an earlier record: it has the same verdict about the same image, in the same
-// environment, by the same checks, and the record is not older than RecordFreshFor.
+// Repeats reports whether evidence adds nothing to an earlier record: it has the same verdict about the same image, of the same target
+// in the same environment, by the same checks, and the record is not older than RecordFreshFor.
 func (e Evidence) Repeats(earlier Evidence) bool {
-	return e.Image == earlier.Image && e.Environment == earlier.Environment && e.Commit == earlier.Commit &&
+	return e.Image == earlier.Image && e.Environment == earlier.Environment && e.Target.Is(earlier.Target) && e.Commit == earlier.Commit &&
 		e.Verdict == earlier.Verdict && e.CheckSet == earlier.CheckSet && slices.Equal(e.Checks, earlier.Checks) &&
 		!earlier.At.After(e.At) && e.At.Sub(earlier.At) < RecordFreshFor
 }

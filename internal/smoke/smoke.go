@@ -24,6 +24,7 @@ type Deps struct {
 	Now      func() time.Time
 	Pause    func(ctx context.Context, duration time.Duration) // waits between rounds, at most until the context ends
 	RunURL   string                                            // of the CI run, recorded in the evidence; may be empty
+	Target   release.Target                                    // what the verdict is about, in the evidence; zero if no release is named
 	Signer   string                                            // ID of the key that signs what Registry records, which is a record's Signer; "" if none does
 }
 
@@ -82,14 +83,14 @@ type Registry interface {
 	Record(ctx context.Context, evidence release.Evidence) (release.Digest, error)
 	// CheckSigning refuses an image that no statement may be signed about, before anything is changed.
 	CheckSigning(ctx context.Context, image release.Image) error
-	// Newest returns the record that says whether an environment proved an image, and false if there is none. Records that cannot be
+	// NewestAt returns the record that says whether a target of an environment proved an image, and false if there is none. Records that cannot be
 	// read are skipped. If one of them may be later than a pass and declares another verdict, the error is a
 	// *release.UnreadableRecordError.
-	Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error)
+	NewestAt(ctx context.Context, image release.Image, environment release.Environment, target release.Target) (release.Record, bool, error)
 	// IsLifted reports whether a statement lifts a failed verdict, so that it does not count any more.
 	IsLifted(ctx context.Context, image release.Image, record release.Digest) (bool, error)
-	// DeployedSince reports whether the newest record of a deploy of the image to the environment is newer than a verdict, and of chart and values of
-	// another commit than the verdict's.
+	// DeployedSince reports whether the newest record of a deploy of the image to the environment at the verdict's target is newer than the verdict, and of chart and
+	// values of another commit than the verdict's.
 	DeployedSince(ctx context.Context, verdict release.Record) (bool, error)
 	// Describe reads the revision label of an image, and returns false if the registry does not hold the image.
 	Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error)

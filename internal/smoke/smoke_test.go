@@ -52,8 +52,9 @@ type fakeDeps struct {
 	revisions     map[release.Digest]string // of single images; "missing": the registry has none
 	tags          map[string]release.Digest // repository:tag
 	recorded      []release.Evidence
-	signer        string // of the records; "" if nobody signs
-	unsigned      int    // so many of the first records have no signature
+	target        release.Target // that the verdicts name
+	signer        string         // of the records; "" if nobody signs
+	unsigned      int            // so many of the first records have no signature
 	newestErr     error
 	newestTakes   time.Duration
 	recordTakes   time.Duration
@@ -240,12 +241,12 @@ func (f *fakeDeps) Record(ctx context.Context, evidence release.Evidence) (relea
 	return evidence.Image.Digest, nil
 }
 
-func (f *fakeDeps) Newest(ctx context.Context, image release.Image, environment release.Environment) (newest release.Record, found bool, err error) {
+func (f *fakeDeps) NewestAt(ctx context.Context, image release.Image, environment release.Environment, target release.Target) (newest release.Record, found bool, err error) {
 	if err := wait(ctx, f.newestTakes); err != nil {
 		return newest, false, err
 	}
 	for i, each := range f.recorded {
-		if each.Image == image && each.Environment == environment {
+		if each.Image == image && each.Environment == environment && each.Target == target {
 			newest, found = release.Record{Evidence: each, Record: each.Image.Digest, Signer: f.signer}, true
 			if i < f.unsigned {
 				newest.Signer = ""
@@ -324,7 +325,7 @@ func (f *fakeDeps) run(t *testing.T, flags ...string) (smoke.Result, error) {
 	began := f.now
 	ctx := &timer{Context: t.Context(), up: make(chan struct{})}
 	f.endTime = ctx.end
-	return smoke.Run(ctx, settings, smoke.Deps{Checks: f, Prober: f, Commands: f, Cluster: f, Registry: f, Signer: f.signer, Reporter: reporter{fake: f},
+	return smoke.Run(ctx, settings, smoke.Deps{Checks: f, Prober: f, Commands: f, Cluster: f, Registry: f, Signer: f.signer, Target: f.target, Reporter: reporter{fake: f},
 		Now: func() time.Time { return f.now },
 		Pause: func(within context.Context, d time.Duration) {
 			if f.now = f.now.Add(d); f.now.Sub(began) > settings.Timeout {
@@ -780,8 +781,15 @@ func TestAVerdictIsRecordedOnceUntilItChanges(t *testing.T) {
 	if _, err := fake.run(t, "--environment", "staging", "--image", image(t).String()); err != nil || len(fake.recorded) != 7 {
 		t.Errorf("another chart was deployed since: got %v and %d records, want another record", err, len(fake.recorded))
 	}
+	for _, want := range []int{8, 8} { // of another target, once
+		fake.target = release.Target{Cluster: "us", Namespace: "staging", Release: "shop"}
+		if _, err := fake.run(t, "--environment", "staging", "--image", image(t).String()); err != nil || len(fake.recorded) != want || fake.recorded[want-1].Target != fake.target {
+			t.Errorf("another target: got %v and %d records, want %d", err, len(fake.recorded), want)
+		}
+		fake.deployedSince = false
+	}
 	fake.newestErr = errors.New("HTTP 500")
-	if result, err := fake.run(t, "--environment", "staging", "--image", image(t).String()); err != nil || len(fake.recorded) != 8 {
+	if result, err := fake.run(t, "--environment", "staging", "--image", image(t).String()); err != nil || len(fake.recorded) != 9 {
 		t.Errorf("the newest record cannot be read: got %v, %v and %d records, want another record", result, err, len(fake.recorded))
 	}
 }

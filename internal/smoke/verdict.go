@@ -192,11 +192,11 @@ func blamedImages(images []ImageResult, answers []release.Answer) []bool {
 	return blamed
 }
 
-// recordEvidence records the verdict of an image, even when the rounds took all the time there was. One that repeats the newest record is
+// recordEvidence records the verdict of an image, even when the rounds took all the time there was. One that repeats the newest record of its target is
 // not recorded, unless that is a failure that is lifted, or a pass before a deploy of chart and values of another commit. If this run signs, only a record that its own key signed counts, because anyone who may push can write others.
 func recordEvidence(ctx context.Context, checks []release.Check, report Report, image ImageResult, settings Settings, deps Deps) (release.Digest, error) {
 	found := release.Evidence{
-		Image: image.Image, Commit: image.Commit, Environment: settings.Environment, Verdict: report.Verdict,
+		Image: image.Image, Commit: image.Commit, Environment: settings.Environment, Target: deps.Target, Verdict: report.Verdict,
 		Checks: report.checkNames(), CheckSet: release.CheckSet(checks), Rounds: report.Rounds, Pods: image.Pods, URL: report.URL, Run: deps.RunURL, At: deps.Now().UTC(),
 	}
 	if report.Verdict == release.Fail {
@@ -204,7 +204,7 @@ func recordEvidence(ctx context.Context, checks []release.Check, report Report, 
 	}
 	reading, stopReading := context.WithTimeout(ctx, newestTimeout)
 	defer stopReading()
-	newest, known, err := deps.Registry.Newest(reading, image.Image, settings.Environment)
+	newest, known, err := deps.Registry.NewestAt(reading, image.Image, settings.Environment, deps.Target)
 	switch {
 	case err != nil: // one record too many does less harm than a verdict that is lost
 		deps.Reporter.Warnf("reading the newest record: %v", err)

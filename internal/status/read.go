@@ -47,6 +47,7 @@ func (r reader) readCluster(ctx context.Context, target Target, row *Row) error 
 	if err != nil {
 		return err
 	}
+	row.where = cluster.Target(target.Namespace, target.Release)
 	lacks, err := r.check(ctx, cluster, target.Namespace, row)
 	if err != nil {
 		return err

@@ -202,7 +202,7 @@ func tagOf(environment release.Environment, commit release.Commit) release.Tag {
 // judge fills in what is recorded about the image that a row runs.
 func (r reader) judge(row *Row, rows []Row, image release.Image, found recorded) {
 	standing := found.overview.Standings[row.Environment]
-	row.Verified = verifiedOf(standing, r.Keys)
+	row.Verified = verifiedOf(standing, row.where, r.Keys)
 	if row.Application != "" { // whose deploy is recorded by its image alone
 		record, isRecorded := fact.Newest(found.overview.Records, fact.Deployed, row.Environment, func(r fact.Record) bool { return r.Counts() && r.Image == image })
 		if isRecorded {
@@ -241,19 +241,19 @@ func runsEverywhere(rows []Row, environment release.Environment, service string,
 	return seen
 }
 
-// verifiedOf returns what is recorded of smoke.
-func verifiedOf(standing policy.Standing, keys map[string]string) *Verified {
+// verifiedOf returns what is recorded of smoke at a target.
+func verifiedOf(standing policy.Standing, at release.Target, keys map[string]string) *Verified {
 	verified := new(Verified)
 	for _, rejection := range standing.Against {
 		verified.Against = append(verified.Against, rejection.Reason)
 	}
-	if unreadable := new(release.UnreadableRecordError); errors.As(standing.Smoked.Err, &unreadable) {
+	if unreadable := new(release.UnreadableRecordError); errors.As(standing.Smoked.Err, &unreadable) && (unreadable.Target.IsZero() || unreadable.Target.Is(at)) {
 		verified.Verdict, verified.Problem = unreadable.Verdict, standing.Smoked.Err.Error()
 		verified.At, _ = time.Parse(time.RFC3339, unreadable.Created) // zero if it is undated
 		return verified
 	}
-	if smoked := standing.Smoked; smoked.Found {
-		verified.Verdict, verified.At, verified.By = smoked.Fact.Verdict, smoked.Fact.At, smoked.Fact.Signer
+	if smoked, found := standing.At(at); found {
+		verified.Verdict, verified.At, verified.By = smoked.Verdict, smoked.At, smoked.Signer
 		if name := keys[verified.By]; name != "" {
 			verified.By = name
 		}

@@ -41,6 +41,8 @@ type Cluster interface {
 	Running(ctx context.Context, namespace, name string, image release.Image) (release.Running, error)
 	// ByArgoCD reads which workloads of a release Argo CD applies.
 	ByArgoCD(ctx context.Context, namespace, name string) (release.ByArgoCD, error)
+	// Target names a release as records do.
+	Target(namespace, name string) release.Target
 	// NodePlatform is the platform of a node.
 	NodePlatform(ctx context.Context, node string) (release.Platform, error)
 }
@@ -97,7 +99,8 @@ type Row struct {
 	Error       string              `json:"error,omitempty"`  // why it could not be read, "" if it could
 
 	target  Target
-	guarded bool // the environment takes only what an earlier one proved or ran
+	where   release.Target // as records name it
+	guarded bool           // the environment takes only what an earlier one proved or ran
 	failed  error
 }
 
@@ -135,7 +138,8 @@ type Pods struct {
 	Notes    []string `json:"notes,omitempty"`
 }
 
-// Verified is the newest verdict of smoke about the image in the environment.
+// Verified is the newest verdict of smoke about the image at the row's own target: its cluster, namespace and release. Where none is recorded of that, it is the newest that names
+// no target.
 type Verified struct {
 	Verdict release.Verdict `json:"verdict,omitempty"` // "" if none is recorded
 	At      time.Time       `json:"at,omitzero"`

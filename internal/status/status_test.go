@@ -32,6 +32,7 @@ type world struct {
 
 // cluster is a cluster that has the same release in every namespace.
 type cluster struct {
+	name      string // in records
 	revisions []release.Revision
 	pin       *release.Pin
 	running   release.Running
@@ -97,6 +98,10 @@ func (c *cluster) Running(context.Context, string, string, release.Image) (relea
 
 func (c *cluster) ByArgoCD(context.Context, string, string) (release.ByArgoCD, error) {
 	return c.argoCD, nil
+}
+
+func (c *cluster) Target(namespace, name string) release.Target {
+	return release.Target{Cluster: c.name, Namespace: namespace, Release: name}
 }
 
 func (c *cluster) NodePlatform(context.Context, string) (release.Platform, error) {
@@ -211,6 +216,15 @@ func TestReleasesOfArgoCD(t *testing.T) {
 	}
 }
 
+// targetVerdict is a verdict of the release shop in the namespace staging of a cluster; of no target if that is "".
+func targetVerdict(cluster string, verdict release.Verdict) release.Record {
+	of := release.Evidence{Verdict: verdict, At: at}
+	if cluster != "" {
+		of.Target = release.Target{Cluster: cluster, Namespace: "staging", Release: "shop"}
+	}
+	return release.Record{Evidence: of}
+}
+
 func TestRows(t *testing.T) {
 	t.Parallel()
 	shop := map[string][]string{"release": {"shop"}, "environments": {"staging"}}
@@ -239,6 +253,20 @@ func TestRows(t *testing.T) {
 			w.standing["staging"] = policy.Standing{Smoked: policy.Finding[release.Record]{Found: true, Fact: release.Record{Signer: "key", Evidence: release.Evidence{Verdict: release.Pass}}}}
 			w.standing["production"] = policy.Standing{Entry: policy.Decision{Opens: true}}
 		}, shop, []string{"yes, signed", "may go to production"}, release.ExitDone},
+		"failed here, passed elsewhere": {func(w *world) {
+			w.clusters[""].name = "eu"
+			w.standing["staging"] = policy.Standing{Targets: []release.Record{targetVerdict("", release.Pass), targetVerdict("eu", release.Fail), targetVerdict("us", release.Pass)},
+				Smoked: policy.Finding[release.Record]{Found: true, Fact: targetVerdict("us", release.Pass)}}
+		}, shop, []string{" fail "}, release.ExitDone},
+		"passed here, failed elsewhere": {func(w *world) {
+			w.clusters[""].name = "us"
+			w.standing["staging"] = policy.Standing{Targets: []release.Record{targetVerdict("", release.Fail), targetVerdict("eu", release.Fail), targetVerdict("us", release.Pass)},
+				Smoked: policy.Finding[release.Record]{Found: true, Fact: targetVerdict("eu", release.Fail)}}
+		}, shop, []string{" yes "}, release.ExitDone},
+		"smoked elsewhere only": {func(w *world) {
+			w.clusters[""].name = "us"
+			w.standing["staging"] = policy.Standing{Targets: []release.Record{targetVerdict("eu", release.Pass)}, Smoked: policy.Finding[release.Record]{Found: true, Fact: targetVerdict("eu", release.Pass)}}
+		}, shop, []string{" no "}, release.ExitDone},
 		"promoted to the next": {func(w *world) {
 			w.standing["production"] = policy.Standing{Entry: policy.Decision{Opens: true}}
 			w.tags[tagOf("production", releasetest.Commit)] = digest

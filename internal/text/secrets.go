@@ -1,6 +1,7 @@
 package text
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -209,6 +210,15 @@ func (s *Secrets) Hide(untrusted string) string {
 		return hidden
 	}
 	return redacted
+}
+
+// Pseudonym returns a name as it is, unless it contains a secret: then it returns a name that has none and that the same name always gets, so that names
+// which differ still do.
+func (s *Secrets) Pseudonym(name string) string {
+	if s.Hide(name) == name {
+		return name
+	}
+	return fmt.Sprintf("hidden-%x", sha256.Sum256([]byte(name)))[:len("hidden-")+16]
 }
 
 // finds returns the places of all forms in a text, without those inside of what is public.

@@ -3,12 +3,14 @@ package clusters
 
 import (
 	"context"
+	"net/url"
 	"path/filepath"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/kube"
 	"github.com/onedigest/onedigest/internal/kube/kubeconfig"
+	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 	"k8s.io/client-go/rest"
 )
@@ -22,6 +24,31 @@ func Connect(ctx context.Context, run *app.RunContext, ref setting.ClusterRef) (
 	kubeconfig.CollectSecrets(config, run.Secrets)
 	client, err := kube.New(config)
 	return client, config, err
+}
+
+// Name names a cluster in what is recorded: by EKS's name, or by the host of its API server.
+func Name(ref setting.ClusterRef, server string) string {
+	if ref.Cluster != "" {
+		return ref.Cluster
+	}
+	return hostOf(server)
+}
+
+// Target names a release in what is recorded, without secrets. server is the address of the API server.
+func Target(run *app.RunContext, ref setting.ClusterRef, server, namespace, name string) release.Target {
+	target := release.Target{Cluster: run.Secrets.Pseudonym(Name(ref, server)), Namespace: namespace, Release: name}
+	if ref.Cluster != "" {
+		target.Server = run.Secrets.Pseudonym(hostOf(server))
+	}
+	return target
+}
+
+// hostOf returns the host of an address, with its port if it has one.
+func hostOf(server string) string {
+	if parsed, err := url.Parse(server); err == nil && parsed.Host != "" {
+		return parsed.Host
+	}
+	return server
 }
 
 // configure returns the configuration for a cluster of EKS or of a kubeconfig.

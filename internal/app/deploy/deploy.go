@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +16,7 @@ import (
 
 	commonchart "github.com/onedigest/onedigest/charts"
 	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/clusters"
 	"github.com/onedigest/onedigest/internal/app/gates"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/app/keys"
@@ -132,10 +132,10 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 			verdicts, verdictSigner = signing.Trusting([]signed.Verifier{signer.Verifier()}), signer.ID()
 		}
 		deps := deploy.Deps{
-			Facts: facts, ClusterName: clusterName(settings.ClusterRef, connection.cluster.Host), Origin: run.Origin(),
+			Facts: facts, ClusterName: clusters.Name(settings.ClusterRef, connection.cluster.Host), Origin: run.Origin(),
 			Workspace: run.Workspace(), Charts: charts, Plans: plans{run}, Registry: registry, Gate: gate, Policy: rules, Chart: loadingSchemas(ctx, connection.helm.In(settings.Namespace), charts), Cluster: connection.cluster,
-			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, verdicts, verdictSigner, smokePatience}, Holder: run.Holder(), Secrets: secrets,
-			Announcer: newAnnouncer(run, reporter, settings, clusterName(settings.ClusterRef, connection.cluster.Host), isMatrix),
+			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, clusters.Target(run, settings.ClusterRef, connection.cluster.Host, settings.Namespace, settings.Release), verdicts, verdictSigner, smokePatience}, Holder: run.Holder(), Secrets: secrets,
+			Announcer: newAnnouncer(run, reporter, settings, clusters.Name(settings.ClusterRef, connection.cluster.Host), isMatrix),
 		}
 		if settings.GitOps.GitOps() {
 			return repositories.through(ctx, settings, deps, connection, charts)
@@ -275,17 +275,6 @@ func (recorder) ValuesDigest(files []string) (release.Digest, error) {
 	return release.DigestOfSum(all), nil
 }
 
-// clusterName names the cluster in what is recorded: by EKS's name, or by the host of its API server.
-func clusterName(ref setting.ClusterRef, host string) string {
-	if ref.Cluster != "" {
-		return ref.Cluster
-	}
-	if parsed, err := url.Parse(host); err == nil && parsed.Host != "" {
-		return parsed.Host
-	}
-	return host
-}
-
 // newGate returns the gate of the rules with the keys in the settings.
 func newGate(run *app.RunContext, signing *images.Images, signer signed.Signer, settings deploy.Settings, rules policy.Policy) (*gates.Gate, error) {
 	if len(settings.VerifyKeys) > 0 && settings.ProvedIn == "" && rules.Source.File == "" {
@@ -354,6 +343,7 @@ func runMatrix(ctx context.Context, settings *deploy.Settings, run *app.RunConte
 type smokeRunner struct {
 	run      *app.RunContext
 	cluster  *kube.Client
+	target   release.Target // of the release
 	registry smoke.Registry // that keeps a failed verdict
 	signer   string         // ID of the key that signs it; "" if none does
 	patience time.Duration
@@ -388,7 +378,7 @@ func (s smokeRunner) Smoke(ctx context.Context, request deploy.SmokeRequest) err
 	if err == nil || len(request.Pods) == 0 || request.AnyCommit || len(request.Others) > 0 { // the answers may be those of another image
 		return err
 	}
-	settings.Image, settings.Environment, deps.Registry, deps.Signer = request.Image, request.Environment, s.registry, s.signer
+	settings.Image, settings.Environment, deps.Registry, deps.Signer, deps.Target = request.Image, request.Environment, s.registry, s.signer, s.target
 	if lost := smoke.RecordFailure(ctx, subject, report, request.Pods, *settings, deps); lost != nil {
 		s.run.Reporter.Warnf("the failed verdict about %s is not recorded: %v", request.Image.Digest.Short(), lost)
 	}

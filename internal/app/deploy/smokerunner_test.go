@@ -35,15 +35,16 @@ func TestAFailedSmokeIsRecorded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			target := release.Target{Cluster: "eu", Namespace: "staging", Release: "shop"}
 			request := deploy.SmokeRequest{URL: service.URL, Environment: "staging", Namespace: "staging", Release: "shop", Image: pushImage(t, registry),
 				Pods: []string{"shop-1"}, Commit: releasetest.Commit}
 			test.change(&request)
-			err = smokeRunner{run, nil, registry, "", time.Millisecond}.Smoke(t.Context(), request)
+			err = smokeRunner{run, nil, target, registry, "", time.Millisecond}.Smoke(t.Context(), request)
 			if !release.IsBadRelease(err) {
 				t.Fatalf("got %v, want a bad release", err)
 			}
 			newest, found, err := registry.Newest(t.Context(), request.Image, "staging")
-			if err != nil || found != test.recorded || found && (newest.Verdict != release.Fail || len(newest.Pods) != 1) {
+			if err != nil || found != test.recorded || found && (newest.Verdict != release.Fail || len(newest.Pods) != 1 || newest.Target != target) {
 				t.Errorf("recorded %+v, %t, %v, want a failure: %t", newest, found, err, test.recorded)
 			}
 		})

@@ -432,7 +432,29 @@ func (g *Gate) verifiers(ctx context.Context, trust policy.Trust) (trusted []sig
 	return trusted, signers, nil
 }
 
-// smoked reads the newest verdict of an environment that counts.
+// liftedIn returns the records of failures that a statement lifts for an environment.
+func (g *Gate) liftedIn(ctx context.Context, listed *images.Images, image release.Image, environment release.Environment) ([]release.Digest, error) {
+	rung, _ := g.policy.Rung(environment)
+	rung.Environment = environment
+	signers := slices.Concat(rung.Signers, rung.Override.Signers)
+	_, trust, err := g.verifiersOf(ctx, signers)
+	if err != nil {
+		return nil, err
+	}
+	required, _, err := g.withSigners(ctx, rung, trust)
+	if err != nil {
+		return nil, err
+	}
+	trusted, err := g.verifiersFor(ctx, signers)
+	if err != nil {
+		return nil, err
+	}
+	records, err := listed.Trusting(trusted).Facts(ctx, image, fact.Lifted)
+	_, lifted := policy.Against(records, image, required, trust)
+	return lifted, err
+}
+
+// smoked reads the newest verdict of an environment that counts: a failure that is not superseded, and that no statement lifts, or else the newest pass.
 func (g *Gate) smoked(ctx context.Context, listed *images.Images, image release.Image, environment release.Environment) (found policy.Finding[release.Record], err error) {
 	trusted, trust, err := g.verifiersOf(ctx, g.policy.SignersOf(environment))
 	if err != nil {
@@ -444,9 +466,23 @@ func (g *Gate) smoked(ctx context.Context, listed *images.Images, image release.
 		}
 	}
 	found.Signed = len(trusted) > 0
-	found.Fact, found.Found, err = listed.Trusting(trusted).Newest(ctx, image, environment)
-	if unreadable := new(release.UnreadableRecordError); errors.As(err, &unreadable) {
-		found.Err, err = unreadable, nil
+	reading := listed.Trusting(trusted)
+	newest := func(lifted ...release.Digest) error {
+		var err error
+		found.Fact, found.Found, err = reading.Newest(ctx, image, environment, lifted...)
+		found.Err = nil
+		if unreadable := new(release.UnreadableRecordError); errors.As(err, &unreadable) {
+			found.Err, err = unreadable, nil
+		}
+		return err
+	}
+	err = newest()
+	if err == nil && (found.Err != nil || found.Found && found.Fact.Verdict != release.Pass) {
+		var lifted []release.Digest
+		if lifted, err = g.liftedIn(ctx, listed, image, environment); err == nil && len(lifted) > 0 {
+			reading = reading.Quiet() // what cannot be read is reported once
+			err = newest(lifted...)
+		}
 	}
 	if name, counts := trust.By(g.policy.SignersOf(environment), found.Fact.Signer); counts && name != "" {
 		found.Fact.Signer = name

@@ -35,12 +35,44 @@ func (g *Gate) Overview(ctx context.Context, image release.Image, ladder []polic
 		if err != nil {
 			return policy.Overview{}, err
 		}
-		if smoked.Found && smoked.Fact.Verdict == release.Pass && smoked.Fact.Proves(image, rung.Environment, g.run.Process.Now(), 0) != nil {
-			smoked.Found = false // a pass of another image, or one that is dated in the future
+		proves := func(record release.Record) bool { // or it is a pass of another image, or one that is dated in the future
+			return record.Verdict != release.Pass || record.Proves(image, rung.Environment, g.run.Process.Now(), 0) == nil
 		}
-		overview.Standings[rung.Environment] = policy.Standing{Smoked: smoked, Against: facts.Against, Entry: policy.Evaluate(g.policy.Source, rung, facts, g.run.Process.Now())}
+		if smoked.Found && !proves(smoked.Fact) {
+			smoked.Found = false
+		}
+		targets, err := g.smokedAt(ctx, listed, image, rung.Environment)
+		if err != nil {
+			return policy.Overview{}, err
+		}
+		targets = slices.DeleteFunc(targets, func(each release.Record) bool { return !proves(each) })
+		overview.Standings[rung.Environment] = policy.Standing{Smoked: smoked, Targets: targets, Against: facts.Against, Entry: policy.Evaluate(g.policy.Source, rung, facts, g.run.Process.Now())}
 	}
 	return overview, nil
+}
+
+// smokedAt reads the newest verdict of each target of an environment, as smoked does of all.
+func (g *Gate) smokedAt(ctx context.Context, listed *images.Images, image release.Image, environment release.Environment) ([]release.Record, error) {
+	trusted, trust, err := g.verifiersOf(ctx, g.policy.SignersOf(environment))
+	if err != nil {
+		return nil, err
+	}
+	if len(trusted) == 0 {
+		if trusted, _, err = g.verifiers(ctx, trust); err != nil {
+			return nil, err
+		}
+	}
+	lifted, err := g.liftedIn(ctx, listed, image, environment)
+	if err != nil {
+		return nil, err
+	}
+	targets, err := listed.Trusting(trusted).NewestOfEach(ctx, image, environment, lifted...)
+	for i := range targets {
+		if name, counts := trust.By(g.policy.SignersOf(environment), targets[i].Signer); counts && name != "" {
+			targets[i].Signer = name
+		}
+	}
+	return targets, err
 }
 
 // AllRecords reads the records of all kinds about an image, also of environments that the rules lack. The signer of each is whoever of all signers of the rules, or

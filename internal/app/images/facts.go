@@ -87,11 +87,11 @@ func (i *Images) IsLifted(ctx context.Context, image release.Image, record relea
 	}), err
 }
 
-// DeployedSince reports whether the newest record of a deploy of the image to the verdict's environment, whoever wrote it, is newer than the verdict, and of chart and
-// values of another commit than the verdict's.
+// DeployedSince reports whether the newest record of a deploy of the image to the verdict's environment, and to its target if it names one, whoever wrote it, is newer than the
+// verdict, and of chart and values of another commit than the verdict's.
 func (i *Images) DeployedSince(ctx context.Context, verdict release.Record) (bool, error) {
 	records, err := i.Trusting(nil).FactsIn(ctx, verdict.Image, verdict.Environment, fact.Deployed)
-	newest, found := fact.Newest(records, fact.Deployed, verdict.Environment, nil)
+	newest, found := fact.Newest(records, fact.Deployed, verdict.Environment, func(r fact.Record) bool { return r.Deployment.IsAt(verdict.Target) })
 	smoked := fact.Record{Fact: fact.FromEvidence(verdict.Evidence), Record: verdict.Record}
 	return found && newest.IsNewerThan(smoked) && newest.Deployment.Source != "" && newest.Deployment.Source != verdict.Commit, err
 }
@@ -288,7 +288,7 @@ func (i *Images) redactFact(f fact.Fact) fact.Fact {
 	}
 	if f.Deployment != nil {
 		deployment := *f.Deployment
-		deployment.Cluster, deployment.Chart = redact(deployment.Cluster), redact(deployment.Chart)
+		deployment.Cluster, deployment.Chart = i.secrets.Pseudonym(deployment.Cluster), redact(deployment.Chart)
 		deployment.Set = slices.Clone(deployment.Set)
 		for at := range deployment.Set {
 			deployment.Set[at] = redact(deployment.Set[at])

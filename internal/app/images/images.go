@@ -187,9 +187,10 @@ func (i *Images) Tag(ctx context.Context, repository release.Repository, state r
 	return i.registry.PutTag(ctx, repository, state.Manifest, state.MediaType, digest, tag)
 }
 
-// redact redacts what a record says in words. What identifies the image and the environment is not secret.
+// redact redacts what a record says in words. What identifies the image and the environment is not secret; clusters stay apart, whatever their names are.
 func (i *Images) redact(found release.Evidence) release.Evidence {
 	found.URL, found.Run = i.secrets.Hide(found.URL), i.secrets.Hide(found.Run)
+	found.Target.Cluster, found.Target.Server = i.secrets.Pseudonym(found.Target.Cluster), i.secrets.Pseudonym(found.Target.Server)
 	found.Checks, found.Pods = slices.Clone(found.Checks), slices.Clone(found.Pods)
 	for _, list := range [][]string{found.Checks, found.Pods} {
 		for at := range list {

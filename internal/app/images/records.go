@@ -42,6 +42,7 @@ func (i *Images) Trusting(trusted []signed.Verifier) *Images {
 // lists already: this proves that they are older, without comparing clocks.
 func (i *Images) Record(ctx context.Context, found release.Evidence) (release.Digest, error) {
 	environment := map[string]string{evidence.AnnotationEnvironment: found.Environment.String()}
+	target := evidence.EncodeTarget(found.Target)
 	earlier, err := i.registry.ListReferrers(ctx, found.Image, recordTypes, environment)
 	if err != nil {
 		return release.Digest{}, err
@@ -52,10 +53,14 @@ func (i *Images) Record(ctx context.Context, found release.Evidence) (release.Di
 	if err != nil {
 		return release.Digest{}, err
 	}
-	return i.attach(ctx, found.Image, content, evidence.PredicateType, map[string]string{
+	annotations := map[string]string{
 		evidence.AnnotationEnvironment: found.Environment.String(),
 		evidence.AnnotationVerdict:     string(found.Verdict),
-	})
+	}
+	if target != "" {
+		annotations[evidence.AnnotationTarget] = target
+	}
+	return i.attach(ctx, found.Image, content, evidence.PredicateType, annotations)
 }
 
 // isOther reports whether annotations declare another statement than smoke's verdict.
@@ -64,16 +69,68 @@ func isOther(annotations map[string]string) bool {
 	return declared && kind != fact.Smoked
 }
 
-// Newest returns the record that says whether an environment proved an image, as evidence.Latest decides; false if there is
+// Newest returns the record that says whether an environment proved an image, as evidence.Latest decides without the failures that are lifted; false if there is
 // none. A record that cannot be read is reported and skipped: it proves nothing, and anybody who may push can attach one. If
 // its annotations declare another verdict than a pass, and it may be later than the pass that was found, the error is a
 // *release.UnreadableRecordError.
-func (i *Images) Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error) {
+func (i *Images) Newest(ctx context.Context, image release.Image, environment release.Environment, lifted ...release.Digest) (release.Record, bool, error) {
 	entries, unavailable, err := i.readRecords(ctx, image, environment)
 	if err != nil {
 		return release.Record{}, false, err
 	}
-	latest, found := evidence.Latest(entries, image, environment, i.now())
+	latest, found := evidence.Latest(withoutLifted(entries, lifted), image, environment, i.now())
+	return newestRecord(latest, found, unavailable, environment)
+}
+
+// NewestAt is Newest for one target of an environment, as evidence.LatestAt decides.
+func (i *Images) NewestAt(ctx context.Context, image release.Image, environment release.Environment, target release.Target) (release.Record, bool, error) {
+	entries, unavailable, err := i.readRecords(ctx, image, environment)
+	if err != nil {
+		return release.Record{}, false, err
+	}
+	latest, found := evidence.LatestAt(entries, image, environment, target, i.now())
+	return newestRecord(latest, found, unavailable, environment)
+}
+
+// NewestOfEach returns what NewestAt does for each target of an environment of which a verdict is recorded, in the order of release.Target.Compare. Of a record
+// that cannot be read it has what its annotations say.
+func (i *Images) NewestOfEach(ctx context.Context, image release.Image, environment release.Environment, lifted ...release.Digest) (newest []release.Record, err error) {
+	entries, _, err := i.readRecords(ctx, image, environment)
+	if err != nil {
+		return nil, err
+	}
+	entries = withoutLifted(entries, lifted)
+	var targets []release.Target
+	for _, each := range entries {
+		if !slices.ContainsFunc(targets, each.Evidence.Target.Is) {
+			targets = append(targets, each.Evidence.Target)
+		}
+	}
+	slices.SortFunc(targets, release.Target.Compare)
+	for _, target := range targets {
+		latest, found := evidence.LatestAt(entries, image, environment, target, i.now())
+		if !found {
+			continue
+		}
+		record := release.Record{Evidence: latest.Evidence, Record: latest.Record, Signer: latest.Signer}
+		record.Target = target
+		if !latest.Readable {
+			record.Environment, record.Verdict, record.At = environment, latest.Verdict, latest.At
+		}
+		newest = append(newest, record)
+	}
+	return newest, nil
+}
+
+// withoutLifted returns the entries without the verdicts that are lifted.
+func withoutLifted(entries []evidence.Entry, lifted []release.Digest) []evidence.Entry {
+	return slices.DeleteFunc(entries, func(each evidence.Entry) bool {
+		return each.Verdict != release.Pass && !each.Record.IsZero() && slices.Contains(lifted, each.Record)
+	})
+}
+
+// newestRecord returns what was found as Newest does.
+func newestRecord(latest evidence.Entry, found bool, unavailable error, environment release.Environment) (release.Record, bool, error) {
 	switch {
 	case !found && unavailable != nil:
 		return release.Record{}, false, &release.Fault{Side: "registry", Err: unavailable, Do: "run again; if the registry lost the record, run smoke again, which records a new one"}
@@ -82,14 +139,14 @@ func (i *Images) Newest(ctx context.Context, image release.Image, environment re
 	case latest.Readable:
 		return release.Record{Evidence: latest.Evidence, Record: latest.Record, Signer: latest.Signer}, true, nil
 	}
-	unreadable := &release.UnreadableRecordError{Record: latest.Listed, Environment: environment, Verdict: latest.Verdict}
+	unreadable := &release.UnreadableRecordError{Record: latest.Listed, Environment: environment, Verdict: latest.Verdict, Target: latest.Evidence.Target}
 	if !latest.At.IsZero() {
 		unreadable.Created = latest.At.Format(time.RFC3339)
 	}
 	return release.Record{}, false, unreadable
 }
 
-// readRecords reads the records of an environment about an image, the newest first, until a pass settles what the older ones say.
+// readRecords reads the records of an environment about an image, the newest first, without those that a pass settles.
 // unavailable is the error of a record that may be a pass and that the registry may serve at another time.
 func (i *Images) readRecords(ctx context.Context, image release.Image, environment release.Environment) (entries []evidence.Entry, unavailable, err error) {
 	pushedAt, err := i.pushedAt(ctx, image.Repository)
@@ -100,8 +157,11 @@ func (i *Images) readRecords(ctx context.Context, image release.Image, environme
 	now := i.now()
 	query := registry.ReferrerQuery{
 		ArtifactTypes: recordTypes, Annotations: map[string]string{evidence.AnnotationEnvironment: environment.String()}, Skip: isOther, PushedAt: pushedAt,
-		Enough: func(next registry.Referrer) bool {
-			unread := evidence.Entry{At: next.Created(), PushedAt: next.PushedAt}
+		Leave: func(next registry.Referrer) bool {
+			if next.Annotations[evidence.AnnotationVerdict] == "" && next.Annotations[evidence.AnnotationTarget] == "" {
+				return false // another program's, whose statement may name a target
+			}
+			unread := evidence.Entry{At: next.Created(), PushedAt: next.PushedAt, Evidence: release.Evidence{Target: evidence.DecodeTarget(next.Annotations[evidence.AnnotationTarget])}}
 			return slices.ContainsFunc(passes, func(each evidence.Entry) bool { return each.Settles(unread, image, environment, now) })
 		},
 	}
@@ -208,6 +268,7 @@ func openRecord(referrer registry.Referrer, trusted []signed.Verifier) (statemen
 func unreadable(entry evidence.Entry, annotations map[string]string, environment release.Environment) evidence.Entry {
 	if annotations[evidence.AnnotationEnvironment] == environment.String() {
 		entry.Verdict = release.Verdict(annotations[evidence.AnnotationVerdict])
+		entry.Evidence.Target = evidence.DecodeTarget(annotations[evidence.AnnotationTarget])
 	}
 	return entry
 }

@@ -3,11 +3,16 @@ package images_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/onedigest/onedigest/devenv/localaws"
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/devenv/registrytest"
@@ -118,6 +123,80 @@ func TestARecordOfManyPods(t *testing.T) {
 	newest, found, err := connected.Newest(t.Context(), image, "staging")
 	if err != nil || !found || len(newest.Pods) != 1000 {
 		t.Errorf("got %d pods, %t, %v", len(newest.Pods), found, err)
+	}
+}
+
+// TestNewestOfTargetsReadsFew: of each target, the newest pass is read and none of the older ones; a failure is read until its target has passed.
+func TestNewestOfTargetsReadsFew(t *testing.T) {
+	t.Parallel()
+	var read atomic.Int64 // manifests
+	all := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/manifests/") {
+			read.Add(1)
+		}
+		all.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	connected, told := connect(t, nil)
+	image := push(t, connected, release.Repository(strings.TrimPrefix(server.URL, "http://")+"/shop"))
+	smoked := func(cluster string, verdict release.Verdict, hours int) release.Digest {
+		written := record(image, "staging", verdict, time.Now().Add(time.Duration(hours)*time.Hour))
+		written.Target = release.Target{Cluster: cluster, Namespace: "staging", Release: "shop"}
+		digest, err := registry.New(registry.Options{}).Attach(t.Context(), image, evidence.ArtifactType, evidence.MediaType, encoded(t, written), map[string]string{
+			evidence.AnnotationEnvironment: "staging", evidence.AnnotationVerdict: string(verdict), evidence.AnnotationTarget: evidence.EncodeTarget(written.Target),
+			release.AnnotationCreated: written.At.UTC().Format("2006-01-02T15:04:05.000000Z")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return digest
+	}
+	failed := smoked("us", release.Fail, -60)
+	smoked("eu", release.Fail, -58)
+	for hours := -50; hours < -10; hours += 2 {
+		smoked("eu", release.Pass, hours)
+	}
+	check := func(want release.Digest) {
+		t.Helper()
+		read.Store(0)
+		newest, found, err := connected.Newest(t.Context(), image, "staging")
+		if err != nil || !found || newest.Record != want || read.Load() > 2 {
+			t.Errorf("got %q of %v, %t, %v after reading %d manifests, want at most 2\n%s", newest.Verdict, newest.Target, found, err, read.Load(), told)
+		}
+	}
+	check(failed)
+	check(smoked("us", release.Pass, -5))
+	each, err := connected.NewestOfEach(t.Context(), image, "staging")
+	if err != nil || len(each) != 2 || each[0].Target.Cluster != "eu" || each[0].Verdict != release.Pass || each[1].Target.Cluster != "us" || each[1].Verdict != release.Pass {
+		t.Errorf("got %+v, %v", each, err)
+	}
+	at, found, err := connected.NewestAt(t.Context(), image, "staging", each[0].Target)
+	if err != nil || !found || at.Record != each[0].Record {
+		t.Errorf("got %+v, %t, %v", at, found, err)
+	}
+}
+
+// TestRecordNamesTheTarget in the annotations too, so that a record that cannot be read keeps its target.
+func TestRecordNamesTheTarget(t *testing.T) {
+	t.Parallel()
+	connected, _ := connect(t, nil)
+	image := push(t, connected, registrytest.Repository(t))
+	for _, cluster := range []string{"us", "eu"} {
+		written := record(image, "staging", map[string]release.Verdict{"us": release.Fail, "eu": release.Pass}[cluster], time.Now())
+		written.Target = release.Target{Cluster: cluster, Namespace: "staging", Release: "shop"}
+		if _, err := connected.Record(t.Context(), written); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for referrer, err := range registry.New(registry.Options{}).Referrers(t.Context(), image, registry.ReferrerQuery{ArtifactTypes: []string{evidence.ArtifactType}}) {
+		read, decoding := evidence.Decode(referrer.Content)
+		if err != nil || decoding != nil || evidence.DecodeTarget(referrer.Annotations[evidence.AnnotationTarget]) != read.Target || read.Target.IsZero() {
+			t.Errorf("got %+v, %v, %v of %v", read.Target, err, decoding, referrer.Annotations)
+		}
+	}
+	newest, found, err := connected.Newest(t.Context(), image, "staging")
+	if err != nil || !found || newest.Target.Cluster != "us" {
+		t.Errorf("got %+v, %t, %v", newest.Target, found, err)
 	}
 }
 

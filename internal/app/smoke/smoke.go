@@ -119,6 +119,9 @@ func NewDeps(settings *smoke.Settings, run *app.RunContext, cluster *kube.Client
 			return deps, err
 		}
 		deps.Cluster, sender.forwarder = cluster, forwarder
+		if settings.Release != "" {
+			deps.Target = clusters.Target(run, settings.ClusterRef, cluster.Host, settings.Namespace, settings.Release)
+		}
 	}
 	deps.Prober = sender
 	deps.Commands = commands{checks: checks, forwarder: sender.forwarder}

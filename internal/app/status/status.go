@@ -134,8 +134,12 @@ func (c *connections) connect(ctx context.Context, ref setting.ClusterRef) (stat
 type cluster struct {
 	*kube.Client
 	*lease.Leases
-	helm *helm.Client
+	helm   *helm.Client
+	target func(namespace, name string) release.Target
 }
+
+// Target names a release as records do.
+func (c cluster) Target(namespace, name string) release.Target { return c.target(namespace, name) }
 
 func newCluster(ctx context.Context, run *app.RunContext, ref setting.ClusterRef) (cluster, error) {
 	client, config, err := clusters.Connect(ctx, run, ref)
@@ -150,7 +154,9 @@ func newCluster(ctx context.Context, run *app.RunContext, ref setting.ClusterRef
 	if err != nil {
 		return cluster{}, err
 	}
-	return cluster{client, leases, revisions.Collecting(run.Secrets)}, nil
+	return cluster{client, leases, revisions.Collecting(run.Secrets), func(namespace, name string) release.Target {
+		return clusters.Target(run, ref, client.Host, namespace, name)
+	}}, nil
 }
 
 func (c cluster) ByArgoCD(ctx context.Context, namespace, name string) (release.ByArgoCD, error) {

@@ -186,6 +186,11 @@ func (f Fact) SaysSameAs(other Fact) bool {
 	return f.Repeats(other)
 }
 
+// IsAt reports whether a deployment is one to a target; true if that is zero.
+func (d Deployment) IsAt(target release.Target) bool {
+	return target.IsZero() || (d.Cluster == target.Cluster || d.Cluster == target.Server) && d.Namespace == target.Namespace && d.Release == target.Release
+}
+
 // IsOfSameRelease reports whether facts are about the same cluster, namespace and release; true if both are about none.
 func (f Fact) IsOfSameRelease(other Fact) bool {
 	if f.Deployment == nil || other.Deployment == nil {
