@@ -27,6 +27,8 @@ type Deps struct {
 	Actor      string // who started the run; "" if unknown
 	Reporter   release.Reporter
 	Now        func() time.Time
+	// WarnSigner warns if this run signs with a key by which what it records does not count: what is copied to another repository, "" if nothing is, or else the promotion. nil: no check.
+	WarnSigner func(ctx context.Context, rung policy.Rung, copiedTo release.Repository)
 	// WatchExpiry starts to check, while the promotion continues, whether the registry will delete or archive the image in spite of its new tag, or an
 	// earlier image of the environment. It is called when the repository has the image. It only warns. nil: no check.
 	WatchExpiry func(ctx context.Context, image release.Image, tag release.Tag, to release.Environment)

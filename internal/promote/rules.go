@@ -14,6 +14,13 @@ func (p *promotion) checkRules(ctx context.Context, deps Deps) (err error) {
 	if p.rung, err = deps.Policy.ForPromotion(p.settings.To, p.settings.From, p.settings.MaxAge); err != nil {
 		return err
 	}
+	if deps.WarnSigner != nil {
+		copiedTo := p.settings.TargetRepository
+		if copiedTo == p.settings.Image.Repository {
+			copiedTo = ""
+		}
+		deps.WarnSigner(ctx, p.rung, copiedTo)
+	}
 	smoked := p.rung.Requires.Smoked
 	if smoked != nil {
 		p.settings.From = smoked.In

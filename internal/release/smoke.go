@@ -342,7 +342,8 @@ func (p Proof) advise(newest Record) string {
 		return fmt.Sprintf("make smoke pass in %q first (newest record: %s): mend the values, the service or the image that failed, and run smoke there again with --image %s; the newest verdict counts",
 			p.By, newest.At.Format(time.RFC3339), p.Image)
 	case newest.Image.Repository != p.Image.Repository:
-		return fmt.Sprintf("promote %s, with --target-repository for another repository, or run smoke in %q with --image %s", newest.Image, p.By, p.Image)
+		return fmt.Sprintf("promote %s with --target-repository %s and, where signatures are asked for, a --sign-key of the environment that it enters or of %q; or run smoke in %q with --image %s",
+			newest.Image, p.Image.Repository, p.By, p.By, p.Image)
 	}
 	return fmt.Sprintf("run smoke in %q again with --image %s, which records a new verdict; --max-age sets how old one may be", p.By, p.Image)
 }

@@ -76,6 +76,7 @@ type Warnings struct {
 type signatory struct {
 	environment release.Environment
 	id          string // of the key or the identity; "" without one
+	copies      bool   // that an image was copied for the environment, and not what is recorded about it
 }
 
 // Gate reads facts about images for the rules of a policy.
@@ -207,6 +208,11 @@ func (g *Gate) factsFrom(ctx context.Context, listed *images.Images, image relea
 	if err != nil {
 		return facts, err
 	}
+	copiers, err := g.verifiersFor(ctx, rung.Signers)
+	if err != nil {
+		return facts, err
+	}
+	listed = listed.TrustingCopies(copiers) // who signs for the environment that is entered verified the facts when it copied them
 	records, err := g.recordsOf(ctx, listed, image, required, signersOf)
 	if err != nil {
 		return facts, err
@@ -273,7 +279,8 @@ func (g *Gate) withSigners(ctx context.Context, rung policy.Rung, trust policy.T
 }
 
 // recordsOf reads the records that the rules of an environment ask for, apart from the verdict of the environment before. Each kind is read with its own
-// signers, because a statement that the image was copied lets the facts of another repository count: one by the signer of another fact must not.
+// signers, because a statement that the image was copied lets the facts of another repository count: one by the signer of another fact must not, unless that is a signer of the
+// environment that is entered.
 func (g *Gate) recordsOf(ctx context.Context, listed *images.Images, image release.Image, rung policy.Rung, signersOf func(release.Environment) []policy.Signer) (records []fact.Record, err error) {
 	read := func(signers []policy.Signer, kinds ...fact.Kind) {
 		if err != nil {
@@ -351,6 +358,66 @@ func (g *Gate) WarnUnsigned(ctx context.Context, environment release.Environment
 	if err == nil && !counts {
 		g.run.Reporter.Warnf("%s names signers of %q, and what this run signs with is none of them (%s): what it records does not count", g.policy.Source.File, environment, by.id)
 	}
+}
+
+// WarnCopy warns if the rules name signers of what an environment asks for, and this run signs with the key or the identity of none who makes it count in another
+// repository: of the environment's signers, or of those of each fact. Keys that cannot be read are left to what asks for them.
+func (g *Gate) WarnCopy(ctx context.Context, rung policy.Rung, to release.Repository) {
+	by := signatory{environment: rung.Environment, copies: true}
+	if g.signer != nil {
+		by.id = g.signer.ID()
+	}
+	if _, told := g.warnings.unsigning.LoadOrStore(by, true); told || !g.policy.HasSigners() {
+		return
+	}
+	own := g.policy.SignersOf(rung.Environment)
+	var lost []string
+	for _, each := range g.requiredOf(rung) {
+		counts := false
+		if g.signer != nil {
+			var err error
+			if counts, err = g.counts(ctx, by.id, slices.Concat(each.signers, own)); err != nil {
+				return
+			}
+		}
+		if len(each.signers) > 0 && !counts {
+			lost = append(lost, each.fact)
+		}
+	}
+	if len(lost) == 0 {
+		return
+	}
+	has := "has no --sign-key"
+	if g.signer != nil {
+		has = fmt.Sprintf("signs with another (%s)", by.id)
+	}
+	g.run.Reporter.Warnf("what %q requires will not count in %s (%s): a signer of %q, or of each of these facts, has to sign that the image was copied, and this run %s", rung.Environment, to, strings.Join(lost, ", "), rung.Environment, has)
+}
+
+// requiredFact is what an environment requires, with those who sign it.
+type requiredFact struct {
+	fact    string
+	signers []policy.Signer
+}
+
+// requiredOf returns what an environment requires that somebody signs.
+func (g *Gate) requiredOf(rung policy.Rung) (required []requiredFact) {
+	if built := rung.Requires.Built; built != nil {
+		required = append(required, requiredFact{policy.FactBuilt, built.Signers})
+	}
+	if listed := rung.Requires.Listed; listed != nil {
+		required = append(required, requiredFact{policy.FactListed, listed.Signers})
+	}
+	if deployed := rung.Requires.Deployed; deployed != nil {
+		required = append(required, requiredFact{policy.FactDeployed, g.policy.SignersOf(deployed.In)})
+	}
+	if smoked := rung.Requires.Smoked; smoked != nil {
+		required = append(required, requiredFact{policy.FactSmoked, g.policy.SignersOf(smoked.In)})
+	}
+	if scanned := rung.Requires.Scanned; scanned != nil {
+		required = append(required, requiredFact{policy.FactScanned, scanned.Signers})
+	}
+	return required
 }
 
 // counts reports whether a key or an identity, by its ID, is that of one of the signers.

@@ -64,16 +64,16 @@ func TestFind(t *testing.T) {
 }
 
 // TestACopyCountsByTheSignersOfItsFact: the statement that an image was copied lets a build recorded in another repository count only if a signer of builds
-// signed it, and not a signer of another fact.
+// signed it, or one of the environment that is entered, and not a signer of another fact or environment.
 func TestACopyCountsByTheSignersOfItsFact(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	run := &app.RunContext{Process: app.Process{Dir: dir, Environ: []string{"GITHUB_WORKSPACE=" + dir}, Now: time.Now}, Reporter: releasetest.DiscardReporter{}, Secrets: new(text.Secrets)}
 	signers := map[string]signed.Signer{}
-	for _, name := range []string{"builder", "scanner"} {
+	for _, name := range []string{"builder", "scanner", "staging", "production"} {
 		signers[name] = newKey(t, run, dir, name)
 	}
-	rules := `{"version": 1, "environments": [{"name": "staging", "requires": {"built": {"signers": ["builder.pub"]}, "scanned": {"signers": ["scanner.pub"]}}}]}`
+	rules := `{"version": 1, "environments": [{"name": "staging", "signers": ["staging.pub"], "requires": {"built": {"signers": ["builder.pub"]}, "scanned": {"signers": ["scanner.pub"]}}}, {"name": "production", "signers": ["production.pub"]}]}`
 	if err := os.WriteFile(filepath.Join(dir, policy.DefaultFile), []byte(rules), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestACopyCountsByTheSignersOfItsFact(t *testing.T) {
 		t.Fatal(err)
 	}
 	rung, _ := read.Rung("staging")
-	for copier, want := range map[string]bool{"builder": true, "scanner": false} {
+	for copier, want := range map[string]bool{"builder": true, "scanner": false, "staging": true, "production": false} {
 		connected, err := images.New(t.Context(), run)
 		if err != nil {
 			t.Fatal(err)
@@ -109,6 +109,57 @@ func TestACopyCountsByTheSignersOfItsFact(t *testing.T) {
 		facts, err := gate.Facts(t.Context(), to.At(layout.Digest), rung)
 		if err != nil || facts.Built.Found != want {
 			t.Errorf("copied by the %s: got %+v, %v", copier, facts.Built, err)
+		}
+	}
+}
+
+// TestWarnCopy: a run that copies an image is told before it does which facts its key leaves behind.
+func TestWarnCopy(t *testing.T) {
+	t.Parallel()
+	dir, told := t.TempDir(), new(warned)
+	run := &app.RunContext{Process: app.Process{Dir: dir, Environ: []string{"GITHUB_WORKSPACE=" + dir}, Now: time.Now}, Reporter: told, Secrets: new(text.Secrets)}
+	signers := map[string]signed.Signer{"": nil}
+	for _, name := range []string{"staging", "production", "builder", "stranger"} {
+		signers[name] = newKey(t, run, dir, name)
+	}
+	const (
+		smoked = `{"version": 1, "environments": [{"name": "staging", "signers": ["staging.pub"]}, {"name": "production", "signers": ["production.pub"], "requires": {"smoked": {}}}]}`
+		built  = `{"version": 1, "environments": [{"name": "staging", "signers": ["staging.pub"]}, {"name": "production", "signers": ["production.pub"], "requires": {"smoked": {}, "built": {"signers": ["builder.pub"]}}}]}`
+		nobody = `{"version": 1, "environments": [{"name": "staging"}, {"name": "production", "requires": {"smoked": {}}}]}`
+	)
+	for name, test := range map[string]struct {
+		rules, by, want string
+	}{
+		"the environment's key":           {smoked, "production", ""},
+		"the key of the proof":            {smoked, "staging", ""},
+		"the environment's key, for both": {built, "production", ""},
+		"the key of one of the facts":     {built, "staging", "(built): "},
+		"the key of the other":            {built, "builder", "(smoked): "},
+		"a stranger":                      {built, "stranger", "(built, smoked): "},
+		"no key":                          {smoked, "", "this run has no --sign-key"},
+		"no signers":                      {nobody, "stranger", ""},
+	} {
+		told.said = nil
+		if err := os.WriteFile(filepath.Join(dir, policy.DefaultFile), []byte(test.rules), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		read, err := Load(run, policy.DefaultFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rung, err := read.ForPromotion("production", "", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gate, err := New(run, nil, read, nil, signers[test.by])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			gate.WarnCopy(t.Context(), rung, "registry.example/production/shop")
+		}
+		if got := strings.Join(told.said, "\n"); (got == "") != (test.want == "") || !strings.Contains(got, test.want) || strings.Count(got, "will not count in") > 1 {
+			t.Errorf("%s: got %q, want %q", name, got, test.want)
 		}
 	}
 }

@@ -18,6 +18,15 @@ func (g *Gate) Overview(ctx context.Context, image release.Image, ladder []polic
 		return policy.Overview{}, err
 	}
 	overview := policy.Overview{Standings: map[release.Environment]policy.Standing{}}
+	var entering []policy.Signer // who may have copied the image for an environment
+	for _, rung := range ladder {
+		entering = append(entering, rung.Signers...)
+	}
+	copiers, err := g.verifiersFor(ctx, entering)
+	if err != nil {
+		return policy.Overview{}, err
+	}
+	listed = listed.TrustingCopies(copiers)
 	if overview.Records, err = g.everyRecord(ctx, listed, image, ladder); err != nil {
 		return policy.Overview{}, err
 	}

@@ -147,7 +147,11 @@ type origins struct {
 // copied from there.
 func (i *Images) accepts(ctx context.Context, of *origins, image release.Image, in release.Repository) (bool, error) {
 	if !of.read {
-		copies, err := i.readCopies(ctx, image, i.trusted)
+		trusted := i.trusted
+		if len(trusted) > 0 {
+			trusted = slices.Concat(trusted, i.copiers)
+		}
+		copies, err := i.readCopies(ctx, image, trusted)
 		if err != nil {
 			return false, err
 		}

@@ -28,6 +28,7 @@ type Images struct {
 	secrets  *text.Secrets
 	signer   signed.Signer     // nil: records are not signed
 	trusted  []signed.Verifier // none: a pass needs no signature
+	copiers  []signed.Verifier // whose statements that an image was copied count too
 	expiry   *expiryChecks
 	snapshot *registry.ReferrerList // of one image; nil: the registry is asked each time
 

@@ -38,6 +38,14 @@ func (i *Images) Trusting(trusted []signed.Verifier) *Images {
 	return &other
 }
 
+// TrustingCopies returns a copy of i that believes some more signers, besides the trusted ones, that an image was copied from another repository. What is recorded there counts
+// only if a trusted one signed it.
+func (i *Images) TrustingCopies(copiers []signed.Verifier) *Images {
+	other := *i
+	other.copiers = copiers
+	return &other
+}
+
 // Record attaches evidence to the image, as a referrer of its digest. The new record names the environment's records that the registry
 // lists already: this proves that they are older, without comparing clocks.
 func (i *Images) Record(ctx context.Context, found release.Evidence) (release.Digest, error) {

@@ -10,7 +10,9 @@ import (
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/app/keys"
 	"github.com/onedigest/onedigest/internal/git"
+	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/promote"
+	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
@@ -59,10 +61,14 @@ func Run(ctx context.Context, settings *promote.Settings, run *app.RunContext) (
 	if err != nil {
 		return promote.Result{}, err
 	}
-	if !settings.DryRun && settings.To != "" {
-		gate.WarnUnsigned(ctx, settings.To)
-	}
-	deps := promote.Deps{Registry: registry, Evidence: registry, Gate: gate, Rejections: gate, Policy: rules, Actor: run.Actor(), Reporter: run.Reporter, Now: run.Process.Now, Origin: run.Origin(), WatchExpiry: registry.WatchExpiry}
+	deps := promote.Deps{Registry: registry, Evidence: registry, Gate: gate, Rejections: gate, Policy: rules, Actor: run.Actor(), Reporter: run.Reporter, Now: run.Process.Now, Origin: run.Origin(), WatchExpiry: registry.WatchExpiry,
+		WarnSigner: func(ctx context.Context, rung policy.Rung, copiedTo release.Repository) {
+			if copiedTo != "" {
+				gate.WarnCopy(ctx, rung, copiedTo)
+			} else if !settings.DryRun {
+				gate.WarnUnsigned(ctx, rung.Environment)
+			}
+		}}
 	defer registry.FinishExpiry()
 	if signer != nil {
 		deps.Facts = registry

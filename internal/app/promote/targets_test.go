@@ -1,16 +1,22 @@
 package promote_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/onedigest/onedigest/devenv/registrytest"
+	"github.com/onedigest/onedigest/internal/app"
+	promoting "github.com/onedigest/onedigest/internal/app/promote"
 	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
 	"github.com/onedigest/onedigest/internal/smoke"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // smokedAt is a smoke of staging in a cluster that signs with a key; "" is none.
@@ -93,6 +99,65 @@ func TestAnotherReleaseFailed(t *testing.T) {
 	record("b", release.Fail, 1)
 	record("a", release.Fail, 0)
 	record("b", release.Fail, 0)
+}
+
+// warnings keeps what a run warns of.
+type warnings struct {
+	releasetest.DiscardReporter
+	said *[]string
+}
+
+func (w warnings) Warnf(format string, args ...any) {
+	*w.said = append(*w.said, fmt.Sprintf(format, args...))
+}
+
+// TestAPromotionIntoAnotherRepositoryCountsThere: the key of the environment that is entered lets all facts count at the target, and each fact's own key that one. Nothing is warned of then.
+func TestAPromotionIntoAnotherRepositoryCountsThere(t *testing.T) {
+	t.Parallel()
+	const built = "version: 1\nenvironments:\n- name: staging\n  signers: [keys/staging.pub]\n- name: production\n  signers: [keys/production.pub]\n  requires: {smoked: {}, built: {signers: [keys/old.pub]}}\n"
+	for name, test := range map[string]struct {
+		rules, by string
+		lost      string // in the refusal at the target, and the warning before
+	}{
+		"by the environment's key":           {ruled, "production", ""},
+		"by the key of the proof":            {ruled, "staging", ""},
+		"by another key":                     {ruled, "stranger", "smoked"},
+		"of two facts":                       {built, "production", ""},
+		"of two facts, by the key of one":    {built, "staging", "built"},
+		"of two facts, by that of the other": {built, "old", "smoked"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGuarded(t)
+			g.write(".onedigest.yaml", []byte(test.rules))
+			g.smokedAt("eu", release.Pass, "staging")
+			g.record("old", fact.Fact{Kind: fact.Built, Image: g.image, Commit: releasetest.Commit, At: time.Now().UTC(),
+				Build: &fact.Build{Type: fact.BuildType, Builder: "https://example.com/builder", Recipe: releasetest.Digest(t, "1"), Platforms: []string{"linux/amd64"}}})
+			target := registrytest.Repository(t)
+			var said []string
+			promoted := promote.Settings{}
+			if err := promoted.Declare().ApplyDefaults(func() {
+				promoted.Image, promoted.To, promoted.TargetRepository, promoted.SignKey = g.image, "production", target, key(test.by)
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := promoting.Run(t.Context(), &promoted, &app.RunContext{Process: app.Process{Dir: g.dir, Environ: g.environ, Now: time.Now}, Reporter: warnings{said: &said}, Secrets: new(text.Secrets)}); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(said, "\n"); strings.Contains(got, "does not count") || strings.Contains(got, "will not count") != (test.lost != "") || !strings.Contains(got, test.lost) {
+				t.Errorf("warned %q, want %q", got, test.lost)
+			}
+			entered, err := g.run(func(s *promote.Settings) { s.Image, s.DryRun = target.At(g.image.Digest), true }, "alice")
+			if (err == nil) != (test.lost == "") {
+				t.Fatalf("at the target: got %v", err)
+			}
+			for _, line := range entered.Gate.Missing() {
+				if line.Fact != test.lost {
+					t.Errorf("at the target: missing %s", line)
+				}
+			}
+		})
+	}
 }
 
 // TestLiftAFailureWithoutRules: of the first environment, into which nothing is promoted.
