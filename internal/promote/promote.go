@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/matrix"
@@ -124,7 +125,35 @@ func prepareAll(ctx context.Context, settings Settings, deps Deps) (promotions [
 		promotion, err := prepare(ctx, one, deps)
 		promotions, refused = append(promotions, promotion), errors.Join(refused, err)
 	}
+	if refused == nil {
+		refused = checkOwnTags(promotions)
+	}
 	return promotions, refused
+}
+
+// checkOwnTags refuses a --tag that names a commit which is none of the promoted images' and not the one that was asked for: it is the tag of another image. The error is a
+// *release.InputError.
+func checkOwnTags(promotions []promotion) error {
+	var own []release.Commit
+	for _, p := range promotions {
+		own = append(own, p.result.Commit, p.result.Source)
+	}
+	var problems []release.Problem
+	for i := range promotions {
+		p := &promotions[i]
+		environment, commit, isNamed := p.settings.Tag.Named()
+		if !isNamed || slices.Contains(own, commit) {
+			continue
+		}
+		p.result.Outcome = release.Refused
+		of := ""
+		if environment != "" {
+			of = fmt.Sprintf(" for %q", environment)
+		}
+		problems = append(problems, release.Problem{Setting: "tag", What: fmt.Sprintf("%q is the tag of commit %s%s, and %s is of commit %s", p.settings.Tag, commit.Short(), of, p.settings.Image.Digest.Short(), p.result.Commit.Short()),
+			Do: "name it otherwise, or leave it out"})
+	}
+	return problemsError(problems)
 }
 
 // promotion is one image to be promoted, with what was found about it.

@@ -452,7 +452,17 @@ func TestSettings(t *testing.T) {
 		"a reason that says nothing": {[]string{"--image", image, "--override-reason", "  because  "}, "say what happened and who agreed"},
 		"from itself":                {[]string{"--image", image, "--from", "production"}, "cannot prove an image for itself"},
 		"a short age":                {[]string{"--image", image, "--max-age", "24h"}, "24h0m0s is less than 168h0m0s"},
-		"a moving tag that is fixed": {[]string{"--image", image, "--tag", "x", "--moving-tag", "x"}, "must not move"},
+		"a tag of evidence": {[]string{"--image", image, "--tag", "sha256-" + strings.Repeat("a", 64), "--moving-tag", "sha256-" + strings.Repeat("b", 64) + ".sig"},
+			`--tag: "sha256-` + strings.Repeat("a", 64) + `" has the form`},
+		"another moving tag of evidence":     {[]string{"--image", image, "--tag", "sha256-1", "--moving-tag", "sha512-1"}, `--moving-tag: "sha512-1" has the form`},
+		"a moving commit":                    {[]string{"--image", image, "--moving-tag", commit.String()}, "which must not move"},
+		"a moving promotion":                 {[]string{"--image", image, "--moving-tag", "production-" + commit.String()}, "which must not move"},
+		"a promotion to another environment": {[]string{"--image", image, "--tag", "staging-" + commit.String()}, `is promoted to "staging", and this is a promotion to "production"`},
+		"one of a commit of SHA-256":         {[]string{"--image", image, "--moving-tag", "qa-" + strings.Repeat("c", 64)}, `is promoted to "qa"`},
+		"a promotion to this environment":    {[]string{"--image", image, "--to", "staging", "--from", "qa", "--tag", "staging-" + commit.String()}, ""},
+		"uncommitted work":                   {[]string{"--image", image, "--tag", commit.String() + "-dirty-1"}, "registries are told to delete"},
+		"tags of other forms":                {[]string{"--image", image, "--tag", "v1.2.3-" + commit.String(), "--moving-tag", "sha256"}, ""},
+		"a moving tag that is fixed":         {[]string{"--image", image, "--tag", "x", "--moving-tag", "x"}, "must not move"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -461,6 +471,30 @@ func TestSettings(t *testing.T) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestTagsOfOtherCommits: a tag that names a commit has to name the image's, the one that was asked for, or that of another image of the same release. All are refused at once, before
+// anything is written.
+func TestTagsOfOtherCommits(t *testing.T) {
+	t.Parallel()
+	for tag, refused := range map[release.Tag]bool{
+		release.Tag(commit): false, "production-" + release.Tag(commit): false, release.Tag(otherCommit): true, "production-" + release.Tag(otherCommit): true, "v2": false,
+	} {
+		registry, settings := provedImage(t)
+		settings.Tag = tag
+		registry.tags["localhost:5000/shop:"+commit.String()] = settings.Image.Digest
+		before := len(registry.tags)
+		_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+		if (release.ExitCode(err) == release.ExitInput) != refused || !refused && err != nil || refused && (len(registry.tags) != before || !strings.Contains(err.Error(), "is of commit "+commit.Short())) {
+			t.Errorf("%s: got %v and %d tags, before %d", tag, err, len(registry.tags), before)
+		}
+	}
+	registry, settings := severalImages(t)
+	settings.Tag = release.Tag(strings.Repeat("9", 40))
+	_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+	if input := new(release.InputError); !errors.As(err, &input) || len(input.Problems) != 1+len(settings.Further) {
+		t.Errorf("several images: got %v", err)
 	}
 }
 

@@ -83,9 +83,9 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.From, setting.Setting{Name: "from", Value: "NAME",
 		Help: "Environment that must have proved the image; default: what the policy says, otherwise the one before --to in the order staging, production"}, release.ParseEnvironment)
 	setting.Var(set, &s.Tag, setting.Setting{Name: "tag", Value: "TAG",
-		Help: "Tag for the promoted image; default: the environment and the commit (production-<sha>)"}, release.ParseTag)
+		Help: "Tag for the promoted image; default: the environment and the commit (production-<sha>). Neither another commit's, nor another environment's, nor one under which registries list evidence (sha256-…)"}, release.ParseTag)
 	setting.Var(set, &s.MovingTag, setting.Setting{Name: "moving-tag", Value: "TAG",
-		Help: "Second tag to move to the image; the repository must allow this tag to be moved"}, release.ParseTag)
+		Help: "Second tag to move to the image; the repository must allow this tag to be moved. It names no commit"}, release.ParseTag)
 	setting.List(set, &targets, setting.Setting{Name: "target-repository", Value: "[NAME=]HOST/PATH",
 		Help: "Repository to promote an image into, together with its evidence and the statement that it was copied, signed with --sign-key; default: the image's own"}, setting.ParseNamed(release.ParseRepository))
 	setting.DeclareMaxAge(set, &s.MaxAge)
@@ -176,6 +176,7 @@ func (s *Settings) validate() error {
 	if s.MovingTag != "" && s.MovingTag == s.Tag {
 		problems = append(problems, release.Problem{Setting: "moving-tag", What: "is the same as --tag, which must not move"})
 	}
+	problems = append(problems, s.checkTags()...)
 	if s.Matrix != "" {
 		if !s.Image.IsZero() || s.Tag != "" {
 			problems = append(problems, release.Problem{Setting: "matrix", What: "is given together with an image or a tag, of which each service has its own", Do: "give --digests or --commit"})
@@ -190,6 +191,32 @@ func (s *Settings) validate() error {
 		problems = append(problems, release.Problem{Setting: "image", What: "is given together with --repository or --commit, which can disagree with it", Do: "give either the image or repository and commit"})
 	}
 	return problemsError(problems)
+}
+
+// checkTags refuses tags that others write: the list of what is attached to an image, and the tags of commits and of other environments. Whether a commit in --tag is the
+// image's is known later (checkOwnTags).
+func (s *Settings) checkTags() (problems []release.Problem) {
+	refuse := func(name, what, do string) {
+		problems = append(problems, release.Problem{Setting: name, What: what, Do: do})
+	}
+	for _, given := range []struct {
+		setting string
+		tag     release.Tag
+	}{{"tag", s.Tag}, {"moving-tag", s.MovingTag}} {
+		environment, commit, isNamed := given.tag.Named()
+		switch {
+		case given.tag.IsReferrersTag():
+			refuse(given.setting, fmt.Sprintf("%q has the form of the tags under which registries list the evidence and the signatures of an image, which would be lost", given.tag), "name it otherwise")
+		case !isNamed:
+		case environment != "" && environment != s.To:
+			refuse(given.setting, fmt.Sprintf("%q is the tag by which commit %s is promoted to %q, and this is a promotion to %q", given.tag, commit.Short(), environment, s.To), "name it otherwise, or give that environment in --to")
+		case given.setting == "moving-tag":
+			refuse(given.setting, fmt.Sprintf("%q is the tag of commit %s, which must not move", given.tag, commit.Short()), "name it without a commit, such as "+s.To.String())
+		case given.tag.String() != commit.String() && environment == "":
+			refuse(given.setting, fmt.Sprintf("%q is the tag of uncommitted work on commit %s, which registries are told to delete", given.tag, commit.Short()), "name it otherwise")
+		}
+	}
+	return problems
 }
 
 func problemsError(problems []release.Problem) error {

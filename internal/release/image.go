@@ -64,6 +64,37 @@ func ParseTag(text string) (Tag, error) {
 
 func (t Tag) String() string { return string(t) }
 
+// referrersTag is the beginning of the tags that list what is attached to an image where a registry has no referrers API, and of those by which cosign 2 finds its
+// signatures. Source: OCI distribution-spec 1.1, "Referrers Tag Schema"; cosign, specs/SIGNATURE_SPEC.md.
+var referrersTag = regexp.MustCompile(`^sha(?:256|384|512)-`)
+
+// IsReferrersTag reports whether a tag has the form of one that lists what is attached to an image: another image under it loses the list.
+func (t Tag) IsReferrersTag() bool { return referrersTag.MatchString(t.String()) }
+
+// Named returns what a tag of the program's own forms names: the commit alone, of a build (SHA) or of uncommitted work on it (SHA-dirty-…), or with the environment for which it is promoted
+// (ENVIRONMENT-SHA). It returns false for a tag of another form.
+func (t Tag) Named() (environment Environment, commit Commit, is bool) {
+	text := t.String()
+	if commit, err := ParseCommit(text); err == nil {
+		return "", commit, true
+	}
+	if before, _, found := strings.Cut(text, DirtyMark); found {
+		if commit, err := ParseCommit(before); err == nil {
+			return "", commit, true
+		}
+	}
+	last := strings.LastIndexByte(text, '-')
+	if last < 0 || t.IsReferrersTag() {
+		return "", "", false
+	}
+	environment, environmentErr := ParseEnvironment(text[:last])
+	commit, commitErr := ParseCommit(text[last+1:])
+	if environmentErr != nil || commitErr != nil {
+		return "", "", false
+	}
+	return environment, commit, true
+}
+
 // DirtyMark is part of the tag of every image that is built from a work tree with uncommitted changes.
 const DirtyMark = "-dirty-"
 
