@@ -25,10 +25,11 @@ const (
 	StateReplaced State = "replaced" // was deployed, and another image has been since
 	StatePromoted State = "promoted" // has the environment's tag
 	StateNone     State = ""         // nothing is recorded
+	StateUnread   State = "unread"   // the records cannot be read
 )
 
 // States lists the states that something is recorded for.
-var States = []State{StateLive, StateProved, StateFailed, StateRejected, StatePromoted, StateReplaced}
+var States = []State{StateLive, StateProved, StateFailed, StateRejected, StatePromoted, StateReplaced, StateUnread}
 
 // Cell is one image in one environment.
 type Cell struct {

@@ -36,7 +36,7 @@ func (r *Result) compact(ctx context.Context, settings Settings, deps Deps) erro
 	r.Superseded = []Superseded{}
 	seen := map[release.Digest]bool{}
 	for _, entry := range r.Commits {
-		if seen[entry.Image.Digest] {
+		if seen[entry.Image.Digest] || entry.Problem != "" {
 			continue
 		}
 		seen[entry.Image.Digest] = true

@@ -5,6 +5,7 @@ package history
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -80,7 +81,8 @@ type Entry struct {
 	Created time.Time      `json:"created,omitzero"` // of the image, as its labels say
 	Tags    []release.Tag  `json:"tags"`
 	Cells   []Cell         `json:"environments"`
-	Records []fact.Record  `json:"records"` // about the image itself, not about an environment
+	Records []fact.Record  `json:"records"`           // about the image itself, not about an environment
+	Problem string         `json:"problem,omitempty"` // why the records cannot be read; "" if they can
 }
 
 // Running is what an environment runs, by the newest recorded deploy.
@@ -198,23 +200,17 @@ func commits(ctx context.Context, settings Settings, deps Deps) ([]Entry, int, e
 	if err != nil {
 		return nil, 0, err
 	}
-	var wanted []release.Commit
-	for _, tag := range tags {
-		commit, err := release.ParseCommit(tag.String())
-		if err == nil {
-			wanted = append(wanted, commit)
-		}
-	}
-	if settings.Commit != "" && !slices.Contains(wanted, settings.Commit) {
+	wanted := namedBy(tags)
+	if settings.Commit != "" && !slices.ContainsFunc(wanted, func(each taggedCommit) bool { return each.commit == settings.Commit }) {
 		return nil, 0, &release.Refusal{Why: fmt.Sprintf("%q has no image of commit %s", settings.Repository, settings.Commit.Short()), Do: "name a commit that was built, or leave it out"}
 	}
 	done := report(deps, "reading %d of %d images", len(wanted))
 	found := make([]*Entry, len(wanted))
 	err = each(ctx, len(wanted), func(ctx context.Context, i int) error {
 		defer done()
-		info, exists, err := deps.Registry.Find(ctx, settings.Repository, release.Tag(wanted[i].String()))
+		info, exists, err := deps.Registry.Find(ctx, settings.Repository, wanted[i].tag)
 		if err == nil && exists {
-			found[i] = &Entry{Commit: wanted[i], Image: settings.Repository.At(info.Digest), Created: info.Created, Tags: []release.Tag{}, Records: []fact.Record{}}
+			found[i] = &Entry{Commit: wanted[i].commit, Image: settings.Repository.At(info.Digest), Created: info.Created, Tags: []release.Tag{}, Records: []fact.Record{}}
 		}
 		return err
 	})
@@ -223,7 +219,8 @@ func commits(ctx context.Context, settings Settings, deps Deps) ([]Entry, int, e
 	}
 	var entries []Entry
 	for _, entry := range found {
-		if entry != nil {
+		isNew := entry != nil && !slices.ContainsFunc(entries, func(e Entry) bool { return e.Commit == entry.Commit && e.Image == entry.Image })
+		if isNew { // and not another tag of the same image
 			entry.Tags = tagsOf(entry.Commit, tags)
 			entries = append(entries, *entry)
 		}
@@ -236,6 +233,30 @@ func commits(ctx context.Context, settings Settings, deps Deps) ([]Entry, int, e
 		entries = append(entries[:maxCommits:maxCommits], older...)
 	}
 	return entries, unread, nil
+}
+
+// taggedCommit is a tag that names the image of a commit.
+type taggedCommit struct {
+	commit release.Commit
+	tag    release.Tag
+}
+
+// namedBy returns the tags by which the images of commits are found: a commit's own, and of one without it those by which it was promoted, as in a repository into which images are
+// copied.
+func namedBy(tags []release.Tag) (wanted []taggedCommit) {
+	own := map[release.Commit]bool{}
+	for _, tag := range tags {
+		if commit, err := release.ParseCommit(tag.String()); err == nil {
+			own[commit] = true
+			wanted = append(wanted, taggedCommit{commit, tag})
+		}
+	}
+	for _, tag := range tags {
+		if environment, commit, is := tag.Named(); is && environment != "" && !own[commit] {
+			wanted = append(wanted, taggedCommit{commit, tag})
+		}
+	}
+	return wanted
 }
 
 // tagsOf returns the tags that name the commit, its own first.
@@ -257,7 +278,8 @@ func environmentOf(tag release.Tag, commit release.Commit) (bool, release.Enviro
 	return is && err == nil, environment
 }
 
-// overviewsOf reads what is recorded about each image, once for each digest.
+// overviewsOf reads what is recorded about each image, once for each digest. An entry whose image's records cannot be listed gets its Problem, and the others are read; if the first ones all cannot,
+// that is the error.
 func overviewsOf(ctx context.Context, entries []Entry, ladder []policy.Rung, deps Deps) (map[release.Digest]policy.Overview, error) {
 	var images []release.Image
 	seen := map[release.Digest]bool{}
@@ -268,8 +290,9 @@ func overviewsOf(ctx context.Context, entries []Entry, ladder []policy.Rung, dep
 		}
 	}
 	var (
-		mu        sync.Mutex
-		overviews = map[release.Digest]policy.Overview{}
+		mu         sync.Mutex
+		overviews  = map[release.Digest]policy.Overview{}
+		unreadable = map[release.Digest]error{}
 	)
 	done := report(deps, "reading the records of %d of %d images", len(images))
 	err := each(ctx, len(images), func(ctx context.Context, i int) error {
@@ -277,10 +300,40 @@ func overviewsOf(ctx context.Context, entries []Entry, ladder []policy.Rung, dep
 		read, err := deps.Evidence.Overview(ctx, images[i], ladder)
 		mu.Lock()
 		defer mu.Unlock()
-		overviews[images[i].Digest] = read
+		if isPassedOver(ctx, err) && (len(unreadable) < maxParallel || len(overviews) > 0) {
+			unreadable[images[i].Digest] = err
+			return nil
+		}
+		if err == nil {
+			overviews[images[i].Digest] = read
+		}
 		return err
 	})
-	return overviews, err
+	if err == nil && len(overviews) == 0 { // the registry, and not an image
+		for _, image := range images {
+			err = cmp.Or(err, unreadable[image.Digest])
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range entries {
+		if why := unreadable[entries[i].Image.Digest]; why != nil {
+			entries[i].Problem = why.Error()
+		}
+	}
+	for _, image := range images {
+		if why := unreadable[image.Digest]; why != nil {
+			deps.Reporter.Warnf("the records of %s are not shown, and an environment may run it: %v", image.Digest.Short(), why)
+		}
+	}
+	return overviews, nil
+}
+
+// isPassedOver reports whether an error is about the records of one image that the registry cannot list, so that the others may be shown.
+func isPassedOver(ctx context.Context, err error) bool {
+	var fault *release.Fault
+	return ctx.Err() == nil && errors.As(err, &fault) && fault.Side == "registry" && !fault.Unanswered
 }
 
 // manyRecords is how many records of an image are told of: Kyverno's verifier gives up above 50 of what is attached to an image.
@@ -319,6 +372,9 @@ func (r *Result) setStates(entries []Entry, ladder []policy.Rung, overviews map[
 		}
 	}
 	for i := range r.Running {
+		if slices.ContainsFunc(entries, func(e Entry) bool { return e.Problem != "" }) && r.Running[i].Commit == "" {
+			r.Running[i].Because += " in what can be read"
+		}
 		if r.Unread > 0 && r.Running[i].Commit == "" {
 			r.Running[i].Because += fmt.Sprintf(" in the newest %d commits", maxCommits)
 		}
@@ -334,6 +390,9 @@ func (r *Result) setStates(entries []Entry, ladder []policy.Rung, overviews map[
 		for i, environment := range r.Environments {
 			tagged := slices.ContainsFunc(entry.Tags, func(tag release.Tag) bool { is, of := environmentOf(tag, entry.Commit); return is && of == environment })
 			entry.Cells[i] = cellOf(environment, entry.Image, overview, live[environment] == entry.Image.Digest, tagged)
+			if entry.Problem != "" {
+				entry.Cells[i].State = StateUnread
+			}
 		}
 		for i := range r.Running {
 			if r.Running[i].Commit == entry.Commit {

@@ -31,6 +31,7 @@ type fakes struct {
 	written map[string]string
 	policy  policy.Policy
 	verify  bool // records count only if "ours" signed them
+	broken  map[release.Digest]error
 }
 
 func commit(n int) release.Commit { return release.Commit(fmt.Sprintf("%040x", n)) }
@@ -69,6 +70,9 @@ func (f *fakes) Find(_ context.Context, _ release.Repository, tag release.Tag) (
 
 // Overview decides as the gate does, in short: the newest verdict by its time, without copies.
 func (f *fakes) Overview(_ context.Context, image release.Image, ladder []policy.Rung) (policy.Overview, error) {
+	if err := f.broken[image.Digest]; err != nil {
+		return policy.Overview{}, err
+	}
 	overview := policy.Overview{Records: slices.Clone(f.records[image.Digest]), Standings: map[release.Environment]policy.Standing{}}
 	ours := policy.Signer{Key: "cosign.pub"}
 	for i, record := range overview.Records {
@@ -156,7 +160,7 @@ func (f *fakes) run(verify bool, change func(*history.Settings)) (history.Result
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f = &fakes{t: f.t, tags: f.tags, images: f.images, records: f.records, written: f.written, policy: f.policy, verify: verify}
+	f = &fakes{t: f.t, tags: f.tags, images: f.images, records: f.records, written: f.written, policy: f.policy, verify: verify, broken: f.broken}
 	deps := history.Deps{Registry: f, Policy: f.policy, Evidence: f, Files: f, Reporter: releasetest.DiscardReporter{}, Now: func() time.Time { return noon },
 		Board: func(r history.Result) ([]byte, error) { return fmt.Appendf(nil, "%d commits", len(r.Commits)), nil }}
 	if verify {
@@ -305,6 +309,82 @@ type warnings struct {
 
 func (w *warnings) Warnf(format string, args ...any) {
 	w.told = append(w.told, fmt.Sprintf(format, args...))
+}
+
+// TestAnImageWhoseRecordsCannotBeListed is a row that says so, and the others are shown; if no image's can, or the registry does not answer, that is the error.
+func TestAnImageWhoseRecordsCannotBeListed(t *testing.T) {
+	t.Parallel()
+	damaged := &release.Fault{Side: "registry", Err: errors.New("the list is malformed")}
+	for name, test := range map[string]struct {
+		broken map[int]error
+		fails  bool
+	}{
+		"one":                           {map[int]error{1: damaged}, false},
+		"all":                           {map[int]error{1: damaged, 2: damaged}, true},
+		"one that nobody answers about": {map[int]error{1: &release.Fault{Side: "registry", Err: errors.New("HTTP 503"), Unanswered: true}}, true},
+		"keys that cannot be read":      {map[int]error{1: release.BadSetting("policy", "there is no key", "")}, true},
+	} {
+		f := newFakes(t)
+		f.build(1, 1)
+		f.build(2, 2)
+		f.record(1, 1, "", deployed("staging"))
+		f.record(2, 2, "", smoked("staging", release.Pass))
+		f.broken = map[release.Digest]error{}
+		for image, err := range test.broken {
+			f.broken[f.digest(image)] = err
+		}
+		result, err := f.run(false, nil)
+		if (err != nil) != test.fails {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if test.fails {
+			continue
+		}
+		table := strings.Join(result.Table(), "\n")
+		if len(result.Commits) != 2 || result.Commits[0].Problem != "" || result.Commits[0].Cells[0].State != history.StateProved || result.Commits[1].Cells[0].State != history.StateUnread ||
+			!strings.Contains(result.Commits[1].Problem, "malformed") || !strings.Contains(table, "unread") || !strings.Contains(table, "no deploy is recorded in what can be read") {
+			t.Errorf("%s: got\n%s", name, table)
+		}
+		f.verify = true
+		if _, err := f.run(true, func(s *history.Settings) { s.Compact = history.CompactList }); err != nil {
+			t.Errorf("%s: compact: got %v", name, err)
+		}
+	}
+}
+
+// TestARepositoryOfPromotedImages: into which images are copied, so that they have no tag of their commit alone.
+func TestARepositoryOfPromotedImages(t *testing.T) {
+	t.Parallel()
+	f := newFakes(t)
+	for n, tags := range map[int][]release.Tag{1: {release.Tag("production-" + commit(1)), release.Tag("qa-" + commit(1))}, 2: {release.Tag("production-" + commit(2))}} {
+		for _, tag := range tags {
+			f.tags = append(f.tags, tag)
+			f.images[tag] = release.ImageInfo{Digest: f.digest(n), Created: noon.Add(time.Duration(n) * time.Hour)}
+		}
+	}
+	f.build(3, 3, release.Tag("production-"+commit(3)))
+	f.images[release.Tag("production-"+commit(3))] = release.ImageInfo{Digest: f.digest(4)} // the commit's own tag decides
+	f.tags = append(f.tags, "latest", "v1.0-"+release.Tag(commit(5)), release.Tag(commit(6)+"-dirty-1"))
+	f.record(1, 1, "", smoked("staging", release.Pass))
+	result, err := f.run(false, nil)
+	if err != nil || len(result.Commits) != 3 {
+		t.Fatalf("got %+v, %v", result.Commits, err)
+	}
+	for i, n := range []int{3, 2, 1} {
+		if entry := result.Commits[i]; entry.Commit != commit(n) || entry.Image.Digest != f.digest(n) {
+			t.Errorf("row %d: got %+v", i, entry)
+		}
+	}
+	last := result.Commits[2]
+	if last.Cells[0].State != history.StateProved || last.Cells[1].State != history.StatePromoted || len(last.Tags) != 2 {
+		t.Errorf("got %+v", last)
+	}
+	if result, err := f.run(false, func(s *history.Settings) { s.Commit = commit(2) }); err != nil || len(result.Commits) != 1 {
+		t.Errorf("got %+v, %v", result.Commits, err)
+	}
+	if table := strings.Join(history.Result{}.Table(), ""); !strings.Contains(table, "ENVIRONMENT-SHA") {
+		t.Errorf("got %q", table)
+	}
 }
 
 // TestManyRecordsAreToldOf: before other verifiers give up.

@@ -21,7 +21,7 @@ func (r Result) Table() []string {
 		lines = append(lines, "deploy records what it deploys only with --sign-key; onedigest status asks the cluster")
 	}
 	if len(r.Commits) == 0 {
-		return append(lines, "no commit has an image")
+		return append(lines, "no tag names the image of a commit (SHA or ENVIRONMENT-SHA)")
 	}
 	var out bytes.Buffer
 	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)

@@ -3,12 +3,16 @@ package history_test
 import (
 	"bytes"
 	"encoding/json"
+	"io"
+	"log"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/devenv/registrytest"
 	"github.com/onedigest/onedigest/internal/app"
@@ -22,6 +26,46 @@ import (
 	"github.com/onedigest/onedigest/internal/setting"
 	"github.com/onedigest/onedigest/internal/text"
 )
+
+// TestADamagedList: an image whose list of records was overwritten, where the registry has no referrers API, does not keep the others from being shown.
+func TestADamagedList(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(server.Close)
+	repository := release.Repository(strings.TrimPrefix(server.URL, "http://") + "/shop")
+	run := &app.RunContext{Process: app.Process{Now: time.Now, Dir: t.TempDir()}, Reporter: releasetest.DiscardReporter{}, Secrets: new(text.Secrets)}
+	connected, err := images.New(t.Context(), run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var layouts []release.Layout
+	for _, commit := range []string{strings.Repeat("1", 40), strings.Repeat("2", 40)} {
+		layout := registrytest.Layout(t, map[string]string{release.AnnotationRevision: commit})
+		if err := connected.Push(t.Context(), layout, repository, release.Tag(commit), nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := connected.Record(t.Context(), release.Evidence{Image: repository.At(layout.Digest), Commit: release.Commit(commit), Environment: "staging", Verdict: release.Pass, Checks: []string{"/"}, Rounds: 3,
+			Pods: []string{"shop-1"}, URL: "http://127.0.0.1", At: time.Now().UTC()}); err != nil {
+			t.Fatal(err)
+		}
+		layouts = append(layouts, layout)
+	}
+	list := release.Tag(strings.ReplaceAll(layouts[1].Digest.String(), ":", "-"))
+	state, err := connected.Inspect(t.Context(), repository, layouts[0].Digest, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := connected.Tag(t.Context(), repository, state, layouts[0].Digest, list); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	process := app.Process{Now: time.Now, Stdout: &stdout, Stderr: &stderr, Dir: t.TempDir(), Args: []string{"--repository", repository.String()}}
+	code := apphistory.Command().Run(t.Context(), process)
+	told := stdout.String() + stderr.String()
+	if code != 0 || strings.Count(told, "proved") != 1 || strings.Count(told, "unread") == 0 || !strings.Contains(told, "the records of "+layouts[1].Digest.Short()+" are not shown") {
+		t.Errorf("exit %d\n%s", code, told)
+	}
+}
 
 // TestHistory reads what verbs recorded in a registry, signed by a key of AWS KMS and not, and writes the board.
 func TestHistory(t *testing.T) {
