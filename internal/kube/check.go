@@ -224,7 +224,8 @@ func (c *Client) mayEverything(ctx context.Context, namespace string) bool {
 		return err == nil && answer.Status.Allowed
 	})
 	asked, _ := c.everything.LoadOrStore(namespace, ask)
-	return asked.(func() bool)()
+	isAllowed, _ := asked.(func() bool)
+	return isAllowed != nil && isAllowed()
 }
 
 // scopeOf returns the namespace in which a permission is needed, "" for the whole cluster.
