@@ -117,6 +117,9 @@ func (r request) run(ctx context.Context, began time.Time) (Result, error) {
 	if result.Gates = r.gates; err != nil {
 		return result, err
 	}
+	if err := r.Chart.CheckChangeable(waiting, r.deployment); err != nil {
+		return result, err
+	}
 	if proposed, err := r.propose(waiting, &result, order); proposed || err != nil {
 		return result, err
 	}

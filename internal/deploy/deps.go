@@ -112,6 +112,8 @@ type Chart interface {
 	MissingKeys(deployment release.Deployment, other []string) ([]string, error)
 	// Plan reports what Deploy would do, and changes nothing. Deploy applies what it has rendered if the deployment says AsPlanned.
 	Plan(ctx context.Context, deployment release.Deployment) (release.Plan, error)
+	// CheckChangeable refuses a deployment that would change a field which the cluster does not allow to change, as a *release.Failure, and changes nothing.
+	CheckChangeable(ctx context.Context, deployment release.Deployment) error
 	// History lists the revisions, newest first.
 	History(ctx context.Context, name string) ([]release.Revision, error)
 	// Heal marks a revision that a killed run left pending as failed; nil if there is none. The caller must hold the Lease.

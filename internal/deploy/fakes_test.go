@@ -63,6 +63,7 @@ type fakes struct {
 	actor        string
 	overrideErr  error
 	noKinds      error
+	unchangeable error
 	rendering    release.Rendering // more of it
 	checkedKinds []release.AppliedKind
 	declaredErr  error
@@ -331,6 +332,8 @@ func (c chart) Plan(context.Context, release.Deployment) (release.Plan, error) {
 	c.plans++
 	return c.planned, nil
 }
+
+func (c chart) CheckChangeable(context.Context, release.Deployment) error { return c.unchangeable }
 
 func (c chart) History(context.Context, string) ([]release.Revision, error) {
 	return c.history, c.historyErr

@@ -226,6 +226,9 @@ func (r *Release) MissingKeys(deployment release.Deployment, other []string) ([]
 	return r.Renderer.MissingKeys(deployment, other)
 }
 
+// CheckChangeable refuses nothing: the controller may replace objects.
+func (*Release) CheckChangeable(context.Context, release.Deployment) error { return nil }
+
 // Plan reports what Deploy would commit.
 func (r *Release) Plan(ctx context.Context, deployment release.Deployment) (release.Plan, error) {
 	head, err := r.Repository.Head(ctx)

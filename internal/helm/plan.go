@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/helm/chart"
@@ -12,6 +13,7 @@ import (
 	"github.com/onedigest/onedigest/internal/helm/history"
 	"github.com/onedigest/onedigest/internal/helm/plan"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
 	helmchart "helm.sh/helm/v3/pkg/chart"
 )
 
@@ -62,6 +64,38 @@ func (c *Client) Plan(ctx context.Context, deployment release.Deployment) (relea
 		planned.Notes = append(planned.Notes, fmt.Sprintf("the chart's templates looked Secrets up (%d requests) and found none, because a dry run reads none: the deploy may render something else (--lookup-secrets reads them)", asked))
 	}
 	return planned, nil
+}
+
+// CheckChangeable refuses an upgrade that would change a field which the cluster does not allow to change, before anything is changed. The error is a
+// *release.Failure with all such fields; otherwise those of Check, and a *release.Fault if the cluster does not answer.
+func (c *Client) CheckChangeable(ctx context.Context, deployment release.Deployment) error {
+	loaded, err := c.charts.Get(deployment)
+	if err != nil {
+		return err
+	}
+	s, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	state, err := s.store.State(ctx, deployment.Name)
+	if err != nil || state.Newest() == nil {
+		return err
+	}
+	rendered, err := s.render(deployment, loaded, state)
+	if err != nil {
+		return failure.Classify(ctx, err, "rendering release %q", deployment.Name)
+	}
+	s.beginChange(deployment.Name, state, nil)
+	problems, err := plan.Impossible(plan.Request{Deployment: deployment, Rendered: rendered, State: state, Release: s.kube.Release})
+	if err != nil {
+		return failure.Classify(ctx, err, "comparing release %q in namespace %q with the cluster", deployment.Name, deployment.Namespace)
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return &release.Failure{What: fmt.Sprintf("%s release %q cannot be upgraded, and nothing was changed: %s", causes.FieldImmutable, deployment.Name, strings.Join(problems, "; ")),
+		Do: causes.FieldImmutable.Cause().Advice}
 }
 
 // waitForAnotherSecond waits for the clock's next second if a chart's templates may read the clock, so that two renderings differ by it.

@@ -86,7 +86,7 @@ func (c *Client) rollbackTarget(ctx context.Context, deployment release.Deployme
 	if err != nil {
 		return target, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", deployment.Name, c.namespace)
 	}
-	target.Obstacles, err = plan.RollbackObstacles(revision, since, rendered, s.kube.Cluster, s.namespace)
+	target.Obstacles, err = plan.RollbackObstacles(revision, state.Newest(), since, rendered, s.kube.Cluster, s.namespace)
 	return target, err
 }
 

@@ -39,6 +39,7 @@ var kinds = map[string]schema.GroupVersionKind{
 	"horizontalpodautoscalers":  {Group: "autoscaling", Version: "v2", Kind: "HorizontalPodAutoscaler"},
 	"poddisruptionbudgets":      {Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
 	"networkpolicies":           {Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"},
+	"roles":                     {Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "Role"},
 	"rolebindings":              {Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "RoleBinding"},
 	"customresourcedefinitions": {Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"},
 	"widgets":                   {Group: "example.com", Version: "v1", Kind: "Widget"},

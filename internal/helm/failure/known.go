@@ -48,7 +48,7 @@ var knownErrors = []knownError{
 
 // immutable matches an apiserver's messages that a field cannot be changed.
 // Source: k8s.io/apimachinery, pkg/api/validation/objectmeta.go, FieldImmutableErrorMsg; pkg/apis/apps/validation of Kubernetes.
-var immutable = regexp.MustCompile(`field is immutable|updates to statefulset spec for fields other than|is immutable after creation|` +
+var immutable = regexp.MustCompile(`(?i:\bis immutable\b)|updates to statefulset spec for fields other than|` +
 	`cannot change roleRef|may not change once set|updates to (?:parameters|provisioner|reclaimPolicy|volumeBindingMode) are forbidden`)
 
 // IsImmutable reports whether an apiserver refused an object because of a field that cannot be changed.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/helm/failure"
 	"github.com/onedigest/onedigest/internal/helm/manifest"
@@ -60,14 +61,33 @@ func (p *planner) dryRun(info, base *resource.Info) (*dryRunResult, error) {
 	if base == nil {
 		base = info // it is adopted: no field is removed
 	}
-	for _, field := range immutableChanges(manifest.Fields(base.Object), manifest.Fields(info.Object)) {
-		r.problems = append(r.problems, failure.Problem(causes.FieldImmutable, objects.ID(info), field+": cannot be changed"))
-	}
 	if r.reapplied, err = p.reapply(base, current); err != nil {
 		return nil, err
 	}
+	fields := unchangeable(info, base)
 	patched, err := dryRunPatch(base, info, current)
+	if len(fields) > 0 || err != nil && failure.IsImmutable(err) {
+		if why := p.replaced.of(current, time.Now()); why != "" {
+			p.note("%s may not be changed as it is, and is created if it is gone by then: %s", objects.ID(info), why)
+			return r, nil
+		}
+	}
+	for _, field := range fields {
+		r.problems = append(r.problems, failure.Problem(causes.FieldImmutable, objects.ID(info), field+": cannot be changed"))
+	}
 	return r, p.setAnswer(r, patched, err)
+}
+
+// unchangeable returns the fields of an object that differ from what was applied and cannot be changed.
+func unchangeable(info, base *resource.Info) []string {
+	return immutableChanges(manifest.Fields(base.Object), manifest.Fields(info.Object))
+}
+
+// note adds a note to the plan.
+func (p *planner) note(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.plan.Notes = append(p.plan.Notes, fmt.Sprintf(format, args...))
 }
 
 // setAnswer records the cluster's answer to an object. An error that is not about the object is returned.

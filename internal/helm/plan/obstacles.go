@@ -18,9 +18,10 @@ import (
 const AnnotationForwardOnly = "onedigest.dev/forward-only"
 
 // RollbackObstacles returns the obstacles to a rollback from the next revision to an earlier one: a kind that the cluster no
-// longer serves, an immutable field that differs, a NetworkPolicy that only the next revision has, and a forward-only hook that has run since or
-// would run in the next revision. Only the last forbids the rollback.
-func RollbackObstacles(target *helmrelease.Release, since []*helmrelease.Release, next *chart.Rendered, cluster *objects.Cluster, namespace string) (obstacles []release.Obstacle, err error) {
+// longer serves, an immutable field that the rollback would change, a NetworkPolicy that only the next revision has, and a forward-only hook that has run since or
+// would run in the next revision. Only the last forbids the rollback. A field that the deploy of the next revision cannot change either, because the live revision has
+// it otherwise, is no obstacle: the deploy fails before it has changed it.
+func RollbackObstacles(target, live *helmrelease.Release, since []*helmrelease.Release, next *chart.Rendered, cluster *objects.Cluster, namespace string) (obstacles []release.Obstacle, err error) {
 	targetObjects, err := manifest.Parse(target.Manifest)
 	if err != nil {
 		return nil, err
@@ -36,23 +37,39 @@ func RollbackObstacles(target *helmrelease.Release, since []*helmrelease.Release
 				manifest.KindAndName(object), u.GetAPIVersion(), u.GetKind(), target.Version)})
 		}
 	}
-	nextByKey := map[string]map[string]any{}
-	for _, object := range nextObjects {
-		nextByKey[manifest.Key(object, namespace)] = object
+	liveObjects, err := manifest.Parse(live.Manifest)
+	if err != nil {
+		return nil, err
 	}
+	nextByKey, liveByKey := byKey(nextObjects, namespace), byKey(liveObjects, namespace)
 	for _, object := range targetObjects {
-		other := nextByKey[manifest.Key(object, namespace)]
+		key := manifest.Key(object, namespace)
+		other := nextByKey[key]
 		if other == nil {
 			continue
 		}
-		fields := slices.Concat(immutableChanges(object, other), immutableChanges(other, object))
-		slices.Sort(fields)
-		for _, field := range slices.Compact(fields) {
+		var forward []string
+		if now := liveByKey[key]; now != nil && len(next.PreHooks()) == 0 { // a hook may delete the object
+			forward = immutableChanges(now, other)
+		}
+		for _, field := range immutableChanges(other, object) {
+			if slices.Contains(forward, field) {
+				continue
+			}
 			obstacles = append(obstacles, release.Obstacle{What: fmt.Sprintf("%s: %s cannot be changed, and differs in revision %d", manifest.KindAndName(object), field, target.Version)})
 		}
 	}
 	obstacles = append(obstacles, missingPolicy(target, targetObjects, nextObjects)...)
 	return append(obstacles, forwardOnlyHooks(target, since, next)...), nil
+}
+
+// byKey returns objects by their keys.
+func byKey(list []map[string]any, namespace string) map[string]map[string]any {
+	objects := make(map[string]map[string]any, len(list))
+	for _, object := range list {
+		objects[manifest.Key(object, namespace)] = object
+	}
+	return objects
 }
 
 // missingPolicy returns an obstacle if the next revision allows connections by a NetworkPolicy and the target has none. A policy that denies the rest of

@@ -56,6 +56,7 @@ type planner struct {
 	namespaceMissing bool
 	namespaceUID     string
 	missing          map[string]bool // namespaces that do not exist yet: the release's, and those that the chart itself makes
+	replaced         replacement
 	preHooks         map[string]bool // keys of the hooks that run before the objects are applied
 
 	mu          sync.Mutex
@@ -147,6 +148,7 @@ func (p *planner) readObjects() (err error) {
 			p.preHooks[manifest.Key(item, p.namespace)] = p.preHooks[manifest.Key(item, p.namespace)] || i < len(pre)
 		}
 	}
+	p.replaced = newReplacement(p.Rendered, p.objects, p.namespace)
 	p.findMissingNamespaces()
 	if p.target, err = p.buildServed(p.objects, nil); err != nil {
 		return err

@@ -23,7 +23,8 @@ var releaseCauses = []Cause{
 	{
 		Code: FieldImmutable, Name: "a field cannot be changed",
 		Meaning: "The chart changes a field that Kubernetes does not allow to change: a Deployment's selector, a StatefulSet's volume claim " +
-			"templates, a Job's template, a Service's clusterIP.",
+			"templates, a Job's template, a Service's clusterIP. A deploy asks the cluster before it runs hooks or applies anything, and changes nothing then, unless a " +
+			"hook that runs before may delete the object.",
 		Advice: "put the field back, or delete the object that the message names and deploy again",
 		Example: `OD-201 Deployment/shop in namespace "staging": spec.selector: field is immutable; put the field back, or delete the object ` +
 			`that the message names and deploy again`,

@@ -1,0 +1,142 @@
+package helm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// selectorDeployment is a deployment of a Deployment whose selector is the word, with a template more.
+func selectorDeployment(t *testing.T, more string) release.Deployment {
+	t.Helper()
+	d := deployment(t, "staging")
+	d.ValuesFiles, d.Chart = nil, files(t, map[string]string{
+		"Chart.yaml": looseChart, "values.yaml": "word: one\n", "templates/more.yaml": more,
+		"templates/config.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shop}\ndata: {word: '{{ .Values.word }}'}\n",
+		"templates/workload.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop}\nspec:\n  selector: {matchLabels: {app: '{{ .Values.word }}'}}\n" +
+			"  template:\n    metadata: {labels: {app: '{{ .Values.word }}'}}\n    spec: {containers: [{name: app, image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'}]}\n",
+	})
+	return d
+}
+
+// upgradeHook is a Job that runs before an upgrade, with the fields of its pods; documents follow it.
+func upgradeHook(pod string, documents ...string) string {
+	return strings.Join(append([]string{"apiVersion: batch/v1\nkind: Job\nmetadata: {name: before, annotations: {helm.sh/hook: pre-upgrade}}\n" +
+		"spec: {template: {spec: {restartPolicy: Never, " + pod + "containers: [{name: a, image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}', command: [migrate, up]}]}}}\n"}, documents...), "---\n")
+}
+
+const (
+	hookAccount = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: cleaner}\n"
+	hookBinding = "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: cleaner}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: cleaner}\n" +
+		"subjects: [{kind: ServiceAccount, name: cleaner}]\n"
+	hookRole = "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: cleaner}\nrules: [{apiGroups: [apps], resources: [deployments], verbs: [%s]}]\n"
+)
+
+// TestAChangeThatTheClusterRefuses: an upgrade that cannot be applied is refused before its hooks run, and as the plan says it; one whose hooks may
+// delete the object first is not.
+func TestAChangeThatTheClusterRefuses(t *testing.T) {
+	t.Parallel()
+	withAccount := "serviceAccountName: cleaner, "
+	for name, test := range map[string]struct {
+		more    string
+		before  func(*server)
+		refused bool
+		notes   string
+	}{
+		"no hook":                            {refused: true},
+		"a hook of the default account":      {more: upgradeHook(""), refused: true},
+		"a hook that only writes":            {more: upgradeHook(withAccount, hookAccount, hookBinding, fmt.Sprintf(hookRole, "get, patch")), refused: true},
+		"a hook that may delete it":          {more: upgradeHook(withAccount, hookAccount, hookBinding, fmt.Sprintf(hookRole, "get, delete")), notes: "hook Job/before may delete it before"},
+		"a hook with a role of the cluster":  {more: upgradeHook(withAccount, hookAccount, hookBinding), notes: "hook Job/before may delete it before"},
+		"a hook with an account of another":  {more: upgradeHook(withAccount), notes: "hook Job/before may delete it before"},
+		"a hook that says that it deletes":   {more: strings.Replace(upgradeHook(""), "[migrate, up]", "[kubectl, delete, deployment, shop, --cascade=orphan]", 1), notes: "hook Job/before may delete it before"},
+		"it was deleted by hand":             {before: func(s *server) { s.remove("/deployments/shop") }},
+		"it is being deleted":                {before: deletingDeployment, notes: "it is being deleted"},
+		"somebody has changed it so already": {before: changedSelector},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.put("/api/v1/namespaces/staging", map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "staging"}})
+			c, d := s.client("staging"), selectorDeployment(t, test.more)
+			if err := c.CheckChangeable(t.Context(), d); err != nil {
+				t.Fatalf("a first install: %v", err)
+			}
+			mustDeploy(t, c, d)
+			s.requests()
+			if err := c.CheckChangeable(t.Context(), d); err != nil {
+				t.Fatalf("the same again: %v", err)
+			}
+			for _, request := range s.requests() {
+				if !strings.Contains(request, "secrets") { // Helm's records
+					t.Errorf("what changes nothing asks %s", request)
+				}
+			}
+			if test.before != nil {
+				test.before(s)
+			}
+			next := withWord(d, "two")
+			err := c.CheckChangeable(t.Context(), next)
+			if got := s.changes(); len(got) > 0 {
+				t.Errorf("it changed %q", got)
+			}
+			var failed *release.Failure
+			if refused := errors.As(err, &failed); refused != test.refused || refused != (err != nil) {
+				t.Fatalf("got %v", err)
+			}
+			if err != nil && (release.IsBadRelease(err) || release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "OD-201 ") || !strings.Contains(err.Error(), "Deployment/shop: spec.selector: cannot be changed")) {
+				t.Errorf("got %v", err)
+			}
+			if name == "somebody has changed it so already" { // the plan says what the manifests say
+				return
+			}
+			plan, err := c.Plan(t.Context(), next)
+			if err != nil || (len(plan.Problems) > 0) != test.refused || !strings.Contains(strings.Join(plan.Notes, "\n"), test.notes) {
+				t.Errorf("got %q, %q, %v", plan.Problems, plan.Notes, err)
+			}
+		})
+	}
+}
+
+func deletingDeployment(s *server) {
+	s.change("/deployments/shop", func(object map[string]any) {
+		metadata, _ := object["metadata"].(map[string]any)
+		metadata["deletionTimestamp"], metadata["finalizers"] = "2026-01-01T00:00:00Z", []any{"example.org/held"}
+	})
+}
+
+func changedSelector(s *server) {
+	s.change("/deployments/shop", func(object map[string]any) {
+		spec, _ := object["spec"].(map[string]any)
+		spec["selector"] = map[string]any{"matchLabels": map[string]any{"app": "two"}}
+	})
+}
+
+// TestObstaclesOfAFieldThatCannotBeChanged: a field that the deploy itself cannot change is none to the rollback, one that was changed by a new object is.
+func TestObstaclesOfAFieldThatCannotBeChanged(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, d := s.client("staging"), selectorDeployment(t, "")
+	first := mustDeploy(t, c, d)
+	if err := c.Mark(t.Context(), d.Name, first.Revision, release.MarkReady); err != nil {
+		t.Fatal(err)
+	}
+	two := withWord(d, "two")
+	target, err := c.RollbackTarget(t.Context(), two)
+	if err != nil || target.Revision != first.Revision || len(target.Obstacles) > 0 {
+		t.Errorf("got %+v, %v", target, err)
+	}
+	s.remove("/deployments/shop")
+	if _, err := c.Deploy(t.Context(), two, func(context.Context, release.Phase, []release.Object) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	two.Set = append(two.Set, "other=1")
+	target, err = c.RollbackTarget(t.Context(), two)
+	if err != nil || target.Revision != first.Revision || len(target.Obstacles) != 1 || !strings.Contains(target.Obstacles[0].What, "Deployment/shop: spec.selector cannot be changed") {
+		t.Errorf("got %+v, %v", target, err)
+	}
+}

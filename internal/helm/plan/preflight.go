@@ -1,0 +1,118 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/helm/failure"
+	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/helm/objects"
+	helmrelease "helm.sh/helm/v3/pkg/release"
+	"k8s.io/cli-runtime/pkg/resource"
+)
+
+// Impossible returns what the cluster would refuse of an upgrade because a field cannot be changed, one line for each object and field, and changes
+// nothing. It sends requests only for objects that have such a field in another version than the release's, and for custom resources whose spec is another
+// one: a dry run of the patch that Helm would send. What the cluster does not answer, or may not be asked, the upgrade itself finds out, and so it does with an
+// object that may be gone when it is applied (replacement).
+//
+// Of the request it uses Deployment, Rendered, State and Release.
+func Impossible(request Request) ([]string, error) {
+	rendered, objectsOf, newest := request.Rendered, request.Release, request.State.Newest()
+	if newest == nil || newest.Info.Status == helmrelease.StatusUninstalled {
+		return nil, nil
+	}
+	target, err := manifest.Parse(rendered.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	isSuspect := func(before, object map[string]any) bool {
+		redefined := request.Deployment.ApplyCRDs // which may allow the change
+		return len(immutableChanges(before, object)) > 0 || isCustom(object) && !redefined && !manifest.Equal(before["spec"], object["spec"])
+	}
+	suspects, err := suspectsOf(target, append(request.State.AppliedManifests(), newest.Manifest), objectsOf.TargetNamespace, isSuspect)
+	if err != nil || len(suspects) == 0 {
+		return nil, err
+	}
+	text, err := manifest.Format(suspects)
+	if err != nil {
+		return nil, err
+	}
+	list, err := objectsOf.BuildServed(text.String())
+	if err != nil {
+		return nil, err
+	}
+	original, err := objectsOf.BuildServed(newest.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	applied, err := objectsOf.AppliedRevisions()
+	if err != nil {
+		return nil, err
+	}
+	base := objects.MergeBase(original, list, applied)
+	replaced := newReplacement(rendered, target, objectsOf.TargetNamespace)
+	found := make([][]string, len(list))
+	err = objects.Each(len(list), func(i int) (err error) {
+		found[i], err = refusedChange(objectsOf, list[i], base.Get(list[i]), replaced)
+		return err
+	})
+	return slices.Concat(found...), err
+}
+
+// suspectsOf returns the objects whose change from what any of the earlier manifests has of them is suspect.
+func suspectsOf(target []map[string]any, manifests []string, namespace string, isSuspect func(before, object map[string]any) bool) (suspects []map[string]any, err error) {
+	earlier := map[string][]map[string]any{}
+	for _, text := range manifests {
+		list, err := manifest.Parse(text)
+		if err != nil {
+			return nil, err
+		}
+		for _, object := range list {
+			key := manifest.Key(object, namespace)
+			earlier[key] = append(earlier[key], object)
+		}
+	}
+	for _, object := range target {
+		if slices.ContainsFunc(earlier[manifest.Key(object, namespace)], func(before map[string]any) bool {
+			return isSuspect(before, object)
+		}) {
+			suspects = append(suspects, object)
+		}
+	}
+	return suspects, nil
+}
+
+// isCustom reports whether an object is of no group of Kubernetes itself, so that its definition may say which fields cannot be changed.
+func isCustom(object map[string]any) bool {
+	group, _, _ := strings.Cut(manifest.GroupKind(object), "/")
+	return strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io")
+}
+
+// refusedChange asks the cluster whether it takes the change of an object. base is what was applied last.
+func refusedChange(objectsOf *objects.Release, info, base *resource.Info, replaced replacement) ([]string, error) {
+	if base == nil {
+		return nil, nil
+	}
+	if err := objectsOf.AddOwner(info); err != nil {
+		return nil, err
+	}
+	current, err := objects.Get(info)
+	if err != nil || replaced.of(current, time.Now()) != "" {
+		return nil, nil //nolint:nilerr // the upgrade finds out whether it can be read
+	}
+	_, err = dryRunPatch(base, info, current)
+	if err == nil || failure.IsTransient(err) || !failure.IsImmutable(err) {
+		return nil, nil
+	}
+	var problems []string
+	for _, field := range unchangeable(info, base) {
+		problems = append(problems, fmt.Sprintf("%s: %s: cannot be changed", objects.ID(info), field))
+	}
+	if len(problems) == 0 {
+		problems = []string{fmt.Sprintf("%s: %s", objects.ID(info), failure.Sanitize(err.Error()))}
+	}
+	return problems, nil
+}
