@@ -44,6 +44,7 @@ func (c *collector) addDeployment(deployment release.Deployment, loaded *chart.C
 	}
 	if loaded != nil {
 		c.secrets.MarkPublicNames(loaded.Chart.Name())
+		c.secrets.MarkPlain(loaded.Defaults()...)
 		c.secrets.Add(loaded.SecretValues()...)
 		c.addNamedSecrets(loaded.Values)
 	}
@@ -88,6 +89,7 @@ func (c *collector) addManifests(objects string, hooks []*helmrelease.Hook) {
 		}
 		for _, object := range parsed {
 			c.secrets.MarkPublicNames(nameOf(object))
+			c.secrets.MarkReferences(manifest.Images(object)...)
 		}
 		secret, possible := manifest.Secrets(parsed)
 		c.secrets.Add(secret...)

@@ -76,6 +76,29 @@ func TestNamesStayReadable(t *testing.T) {
 	}
 }
 
+// TestWhatAProgramIsStartedWithStaysReadable: the chart's own defaults, its images and the names of flags are shown; what values and variables give is not, nor a default that is
+// called a secret.
+func TestWhatAProgramIsStartedWithStaysReadable(t *testing.T) {
+	t.Parallel()
+	dir := files(t, map[string]string{"Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.0.0\n",
+		"values.yaml":                 "image: {repository: '', digest: ''}\nclass: k8s.io/ingress-nginx\ngiven: default-given\nadmin: {password: default-password}\ntokens: [default-token-1]\naddress: 'redis://u:default-redis@db/1'\n",
+		"v.yaml":                      "given: canary-of-values\n",
+		"charts/sub/Chart.yaml":       "apiVersion: v2\nname: sub\nversion: 1.0.0\n",
+		"charts/sub/values.yaml":      "mode: default-of-a-subchart\n",
+		"charts/sub/templates/a.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: sub}\nspec: {containers: [{name: a, image: 'registry.k8s.io/ingress-nginx/certgen:v1', args: ['{{ .Values.mode }}']}]}\n",
+		"templates/shop.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}', " +
+			"command: [/app/svc, --verbose-output, '--class={{ .Values.class }}', '{{ .Values.class }}', '--given={{ .Values.given }}', '{{ .Values.admin.password }}', '{{ index .Values.tokens 0 }}', '{{ .Values.address }}'], env: [{name: GIVEN, value: '{{ .Values.set }}'}]}]}}}\n"})
+	d := deployment(t, "staging")
+	d.Chart, d.ValuesFiles, d.Set = dir, []string{dir + "/v.yaml"}, []string{"set=canary-of-set"}
+	secrets := new(text.Secrets)
+	mustDeploy(t, newServer(t).client("staging").Collecting(secrets), d)
+	const shown = "start [/app/svc --verbose-output --class=k8s.io/ingress-nginx k8s.io/ingress-nginx --given=canary-of-values default-password default-token-1 redis://u:default-redis@db/1] canary-of-set default-of-a-subchart registry.k8s.io/ingress-nginx/certgen"
+	const want = "start [/app/svc --verbose-output --class=k8s.io/ingress-nginx k8s.io/ingress-nginx --given=*** *** *** ***] *** default-of-a-subchart registry.k8s.io/ingress-nginx/certgen"
+	if got := secrets.Redact(shown); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 // TestSecretValuesAreNotRecorded: the release's values and notes have the reference or nothing, the Secret that the chart renders has the
 // value, and a value that changes in its store is a change.
 func TestSecretValuesAreNotRecorded(t *testing.T) {

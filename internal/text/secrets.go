@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -29,6 +30,7 @@ type Secrets struct {
 	possible map[string]bool // forms of values that may be
 	public   map[string]bool // true for identities
 	names    map[string]bool // of objects
+	plain    map[string]bool // values that are no possible secret; true for those in which none is redacted
 	sorted   *sorted         // made from the other fields; nil if they have changed since
 }
 
@@ -124,6 +126,45 @@ func (s *Secrets) MarkPublicNames(names ...string) {
 	}
 }
 
+// MarkPlain says that values are no possible secrets: they stand where nothing secret does, such as in a chart's own defaults. A secret of the same value is redacted
+// nevertheless, and so is a possible one that has more text.
+func (s *Secrets) MarkPlain(values ...string) { s.markPlain(false, values) }
+
+// MarkReferences is MarkPlain for references to images, in which no possible secret is redacted either. The repository alone counts as one.
+func (s *Secrets) MarkReferences(references ...string) {
+	for _, reference := range references {
+		if !imageReference.MatchString(reference) {
+			continue
+		}
+		name, _, _ := strings.Cut(reference, "@")
+		repository := name
+		if at := strings.LastIndexByte(name, ':'); at > strings.LastIndexByte(name, '/') {
+			repository = name[:at]
+		}
+		s.markPlain(true, []string{reference, name, repository})
+	}
+}
+
+// imageReference matches what may be a reference to an image. Source: github.com/distribution/reference, grammar.
+var imageReference = regexp.MustCompile(`^[a-zA-Z0-9][\w.:/@-]{1,510}$`)
+
+// markPlain adds values that are no possible secrets; whole says that no possible secret is redacted in them.
+func (s *Secrets) markPlain(whole bool, values []string) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.plain == nil {
+		s.plain = map[string]bool{}
+	}
+	for _, value := range values {
+		if known, found := s.plain[value]; len(value) >= minPossible && (!found || whole && !known) {
+			s.plain[value], s.sorted = whole, nil
+		}
+	}
+}
+
 // markPublic adds public values; whole says that no part of them is redacted.
 func (s *Secrets) markPublic(whole bool, values []string) {
 	if s == nil {
@@ -163,7 +204,9 @@ func (s *Secrets) search() *sorted {
 		}
 	}
 	for one := range s.possible {
-		if _, public := s.public[one]; !public && !s.secret[one] && !s.names[one] {
+		_, public := s.public[one]
+		_, plain := s.plain[one]
+		if !public && !plain && !s.secret[one] && !s.names[one] {
 			possible = append(possible, one)
 		}
 	}
@@ -172,6 +215,11 @@ func (s *Secrets) search() *sorted {
 	for value, whole := range s.public {
 		if len(value) > minSecret {
 			made.public, made.whole[value] = append(made.public, value), whole
+		}
+	}
+	for value, whole := range s.plain {
+		if _, public := s.public[value]; whole && !public {
+			made.public = append(made.public, value)
 		}
 	}
 	s.sorted = made
@@ -355,7 +403,9 @@ var commandEscapes = strings.NewReplacer("##[", `#\u0023[`, "::", `:\u003a`)
 var commonWords = func() map[string]bool {
 	words := map[string]bool{}
 	for word := range strings.FieldsSeq(`production staging development localhost LoadBalancer ClusterIP NodePort ExternalName
-		RollingUpdate Recreate IfNotPresent ReadWriteOnce ReadWriteMany OnFailure ClusterFirst Guaranteed Burstable BestEffort Deployment
+		RollingUpdate Recreate OnDelete OrderedReady Parallel Immediate WaitForFirstConsumer ReadOnlyMany ReadWriteOncePod Filesystem ClusterFirstWithHostNet
+		DoNotSchedule ScheduleAnyway NoSchedule PreferNoSchedule NoExecute RuntimeDefault Unconfined NonIndexed FallbackToLogsOnError
+		PreemptLowerPriority SingleStack PreferDualStack RequireDualStack IfHealthyBudget AlwaysAllow IfNotPresent ReadWriteOnce ReadWriteMany OnFailure ClusterFirst Guaranteed Burstable BestEffort Deployment
 		StatefulSet DaemonSet ReplicaSet Namespace ConfigMap Kubernetes kubernetes container unchanged superseded rolled-back inconclusive
 		/healthz /readyz /configs /metrics application/json text/plain text/html linux/amd64 linux/arm64 disabled enabled required
 		optional postgres postgresql mysql mariadb mongodb redis rabbitmq memcached root admin administrator true false yes no on off none null

@@ -97,6 +97,32 @@ func TestPartsOfWhatIsPublic(t *testing.T) {
 	}
 }
 
+// TestWhatIsPlain: what may be secret is shown where a chart's default is equal to it, and in a reference to an image; a secret is redacted in both.
+func TestWhatIsPlain(t *testing.T) {
+	t.Parallel()
+	const image = "registry.k8s.io/ingress-nginx/certgen:v1.4.0@sha256:0123456789abcdef"
+	s := new(Secrets)
+	s.AddPossible("k8s.io/ingress-nginx", "canary-default", "canary-other", "--class=canary-default and more")
+	s.Add("canary-secret", "v1.4.0@sha256", "canary-both")
+	s.MarkPlain("canary-default", "canary-secret", "canary-both")
+	s.MarkReferences(image, "canary-other not a reference", "canary-both:1.2.3")
+	for shown, want := range map[string]string{
+		`pulling "` + strings.Split(image, ":")[0] + `": not found`: `pulling "registry.k8s.io/ingress-nginx/certgen": not found`,
+		image:                             "registry.k8s.io/ingress-nginx/certgen:***:0123456789abcdef",
+		"k8s.io/ingress-nginx":            "***",
+		"--class=canary-default":          "--class=canary-default",
+		"--class=canary-default and more": "***",
+		"canary-secret, canary-other":     "***, ***",
+		"canary-both, canary-both:1.2.3":  "***, ***:1.2.3",
+		"updateStrategy OnDelete":         "updateStrategy OnDelete",
+	} {
+		s.AddPossible("OnDelete")
+		if got := s.Redact(shown); got != want {
+			t.Errorf("%q becomes %q, want %q", shown, got, want)
+		}
+	}
+}
+
 // TestNamesOfObjects: a short secret is shown as a part of a longer name, and a long one or one that is equal to a name is not.
 func TestNamesOfObjects(t *testing.T) {
 	t.Parallel()

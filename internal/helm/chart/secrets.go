@@ -208,6 +208,49 @@ func NamedSecrets(value any) (found []string) {
 	return found
 }
 
+// Defaults returns the strings in the values that a chart and its subcharts have themselves. Those below keys whose names say that they hold a secret, or that look
+// like one, are left out, as is what the schema marks: it may be a password that nobody has changed.
+func (c *Chart) Defaults() []string {
+	marked := map[string]bool{}
+	for _, value := range c.SecretValues() {
+		marked[value] = true
+	}
+	return slices.DeleteFunc(defaultsOf(c.Chart), func(value string) bool { return marked[value] || mayBeSecret.MatchString(value) || text.IsSecret(value) || text.PasswordOf(value) != "" })
+}
+
+// mayBeSecret matches a default that names a secret itself.
+var mayBeSecret = regexp.MustCompile(`(?i)passw|passphrase|secret|token|credential|api-?_?key|private`)
+
+func defaultsOf(c *helmchart.Chart) []string {
+	found := plainStrings(c.Values)
+	for _, subchart := range c.Dependencies() {
+		found = append(found, defaultsOf(subchart)...)
+	}
+	return found
+}
+
+// plainStrings returns the strings in a value, without those below keys whose names say that they hold a secret, and without variables that are called so.
+func plainStrings(value any) (found []string) {
+	switch value := value.(type) {
+	case string:
+		return []string{value}
+	case map[string]any:
+		if name, _ := value["name"].(string); text.NamesSecret(name) {
+			return nil
+		}
+		for name, inner := range value {
+			if !text.NamesSecret(name) {
+				found = append(found, plainStrings(inner)...)
+			}
+		}
+	case []any:
+		for _, item := range value {
+			found = append(found, plainStrings(item)...)
+		}
+	}
+	return found
+}
+
 // stringsIn returns every string in a value, except those whose keys say that they only name the place of a secret.
 func stringsIn(value any) (found []string) {
 	switch value := value.(type) {

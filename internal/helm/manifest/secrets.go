@@ -10,7 +10,7 @@ import (
 
 // Secrets returns the values in objects that must be redacted. secret are the values of Secrets, also decoded, and those of variables,
 // keys and headers whose names say that they hold a secret. possible are the values of all other environment variables, and the
-// arguments and commands of containers: they may hold a secret.
+// arguments and commands of containers, without the names of flags: they may hold a secret.
 func Secrets(objects []map[string]any) (secret, possible []string) {
 	var search secretSearch
 	for _, object := range objects {
@@ -106,14 +106,22 @@ func (s *secretSearch) addVariable(variable map[string]any, isEnv bool) {
 	}
 }
 
-// addArgument adds an argument, and the value of --name=value.
+// flag matches the name of a flag. One with a single dash may have its value behind it, as mysql's -p.
+var flag = regexp.MustCompile(`^--[a-z][a-z0-9]{0,30}(?:[-.][a-z0-9]{1,30}){0,8}$`)
+
+// addArgument adds an argument, and the value of --name=value, as a secret if the name says so. Of a flag whose name does not say so, only the value is added: a program that does
+// not start has to be seen with what it was started with.
 func (s *secretSearch) addArgument(argument string) {
-	s.possible = append(s.possible, argument)
 	name, value, found := strings.Cut(argument, "=")
+	isFlag := flag.MatchString(name)
 	switch {
 	case found && text.NamesSecret(name):
-		s.secret = append(s.secret, value)
-	case found:
+		s.secret, s.possible = append(s.secret, value), append(s.possible, argument)
+	case found && isFlag:
 		s.possible = append(s.possible, value)
+	case found:
+		s.possible = append(s.possible, argument, value)
+	case !isFlag:
+		s.possible = append(s.possible, argument)
 	}
 }

@@ -10,10 +10,12 @@ import (
 func TestAProgramsNameIsNoSecret(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ command, want []any }{
-		"a path":              {[]any{"./podinfo", "--port=9898"}, []any{"--port=9898", "9898"}},
+		"a path":              {[]any{"./podinfo", "--port=9898"}, []any{"9898"}},
 		"a shell":             {[]any{"/bin/sh", "-c", "exec app hunter2"}, []any{"-c", "exec app hunter2"}},
 		"an address":          {[]any{"postgres://shop:hunter2@db"}, []any{"postgres://shop:hunter2@db"}},
 		"a line":              {[]any{"app --password hunter2"}, []any{"app --password hunter2"}},
+		"flags":               {[]any{"/app/svc", "--verbose", "--port", "8080", "--db-user=shop", "--hunter2-Hunter2", "-phunter2", "user=hunter2"}, []any{"8080", "shop", "--hunter2-Hunter2", "-phunter2", "user=hunter2", "hunter2"}},
+		"a secret flag":       {[]any{"/app/svc", "--db-password=hunter2"}, []any{"--db-password=hunter2"}},
 		"a word like a token": {[]any{"GhT0ken4hunter2"}, []any{"GhT0ken4hunter2"}},
 	} {
 		_, possible := Secrets([]map[string]any{{"kind": "Pod", "spec": map[string]any{"containers": []any{map[string]any{"command": test.command}}}}})

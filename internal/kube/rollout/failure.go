@@ -20,9 +20,10 @@ const maxNamed = 20
 
 // failed returns the error for a rollout that cannot become ready.
 func (r *rollout) failed(ctx context.Context, known snapshot, object pendingObject) error {
-	what := fmt.Sprintf("%s in namespace %q cannot become ready", object.object, r.namespace)
+	namespace := cmp.Or(object.key.namespace, r.namespace)
+	what := fmt.Sprintf("%s in namespace %q cannot become ready", object.object, namespace)
 	if r.policy.hook {
-		what = fmt.Sprintf("hook %s in namespace %q failed", object.object, r.namespace)
+		what = fmt.Sprintf("hook %s in namespace %q failed", object.object, namespace)
 	}
 	if object.givenUp != "" && object.givenUp != object.finding.Reason {
 		what += " (" + object.givenUp + ")"
