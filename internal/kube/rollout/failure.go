@@ -20,15 +20,22 @@ const maxNamed = 20
 
 // failed returns the error for a rollout that cannot become ready.
 func (r *rollout) failed(ctx context.Context, known snapshot, object pendingObject) error {
-	namespace := cmp.Or(object.key.namespace, r.namespace)
-	what := fmt.Sprintf("%s in namespace %q cannot become ready", object.object, namespace)
+	what := object.nameAndNamespace() + " cannot become ready"
 	if r.policy.hook {
-		what = fmt.Sprintf("hook %s in namespace %q failed", object.object, namespace)
+		what = fmt.Sprintf("hook %s failed", object.nameAndNamespace())
 	}
 	if object.givenUp != "" && object.givenUp != object.finding.Reason {
 		what += " (" + object.givenUp + ")"
 	}
 	return &release.BadRelease{Err: r.failure(ctx, known, what, object.finding)}
+}
+
+// nameAndNamespace formats an object for messages, with its own namespace, which may be another one than the release's.
+func (t trackedObject) nameAndNamespace() string {
+	if t.key.namespace == "" { // of the cluster
+		return t.object.String()
+	}
+	return fmt.Sprintf("%s in namespace %q", t.object, t.key.namespace)
 }
 
 func (r *rollout) failure(ctx context.Context, known snapshot, what string, found diagnose.Finding) error {
@@ -66,7 +73,11 @@ func (r *rollout) timedOut(ctx context.Context, known snapshot, pending []pendin
 	}
 	names := make([]string, 0, len(pending))
 	for _, late := range pending[:min(maxNamed, len(pending))] {
-		names = append(names, late.object.String())
+		name := late.object.String()
+		if late.key.namespace != r.namespace {
+			name = late.nameAndNamespace()
+		}
+		names = append(names, name)
 	}
 	now := time.Now()
 	what := fmt.Sprintf("not ready in namespace %q within %s: %s", r.namespace, now.Sub(r.began).Round(time.Second), strings.Join(names, ", "))

@@ -273,6 +273,21 @@ func certain(t *testing.T, err error, object release.Object) {
 	}
 }
 
+// TestAnErrorNamesTheObjectsOwnNamespace: a chart may have objects in other namespaces than the release's.
+func TestAnErrorNamesTheObjectsOwnNamespace(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	failed := job(batch.JobFailed, "BackoffLimitExceeded")
+	failed.Namespace = "tools"
+	s.Put(failed)
+	object := ofJobs
+	object.Namespace = "tools"
+	_, err := observe(t, s.watcher(), object).rest()
+	if !strings.HasPrefix(fmt.Sprint(err), object.String()+` in namespace "tools" cannot become ready`) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestWatchReadsThePodsOfAFailedJob: that a Job failed may be known before its pods are, which say why.
 func TestWatchReadsThePodsOfAFailedJob(t *testing.T) {
 	t.Parallel()
