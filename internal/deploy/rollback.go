@@ -215,14 +215,14 @@ func joinObstacles(obstacles []release.Obstacle) string {
 	return strings.Join(lines, "; ")
 }
 
-// neverDeployed reports whether no revision was ever deployed, or none since the release was uninstalled with its history kept: the next one is still a first
-// install.
+// neverDeployed reports whether no revision was ever deployed, or none since the release was uninstalled with its history kept, or an uninstall of it was interrupted: the next
+// one is still a first install.
 func neverDeployed(revisions []release.Revision) bool {
 	for _, revision := range revisions {
-		switch revision.Status {
-		case "uninstalled":
+		switch {
+		case revision.Status == "uninstalled", revision.Uninstalled:
 			return true
-		case "deployed", "superseded":
+		case revision.Status == "deployed", revision.Status == "superseded":
 			return false
 		}
 	}

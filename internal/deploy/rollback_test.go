@@ -91,6 +91,8 @@ func TestFailureIsExplainedAndThenRolledBack(t *testing.T) {
 			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "uninstall", "release Lease"}, "the failed install was uninstalled"},
 		"after an uninstall that kept the history": {&fakes{watchErr: broken("x"), history: []release.Revision{{Number: 3, Status: "failed"}, {Number: 2, Status: "uninstalled"}, {Number: 1, Status: "superseded"}}, target: target},
 			nil, []string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "release Lease"}, "is kept for inspection; the next deploy"},
+		"after an uninstall that was killed": {&fakes{watchErr: broken("x"), history: []release.Revision{{Number: 7, Status: "failed", Uninstalled: true}, {Number: 6, Status: "superseded", Mark: release.MarkProved}}, target: target},
+			nil, []string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "release Lease"}, "is kept for inspection; the next deploy"},
 		"nothing verified": {&fakes{watchErr: broken("x"), history: []release.Revision{{Number: 1, Status: "deployed"}}}, nil,
 			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "release Lease"}, "revision 7 failed and stays as it is"},
 		"a service that could not be asked": {&fakes{smokeErr: &release.Fault{Side: "service", Err: errors.New("no such host")}, history: live(another), target: target},

@@ -131,6 +131,9 @@ func (s *session) appliedKinds(ctx context.Context, deployment release.Deploymen
 // addRollbackKinds adds the kinds of the revision that a rollback would go back to, as far as the new one does not have their objects.
 // A revision that cannot be parsed adds none: the rollback's own check reports it.
 func (s *session) addRollbackKinds(kinds kindSet, state history.State) error {
+	if state.Install {
+		return nil
+	}
 	marks, err := s.store.Marks(state.Entries)
 	if err != nil {
 		return err

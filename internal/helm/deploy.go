@@ -3,6 +3,7 @@ package helm
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/helm/chart"
@@ -115,6 +116,11 @@ func (s *session) install(ctx context.Context, deployment release.Deployment, lo
 	install.PostRenderer, install.Description = chart.PostRenderer{Deployment: deployment}, describe(deployment)
 	s.kube.readsAhead = true
 	_, err := install.Run(literal, loaded.Values)
+	if newest := state.Newest(); s.store.Created != nil && state.IsUninstalled() && newest.Info.Status == helmrelease.StatusFailed {
+		if lost := s.store.MarkUninstalled(newest); lost != nil {
+			s.client.log("WARNING: revision " + strconv.Itoa(newest.Version) + " is not recorded as uninstalled: " + failure.Sanitize(lost.Error()))
+		}
+	}
 	return err
 }
 

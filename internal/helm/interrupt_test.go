@@ -282,6 +282,64 @@ func (s *server) checkRecovery(t *testing.T, when string, kill bool, done interr
 	}
 }
 
+// TestADeployAfterAKilledUninstall: it is a first install, also if earlier revisions were verified: nothing of them is a target of a rollback, before it and after it fails.
+func TestADeployAfterAKilledUninstall(t *testing.T) {
+	t.Parallel()
+	d := wideDeployment(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := newServerInBubble(t)
+		for i, word := range []string{"one", "two", "three"} {
+			c := s.client("staging")
+			if _, err := c.Deploy(t.Context(), withWord(d, word), ready); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Mark(t.Context(), "shop", i+1, release.MarkProved); err != nil {
+				t.Fatal(err)
+			}
+		}
+		start, killed := s.snapshot(), 0
+		for at := 1; ; at++ {
+			s.restore(start)
+			if !s.interrupt(t, at, true, func(ctx context.Context, c *Client) error { return c.Uninstall(ctx, "shop") }).happened {
+				break
+			}
+			c := s.client("staging")
+			healed, err := c.Heal(t.Context(), "shop", func(string) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if healed == nil { // it had not begun, or only the last answers were lost
+				continue
+			}
+			killed++
+			next := withWord(d, "four")
+			if target, err := c.RollbackTarget(t.Context(), next); err != nil || target.Revision != 0 {
+				t.Errorf("killed at request %d: a rollback would go to revision %d: %v", at, target.Revision, err)
+			}
+			history, err := c.History(t.Context(), "shop")
+			if err != nil || len(history) == 0 || !history[0].Uninstalled {
+				t.Errorf("killed at request %d: got %+v, %v", at, history, err)
+			}
+			failing := errors.New("it does not start")
+			if _, err := c.Deploy(t.Context(), next, func(context.Context, release.Phase, []release.Object) error { return failing }); !errors.Is(err, failing) {
+				t.Errorf("killed at request %d: got %v", at, err)
+			}
+			if target, err := c.LiveRollbackTarget(t.Context(), next); err != nil || target.Revision != 0 {
+				t.Errorf("killed at request %d: after it failed, a rollback would go to revision %d: %v", at, target.Revision, err)
+			}
+			if got, err := c.Deploy(t.Context(), next, ready); err != nil || got.Outcome != release.Created {
+				t.Errorf("killed at request %d: got %+v, %v", at, got, err)
+			}
+			if target, err := c.RollbackTarget(t.Context(), withWord(d, "five")); err != nil || target.Revision != 0 {
+				t.Errorf("killed at request %d: of the next upgrade, a rollback would go to revision %d: %v", at, target.Revision, err)
+			}
+		}
+		if killed < 3 {
+			t.Errorf("%d uninstalls were killed", killed)
+		}
+	})
+}
+
 // TestAnUninstallThatIsResumed: after a SIGKILL at any request, the next uninstall tells that one had begun, once anything was deleted, and what is left. A deploy in its place installs the release again, and none
 // of its revisions from before, of which a part is gone, is a target of a rollback.
 func TestAnUninstallThatIsResumed(t *testing.T) {

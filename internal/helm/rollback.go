@@ -54,6 +54,9 @@ func (c *Client) rollbackTarget(ctx context.Context, deployment release.Deployme
 	if err != nil {
 		return release.RollbackTarget{}, err
 	}
+	if state.Install && len(state.Entries) > 0 { // nothing of what an uninstall has begun to remove is gone back to
+		return release.RollbackTarget{Obstacles: []release.Obstacle{{What: fmt.Sprintf("no revision of release %q in namespace %q has been verified since it was installed", deployment.Name, c.namespace)}}}, nil
+	}
 	marks, err := s.store.Marks(state.Entries)
 	if err != nil {
 		return release.RollbackTarget{}, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", deployment.Name, c.namespace)

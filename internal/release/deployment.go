@@ -217,6 +217,7 @@ type Revision struct {
 	Actor       string   // who started that run, "" if unknown
 	Mark        Mark     // the mark of this revision
 	Description string
+	Uninstalled bool // an uninstall of it has begun: a part of what it had, or all, is gone
 }
 
 // Healed is a revision that a killed run left pending and that is now marked as failed.

@@ -53,7 +53,7 @@ func IsStamped(object map[string]any) bool {
 // mark.
 func Describe(revision *helmrelease.Release, entry Entry) release.Revision {
 	described := release.Revision{Number: revision.Version, Status: revision.Info.Status.String(), At: revision.Info.LastDeployed.Time,
-		Description: failure.Sanitize(revision.Info.Description)}
+		Description: failure.Sanitize(revision.Info.Description), Uninstalled: !revision.Info.Deleted.IsZero()}
 	labels, annotations := stampOf(revision)
 	if commit, err := release.ParseCommit(labels[release.LabelCommit]); err == nil {
 		described.Commit = commit

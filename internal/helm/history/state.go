@@ -66,8 +66,15 @@ func (s *Store) readState(ctx context.Context, name string) (State, error) {
 	if len(state.Revisions) == 0 || state.Revisions[0].Version != entries[0].Revision {
 		return State{}, errDeleted
 	}
-	state.Install = state.neverDeployed() || !state.Newest().Info.Deleted.IsZero()
+	state.Install = state.neverDeployed() || state.IsUninstalled()
 	return state, nil
+}
+
+// IsUninstalled reports whether an uninstall of the release has ended, with its history kept, or has begun and did not end: the next change is an install,
+// and no rollback goes back beyond it.
+func (s State) IsUninstalled() bool {
+	newest := s.Newest()
+	return newest != nil && !newest.Info.Deleted.IsZero()
 }
 
 // IsSame reports whether the release has the same records in another state.
@@ -91,13 +98,18 @@ func (s State) NextRevision() int {
 	return 1
 }
 
-// neverDeployed reports whether no revision was ever deployed, or none since the release was uninstalled with its history kept.
+// uninstallBegan reports whether an uninstall of a revision has begun, as far as its record was read.
+func (s State) uninstallBegan(entry Entry) bool {
+	return slices.ContainsFunc(s.Revisions, func(r *helmrelease.Release) bool { return r.Version == entry.Revision && !r.Info.Deleted.IsZero() })
+}
+
+// neverDeployed reports whether no revision was ever deployed, or none since the release was uninstalled with its history kept, or an uninstall was interrupted.
 func (s State) neverDeployed() bool {
 	for _, entry := range s.Entries {
-		switch entry.Status {
-		case helmrelease.StatusUninstalled:
+		switch {
+		case entry.Status == helmrelease.StatusUninstalled, s.uninstallBegan(entry):
 			return true
-		case helmrelease.StatusDeployed, helmrelease.StatusSuperseded:
+		case entry.Status == helmrelease.StatusDeployed, entry.Status == helmrelease.StatusSuperseded:
 			return false
 		}
 	}

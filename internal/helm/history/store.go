@@ -286,6 +286,12 @@ func (s *Store) Update(name string, revision *helmrelease.Release) error {
 	return s.WriteErr
 }
 
+// MarkUninstalled records that an uninstall which was interrupted is over, as another revision has replaced the one that it was to remove: no rollback goes back beyond it.
+func (s *Store) MarkUninstalled(revision *helmrelease.Release) error {
+	revision.SetStatus(helmrelease.StatusUninstalled, "onedigest: an uninstall was interrupted, and the release was installed again")
+	return s.update(recordName(revision.Name, revision.Version), revision)
+}
+
 // update overwrites a record if it has not changed since it was read or written.
 func (s *Store) update(name string, revision *helmrelease.Release) error {
 	if revision.Chart == nil && revision.Manifest == "" {
