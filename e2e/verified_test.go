@@ -54,7 +54,7 @@ func TestARollbackGoesToWhatSmokeProved(t *testing.T) {
 	tree.smoke("proved").expect(t, 1, "marked revision 2 of release", "as failed")
 
 	result, got := tree.deploy(t.Context(), "proved", broken, "--set", "config.LOG_LEVEL=loud", "--sign-key", "signer.key")
-	got.expect(t, 1, "recorded that \"proved\" runs", "a rollback would skip the live revision 2", "its smoke failed", "rolled back to revision 1")
+	got.expect(t, 1, "recorded that \"proved\" runs", "a rollback would skip the live revision 2", "revision 2 failed its smoke", "rolled back to revision 1")
 	if result.Outcome != release.RolledBack || servedCommit(t, first.URL) != first.Commit.String() {
 		t.Errorf("got outcome %q, and %s answers: %s", result.Outcome, servedCommit(t, first.URL), result.State)
 	}

@@ -23,7 +23,8 @@ const (
 // captureStreams redirects os.Stdout and os.Stderr to a sink's writer until release is called: the standard logger, klog and client-go's credential plugins
 // print there, and their output has to be redacted.
 func captureStreams(sunk io.Writer) (release func()) {
-	log.SetOutput(sunk)
+	log.SetOutput(&differentLines{to: sunk})
+	log.SetFlags(0) // a time in each line would make it another one
 	reader, writer, err := os.Pipe()
 	if err != nil { // no descriptors are left: what libraries print is lost
 		log.SetOutput(io.Discard)
@@ -46,6 +47,32 @@ func captureStreams(sunk io.Writer) (release func()) {
 		case <-time.After(captureWait):
 		}
 	}
+}
+
+// maxDifferent is how many lines of the standard logger are remembered.
+const maxDifferent = 1000
+
+// differentLines writes each line once: Helm repeats what it has to say of a value whenever it merges the values.
+type differentLines struct {
+	to    io.Writer
+	mu    sync.Mutex
+	lines map[string]bool
+}
+
+// Write writes a line, unless it was written before.
+func (d *differentLines) Write(line []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lines[string(line)] {
+		return len(line), nil
+	}
+	if d.lines == nil {
+		d.lines = map[string]bool{}
+	}
+	if len(d.lines) < maxDifferent {
+		d.lines[string(line)] = true
+	}
+	return d.to.Write(line)
 }
 
 // heldLines delays each line by captureHold before it writes it.

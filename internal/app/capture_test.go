@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"log"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -35,6 +36,20 @@ func TestALineIsHeldBack(t *testing.T) {
 			t.Errorf("shows %q in the end", got)
 		}
 	})
+}
+
+// TestALineOfALibraryIsShownOnce: Helm says the same of a value each time that it merges the values.
+func TestALineOfALibraryIsShownOnce(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	logger := log.New(&differentLines{to: newStream(&out, new(text.Secrets))}, "", 0)
+	for range 3 {
+		logger.Print("warning: skipped value for a: Not a table.")
+	}
+	logger.Print("another")
+	if got := out.String(); got != "warning: skipped value for a: Not a table.\nanother\n" {
+		t.Errorf("shows %q", got)
+	}
 }
 
 // TestASecretAtTheEndOfACutLine: the beginning of a secret that the limit of a line cuts is redacted.

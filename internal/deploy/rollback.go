@@ -30,8 +30,8 @@ func (r request) checkRollback(ctx context.Context, budget budget, revisions []r
 		r.Reporter.Warnf("%s a failed rollout could not be rolled back: %s", causes.RollbackBlocked, obstacle)
 	}
 	if live, found := liveRevision(revisions); found && live.Number != target.Revision && target.Revision > 0 && !(r.settings.GitOps.GitOps() && live.Digest == r.settings.Image.Digest) {
-		r.Reporter.Warnf("a rollback would skip the live revision %d%s, and go to revision %d: %s", live.Number,
-			prefixIfSet(", commit ", live.Commit.Short()), target.Revision, whySkipped(live.Mark))
+		r.Reporter.Warnf("a rollback would skip the live revision %d%s, and go to revision %d: revision %d %s", live.Number,
+			prefixIfSet(", commit ", live.Commit.Short()), target.Revision, live.Number, whySkipped(live.Mark))
 	}
 	if len(target.Obstacles) == 0 {
 		r.Reporter.Infof("if it fails, it is rolled back to revision %d%s%s", target.Revision, prefixIfSet(", commit ", target.Commit.Short()), meaning(target.Mark))
@@ -39,17 +39,17 @@ func (r request) checkRollback(ctx context.Context, budget budget, revisions []r
 	return target
 }
 
-// whySkipped returns the reason why a rollback skips a revision.
+// whySkipped returns the reason why a rollback skips a revision, as a predicate.
 func whySkipped(mark release.Mark) string {
 	switch mark {
 	case release.MarkReady:
-		return "it became ready, but no smoke has proved it"
+		return "became ready, but no smoke has proved it"
 	case release.MarkFailed:
-		return "its smoke failed"
+		return "failed its smoke"
 	case release.MarkRolledBack:
-		return "it was rolled back deliberately"
+		return "was rolled back deliberately"
 	}
-	return "no deploy has verified it"
+	return "was verified by no deploy"
 }
 
 // meaning returns the reason why a revision counts as verified.

@@ -467,7 +467,7 @@ func TestUnverifiedLiveRevisionIsSkippedByRollback(t *testing.T) {
 	if _, log, err := fakes.run(t); err != nil {
 		t.Error(err)
 	} else {
-		check(t, log, "warning: a rollback would skip the live revision 5", "and go to revision 3: no deploy has verified it")
+		check(t, log, "warning: a rollback would skip the live revision 5", "and go to revision 3: revision 5 was verified by no deploy")
 	}
 }
 

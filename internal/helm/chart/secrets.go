@@ -215,7 +215,9 @@ func (c *Chart) Defaults() []string {
 	for _, value := range c.SecretValues() {
 		marked[value] = true
 	}
-	return slices.DeleteFunc(defaultsOf(c.Chart), func(value string) bool { return marked[value] || mayBeSecret.MatchString(value) || text.IsSecret(value) || text.PasswordOf(value) != "" })
+	return slices.DeleteFunc(defaultsOf(c.Chart), func(value string) bool {
+		return marked[value] || mayBeSecret.MatchString(value) || text.IsSecret(value) || text.PasswordOf(value) != ""
+	})
 }
 
 // mayBeSecret matches a default that names a secret itself.

@@ -39,6 +39,8 @@ var knownErrors = []knownError{
 	{text: regexp.MustCompile(`is forbidden: (?:not yet ready to handle request|status unknown for quota)`), fault: true, do: "deploy again once the cluster has started"},
 	{text: regexp.MustCompile(`is forbidden: `), code: causes.AdmissionRefused},
 	{text: regexp.MustCompile(`Unauthorized|asked for the client to provide credentials`), fault: true, do: "the credentials are not accepted: refresh the kubeconfig"},
+	{text: regexp.MustCompile(`warning: Hook \S+ \S+ failed`), code: causes.HookFailed,
+		do: "the cluster refused the hook's object, so that it did not run: fix it in the chart or the values; nothing after the hook was applied"},
 	{text: regexp.MustCompile(`hooks failed|failed pre-install|failed post-install`), code: causes.HookFailed},
 	{text: regexp.MustCompile(`" already exists`), code: causes.ObjectNotOurs},
 	{text: regexp.MustCompile(`is invalid:|error validating|unknown field|strict decoding error|cannot be handled as a`), do: "fix the chart or the values"},

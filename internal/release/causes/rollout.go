@@ -224,7 +224,7 @@ var rolloutCauses = []Cause{
 	},
 	{
 		Code: HookFailed, Name: "a hook of the chart failed",
-		Meaning: "A Job or a Pod that the chart runs before or after the change (usually a migration) failed, or cannot start. The message holds its " +
+		Meaning: "A Job or a Pod that the chart runs before or after the change (usually a migration) failed, or cannot start, or the cluster refused its object. The message holds its " +
 			"name and its last log lines, because Helm may delete the hook itself.",
 		Advice: "read the hook's last lines; nothing after the hook was applied",
 		Example: `hook Job/migrate in namespace "staging" failed (JobFailed): OD-112 Pod/migrate-8kd2q container "app": PodFailed: ended with ` +
