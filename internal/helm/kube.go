@@ -1,13 +1,19 @@
 package helm
 
 import (
+	"errors"
+	"fmt"
 	"io"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/helm/failure"
 	"github.com/onedigest/onedigest/internal/helm/objects"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
 	"helm.sh/helm/v3/pkg/kube"
 	core "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,6 +28,7 @@ type kubeClient struct {
 	session   *session
 	redefined map[schema.GroupKind]bool                                 // definitions that this operation has changed
 	wait      func(phase release.Phase, objects []release.Object) error // nil: nothing waits for the rollout
+	explain   func(hook []release.Object) error                         // of one that has failed, for which Helm itself has waited; nil: nobody is asked
 	waitErr   error                                                     // error of wait, or of waiting for a deletion
 
 	readsAhead bool // the objects that are built next are read in parallel, before Helm reads them one after the other
@@ -85,7 +92,7 @@ func (k *kubeClient) WatchUntilReady(resources kube.ResourceList, _ time.Duratio
 	for {
 		select {
 		case err := <-done:
-			return err
+			return k.explained(resources, err)
 		case <-time.After(hookPoll):
 			if err := k.session.stopped(); err != nil {
 				return err
@@ -94,16 +101,43 @@ func (k *kubeClient) WatchUntilReady(resources kube.ResourceList, _ time.Duratio
 	}
 }
 
+// hookFailed matches Helm's error of a Job or a Pod that has failed. Source: helm.sh/helm/v3, pkg/kube/client.go, waitForJob and waitForPodSuccess.
+var hookFailed = regexp.MustCompile(`job (?:\S+ )?failed|[Pp]od \S+ failed`)
+
+// explained returns the error of a hook for which Helm has waited. That of a hook that has failed is stored, because Helm would turn it into text.
+func (k *kubeClient) explained(resources kube.ResourceList, err error) error {
+	if err == nil || k.session.stopped() != nil || !hookFailed.MatchString(err.Error()) {
+		return err
+	}
+	list := objectsOf(resources)
+	if k.explain != nil {
+		if k.waitErr = k.explain(list); k.waitErr != nil {
+			return k.waitErr
+		}
+	}
+	names := make([]string, len(list))
+	for i, object := range list {
+		names[i] = fmt.Sprintf("%s in namespace %q", object, object.Namespace)
+	}
+	k.waitErr = &release.BadRelease{Err: &release.Failure{What: fmt.Sprintf("%s hook %s failed", causes.HookFailed, strings.Join(names, ", ")), Err: errors.New(failure.Sanitize(err.Error())),
+		Do: causes.HookFailed.Cause().Advice}}
+	return k.waitErr
+}
+
+func objectsOf(resources kube.ResourceList) []release.Object {
+	list := make([]release.Object, len(resources))
+	for i, info := range resources {
+		list[i] = objects.ID(info)
+	}
+	return list
+}
+
 // callWait calls the caller's wait for the objects, and stores its error.
 func (k *kubeClient) callWait(phase release.Phase, resources kube.ResourceList) error {
 	if err := k.session.stopped(); err != nil || k.wait == nil {
 		return err
 	}
-	list := make([]release.Object, len(resources))
-	for i, info := range resources {
-		list[i] = objects.ID(info)
-	}
-	if err := k.wait(phase, list); err != nil {
+	if err := k.wait(phase, objectsOf(resources)); err != nil {
 		k.waitErr = err
 		return err
 	}

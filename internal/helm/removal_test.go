@@ -116,6 +116,41 @@ func TestKeptHoweverItIsWritten(t *testing.T) {
 	}
 }
 
+// TestAHookThatFailsInAnUninstall: the chart is at fault, why is asked before Helm deletes the hook, and without hooks the release goes.
+func TestAHookThatFailsInAnUninstall(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, d := s.client("staging"), hookDeployment(t, "Job", "pre-delete", ", helm.sh/hook-delete-policy: 'hook-failed,before-hook-creation'")
+	mustDeploy(t, c, d)
+	s.admit = func(object map[string]any) {
+		if object["kind"] == "Job" {
+			object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}}}
+		}
+	}
+	err := c.Uninstall(t.Context(), "shop")
+	if !release.IsBadRelease(err) || release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "OD-112 hook Job/") || !strings.Contains(err.Error(), "BackoffLimitExceeded") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := c.Heal(t.Context(), "shop", func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	explained := &release.BadRelease{Err: &release.Failure{What: "its pod ended with exit code 7"}}
+	var there bool
+	err = c.UninstallWith(t.Context(), "shop", UninstallOptions{Explain: func(_ context.Context, hook []release.Object) error {
+		there = len(hook) == 1 && hook[0].Kind == "Job" && len(s.named("jobs")) == 1
+		return explained
+	}})
+	if !errors.Is(err, explained) || !there || len(s.named("jobs")) > 0 || len(s.named("deployments")) != 1 {
+		t.Errorf("got %v, asked while the hook was there: %t", err, there)
+	}
+	if _, err := c.Heal(t.Context(), "shop", func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.UninstallWith(t.Context(), "shop", UninstallOptions{NoHooks: true}); err != nil || len(s.named("deployments")) > 0 {
+		t.Errorf("without hooks: %v", err)
+	}
+}
+
 // TestAnUnknownResourcePolicy is handled as Helm does: an uninstall leaves the object, also after a failed deploy, and says so; an upgrade without it deletes it.
 func TestAnUnknownResourcePolicy(t *testing.T) {
 	t.Parallel()

@@ -185,6 +185,18 @@ func restamp(revision *helmrelease.Release, author history.Author) history.Autho
 // pods to end. A release that is not installed is no error. If it is stopped, the release is marked as failed, and uninstalling
 // or deploying it again continues from there.
 func (c *Client) Uninstall(ctx context.Context, name string) error {
+	return c.UninstallWith(ctx, name, UninstallOptions{})
+}
+
+// UninstallOptions says how a release is uninstalled.
+type UninstallOptions struct {
+	NoHooks bool // the hooks before and after a deletion are not run
+	// Explain returns why a hook has failed, before Helm deletes it; nil if that is not known. If it is nil itself, nothing is asked.
+	Explain func(ctx context.Context, hook []release.Object) error
+}
+
+// UninstallWith is Uninstall with options. A hook that fails is a *release.BadRelease: the chart is at fault.
+func (c *Client) UninstallWith(ctx context.Context, name string, options UninstallOptions) error {
 	s, err := c.open(ctx)
 	if err != nil {
 		return err
@@ -195,8 +207,16 @@ func (c *Client) Uninstall(ctx context.Context, name string) error {
 		return err
 	}
 	s.beginChange(name, state, nil)
-	_, err = action.NewUninstall(s.helm).Run(name)
+	if options.Explain != nil {
+		s.kube.explain = func(hook []release.Object) error { return options.Explain(ctx, hook) }
+	}
+	uninstall := action.NewUninstall(s.helm)
+	uninstall.DisableHooks = options.NoHooks
+	_, err = uninstall.Run(name)
 	s.store.FailPending(err)
 	s.kube.reportKept()
+	if s.kube.waitErr != nil {
+		return s.kube.waitErr
+	}
 	return failure.Classify(ctx, err, "uninstalling release %q from namespace %q", name, c.namespace)
 }

@@ -54,6 +54,7 @@ type Settings struct {
 	Address     release.Address
 	SmokeChecks string
 	PodSecurity release.PodSecurity
+	NoHooks     bool
 	NoQuota     bool
 	setting.ClusterRef
 	PlainHTTP        []string
@@ -94,6 +95,8 @@ func (s *Settings) Declare() *setting.Set {
 	deploy.DeclarePodSecurity(set, &s.PodSecurity)
 	setting.Bool(set, &s.NoQuota, setting.Setting{Name: "no-quota",
 		Help: "Create no ResourceQuota and no LimitRange in the namespace: by default a preview has at most 20 pods that request 2 CPUs and 4 GiB, 5 volumes of 20 GiB in all, and 2 load balancers"})
+	setting.Bool(set, &s.NoHooks, setting.Setting{Name: "no-hooks",
+		Help: "Run no hooks before and after the deletion, such as one that fails and would keep the preview (close, sweep)"})
 	s.ClusterRef.Declare(set)
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "10m", Value: "DURATION",

@@ -39,6 +39,7 @@ type Settings struct {
 	Confirm         release.Environment // "": not given
 	DeleteNamespace bool
 	DryRun          bool
+	NoHooks         bool
 	Policy          string // file of rules; "": the default one, if it exists
 	Timeout         time.Duration
 	LeaseDuration   time.Duration
@@ -60,6 +61,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Name of the environment again, which is needed beside yes for one that takes only what an earlier one proved"}, release.ParseEnvironment)
 	setting.Bool(set, &s.DeleteNamespace, setting.Setting{Name: "delete-namespace",
 		Help: "Delete the namespace too, with all that is left in it, such as the data of volumes; refused if deploy's create-namespace did not make it, or another release is in it"})
+	setting.Bool(set, &s.NoHooks, setting.Setting{Name: "no-hooks",
+		Help: "Run no hooks before and after the deletion, such as one that fails and would keep the release; what they would clean up stays"})
 	setting.Bool(set, &s.DryRun, setting.Setting{Name: "dry-run",
 		Help: "Say what would go and what would stay, and change nothing"})
 	setting.DeclarePolicy(set, &s.Policy)

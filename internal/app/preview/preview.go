@@ -9,6 +9,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/clusters"
 	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
+	"github.com/onedigest/onedigest/internal/app/hooks"
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/git"
 	"github.com/onedigest/onedigest/internal/github"
@@ -52,7 +53,7 @@ func expires(r preview.Result) string {
 func Run(ctx context.Context, settings *preview.Settings, run *app.RunContext) (preview.Result, error) {
 	run.Mask(settings.GitHubToken)
 	settings.SmokeChecks = appdeploy.SmokeChecksOf(run, settings.SmokeChecks)
-	_, config, err := clusters.Connect(ctx, run, settings.ClusterRef)
+	cluster, config, err := clusters.Connect(ctx, run, settings.ClusterRef)
 	if err != nil {
 		return preview.Result{}, err
 	}
@@ -70,7 +71,7 @@ func Run(ctx context.Context, settings *preview.Settings, run *app.RunContext) (
 			if err != nil {
 				return err
 			}
-			return client.Collecting(run.Secrets).Uninstall(ctx, name)
+			return client.Collecting(run.Secrets).UninstallWith(ctx, name, helm.UninstallOptions{NoHooks: settings.NoHooks, Explain: hooks.Explain(cluster, namespace, run.Reporter)})
 		}),
 		Deploy: func(ctx context.Context, s deploy.Settings) (deploy.Result, error) {
 			return appdeploy.Run(ctx, &s, run)

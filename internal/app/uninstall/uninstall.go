@@ -7,6 +7,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/clusters"
 	"github.com/onedigest/onedigest/internal/app/gates"
+	"github.com/onedigest/onedigest/internal/app/hooks"
 	"github.com/onedigest/onedigest/internal/helm"
 	"github.com/onedigest/onedigest/internal/kube"
 	"github.com/onedigest/onedigest/internal/kube/argocd"
@@ -44,8 +45,18 @@ func Run(ctx context.Context, settings *uninstall.Settings, run *app.RunContext)
 	if err != nil {
 		return uninstall.Result{}, err
 	}
-	return uninstall.Run(ctx, *settings, uninstall.Deps{Cluster: cluster{client, leases}, Chart: chart.Collecting(run.Secrets), Policy: rules, Ask: run.Process.Ask,
+	return uninstall.Run(ctx, *settings, uninstall.Deps{Cluster: cluster{client, leases}, Chart: releases{chart.Collecting(run.Secrets), helm.UninstallOptions{NoHooks: settings.NoHooks, Explain: hooks.Explain(client, settings.Namespace, run.Reporter)}}, Policy: rules, Ask: run.Process.Ask,
 		Reporter: run.Reporter, Holder: run.Holder()})
+}
+
+// releases implements uninstall.Chart.
+type releases struct {
+	*helm.Client
+	options helm.UninstallOptions
+}
+
+func (r releases) Uninstall(ctx context.Context, name string) error {
+	return r.UninstallWith(ctx, name, r.options)
 }
 
 // cluster implements uninstall.Cluster.
