@@ -1,19 +1,15 @@
 package helm
 
 import (
-	"errors"
-	"fmt"
 	"io"
 	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/helm/failure"
 	"github.com/onedigest/onedigest/internal/helm/objects"
 	"github.com/onedigest/onedigest/internal/release"
-	"github.com/onedigest/onedigest/internal/release/causes"
 	"helm.sh/helm/v3/pkg/kube"
 	core "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -115,12 +111,7 @@ func (k *kubeClient) explained(resources kube.ResourceList, err error) error {
 			return k.waitErr
 		}
 	}
-	names := make([]string, len(list))
-	for i, object := range list {
-		names[i] = fmt.Sprintf("%s in namespace %q", object, object.Namespace)
-	}
-	k.waitErr = &release.BadRelease{Err: &release.Failure{What: fmt.Sprintf("%s hook %s failed", causes.HookFailed, strings.Join(names, ", ")), Err: errors.New(failure.Sanitize(err.Error())),
-		Do: causes.HookFailed.Cause().Advice}}
+	k.waitErr = failure.HookFailed(list, err)
 	return k.waitErr
 }
 

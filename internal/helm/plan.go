@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/helm/chart"
@@ -13,7 +12,6 @@ import (
 	"github.com/onedigest/onedigest/internal/helm/history"
 	"github.com/onedigest/onedigest/internal/helm/plan"
 	"github.com/onedigest/onedigest/internal/release"
-	"github.com/onedigest/onedigest/internal/release/causes"
 	helmchart "helm.sh/helm/v3/pkg/chart"
 )
 
@@ -94,8 +92,7 @@ func (c *Client) CheckChangeable(ctx context.Context, deployment release.Deploym
 	if len(problems) == 0 {
 		return nil
 	}
-	return &release.Failure{What: fmt.Sprintf("%s release %q cannot be upgraded, and nothing was changed: %s", causes.FieldImmutable, deployment.Name, strings.Join(problems, "; ")),
-		Do: causes.FieldImmutable.Cause().Advice}
+	return failure.Unchangeable(deployment.Name, problems)
 }
 
 // waitForAnotherSecond waits for the clock's next second if a chart's templates may read the clock, so that two renderings differ by it.

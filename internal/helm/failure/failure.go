@@ -99,6 +99,22 @@ func Problem(code causes.Code, object release.Object, what string) string {
 	return fmt.Sprintf("%s %s: %s; %s", code, object, what, code.Cause().Advice)
 }
 
+// Unchangeable is the failure of an upgrade whose problems are fields that cannot be changed. Nothing was changed, so that there is nothing to roll back.
+func Unchangeable(name string, problems []string) *release.Failure {
+	return &release.Failure{What: fmt.Sprintf("%s release %q cannot be upgraded, and nothing was changed: %s", causes.FieldImmutable, name, strings.Join(problems, "; ")),
+		Do: causes.FieldImmutable.Cause().Advice}
+}
+
+// HookFailed is the failure of a hook for which Helm has waited, with Helm's own words.
+func HookFailed(hook []release.Object, err error) *release.BadRelease {
+	names := make([]string, len(hook))
+	for i, object := range hook {
+		names[i] = fmt.Sprintf("%s in namespace %q", object, object.Namespace)
+	}
+	return &release.BadRelease{Err: &release.Failure{What: fmt.Sprintf("%s hook %s failed", causes.HookFailed, strings.Join(names, ", ")), Err: sanitized{err},
+		Do: causes.HookFailed.Cause().Advice}}
+}
+
 // BeingDeleted is the failure of an operation that has to wait for an object's deletion, which finalizers prevent. It is no reason for a rollback, because
 // an earlier revision would have to wait too.
 func BeingDeleted(object release.Object, finalizers []string) *release.Failure {
