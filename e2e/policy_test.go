@@ -40,6 +40,9 @@ func TestRulesOnANode(t *testing.T) {
 		tree.keyPair(name)
 	}
 	tree.write(".onedigest.yaml", rulesOfTwo)
+	for _, environment := range []string{"rules-staging", production} {
+		tree.write(environment+".yaml", "config:\n  ENVIRONMENT: "+environment+"\n")
+	}
 	tree.git("add", "--all")
 	build := func(message string) string {
 		t.Helper()
@@ -49,7 +52,7 @@ func TestRulesOnANode(t *testing.T) {
 	deploy := func(environment, image string, args ...string) verbResult {
 		t.Helper()
 		return tree.verb(t.Context(), appdeploy.Command(), append([]string{"--environment", environment, "--image", image, "--create-namespace", "--values", "terraform/staging/values-staging.yaml",
-			"--set", "config.ENVIRONMENT=" + environment}, args...)...)
+			"--values", environment + ".yaml"}, args...)...)
 	}
 	prove := func(image string) {
 		t.Helper()
@@ -79,7 +82,11 @@ func TestRulesOnANode(t *testing.T) {
 	says("the promotion of what staging proved", promote(first, "--sign-key", "production.key"), release.ExitDone, "ok      deployed", "ok      smoked", "by staging.pub")
 	tree.edit("terraform/staging/values-staging.yaml", "DRAIN_DELAY: 3s", "DRAIN_DELAY: 4s")
 	says("values that no commit has", deploy(production, first), release.ExitFailed, "MISSING chart of the commit")
+	tree.git("update-index", "--assume-unchanged", "terraform/staging/values-staging.yaml")
+	says("the same, hidden from git status", deploy(production, first), release.ExitFailed, "MISSING chart of the commit")
+	tree.git("update-index", "--no-assume-unchanged", "terraform/staging/values-staging.yaml")
 	tree.edit("terraform/staging/values-staging.yaml", "DRAIN_DELAY: 4s", "DRAIN_DELAY: 3s")
+	says("a value that the command sets", deploy(production, first, "--set", "config.GREETING=hello"), release.ExitFailed, "MISSING chart of the commit", `set or set-json sets "config.GREETING"`)
 	says("the deploy", deploy(production, first, "--sign-key", "production.key"), release.ExitDone, "ok      chart of the commit")
 
 	second := build("second")
