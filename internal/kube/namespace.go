@@ -116,14 +116,27 @@ func leaseInUse(lease *coordination.Lease, now time.Time) string {
 	if lease.Annotations[release.LabelCommit] != "" {
 		return "names the commit of a deploy"
 	}
-	spec := lease.Spec
-	if spec.HolderIdentity == nil || *spec.HolderIdentity == "" {
+	if !isHeld(lease, now) {
 		return ""
 	}
-	if spec.RenewTime != nil && spec.LeaseDurationSeconds != nil && spec.RenewTime.Add(time.Duration(*spec.LeaseDurationSeconds)*time.Second+clockSkew).Before(now) {
-		return "" // of a run that was killed
-	}
 	return "is held"
+}
+
+// isHeld reports whether a run holds a Lease. One whose time is up by more than this machine's clock may be wrong is a killed run's.
+func isHeld(lease *coordination.Lease, now time.Time) bool {
+	spec := lease.Spec
+	if spec.HolderIdentity == nil || *spec.HolderIdentity == "" {
+		return false
+	}
+	return spec.RenewTime == nil || spec.LeaseDurationSeconds == nil || !spec.RenewTime.Add(leaseDuration(lease)+clockSkew).Before(now)
+}
+
+// leaseDuration returns how long a Lease is held after a heartbeat, 0 if it does not say.
+func leaseDuration(lease *coordination.Lease) time.Duration {
+	if lease.Spec.LeaseDurationSeconds == nil {
+		return 0
+	}
+	return time.Duration(*lease.Spec.LeaseDurationSeconds) * time.Second
 }
 
 // DeleteNamespace deletes a namespace with everything in it, unless it was made again since its UID was read. It does not wait until all is gone; one that does not

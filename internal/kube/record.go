@@ -112,16 +112,15 @@ const maxNaming = 3
 
 // appliedRecord returns the name of the Secret of the newest deployed revision, or of the newest one if none is deployed.
 func (c *Client) appliedRecord(ctx context.Context, namespace, name string) (string, error) {
-	selector := labels.SelectorFromSet(labels.Set{recordOwner: "helm", recordName: name}).String()
-	list, err := c.records(namespace).List(ctx, meta.ListOptions{LabelSelector: selector})
+	list, err := c.listRecords(ctx, namespace, name)
 	if err != nil {
 		return "", err
 	}
 	var applied *meta.PartialObjectMetadata
 	isDeployed := false
-	for i := range list.Items {
-		item := &list.Items[i]
-		if revisionOf(item) == 0 || item.Labels[recordStatus] == "uninstalled" {
+	for i := range list {
+		item := &list[i]
+		if revisionOf(item) == 0 || item.Labels[recordStatus] == statusUninstalled {
 			continue
 		}
 		deployed := item.Labels[recordStatus] == statusDeployed

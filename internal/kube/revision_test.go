@@ -7,9 +7,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	coordination "k8s.io/api/coordination/v1"
 	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // record is Helm's record of a revision of the release shop.
@@ -91,5 +95,56 @@ func TestMarkRevisionWithoutAccess(t *testing.T) {
 	})
 	if err := s.client().MarkRevision(t.Context(), space, "shop", 2, release.MarkProved); release.ExitCode(err) != release.ExitFault {
 		t.Errorf("got %v, want a fault", err)
+	}
+}
+
+func TestUndeployed(t *testing.T) {
+	t.Parallel()
+	run, seconds := "run 7", int32(60)
+	lease := func(renewed time.Time) *coordination.Lease {
+		at := meta.NewMicroTime(renewed)
+		return &coordination.Lease{ObjectMeta: described("onedigest-shop", nil), Spec: coordination.LeaseSpec{HolderIdentity: &run, LeaseDurationSeconds: &seconds, RenewTime: &at}}
+	}
+	now := time.Now()
+	for name, test := range map[string]struct {
+		objects []runtime.Object
+		deny    string
+		want    release.Undeployed
+		is      bool
+	}{
+		"not installed by Helm":      {nil, "", release.Undeployed{}, false},
+		"deployed":                   {[]runtime.Object{record(1, "superseded"), record(2, "deployed")}, "", release.Undeployed{}, false},
+		"a failed upgrade":           {[]runtime.Object{record(1, "deployed"), record(2, "failed")}, "", release.Undeployed{}, false},
+		"an upgrade in progress":     {[]runtime.Object{record(1, "deployed"), record(2, "pending-upgrade"), lease(now)}, "", release.Undeployed{}, false},
+		"kept records":               {[]runtime.Object{record(1, "superseded"), record(2, "uninstalled")}, "", release.Undeployed{}, false},
+		"uninstalled":                {[]runtime.Object{record(1, "uninstalled")}, "", release.Undeployed{}, false},
+		"a failed install":           {[]runtime.Object{record(1, "failed")}, "", release.Undeployed{Revision: 1, Status: "failed"}, true},
+		"a failed install, repeated": {[]runtime.Object{record(9, "failed"), record(10, "failed")}, "", release.Undeployed{Revision: 10, Status: "failed"}, true},
+		"a killed install":           {[]runtime.Object{record(1, "pending-install"), lease(now.Add(-time.Hour))}, "", release.Undeployed{Revision: 1, Status: "pending-install"}, true},
+		"an install in progress":     {[]runtime.Object{record(1, "pending-install"), lease(now)}, "", release.Undeployed{Revision: 1, Status: "pending-install", Holder: run, Duration: time.Minute}, true},
+		"Leases may not be read":     {[]runtime.Object{record(1, "pending-install"), lease(now)}, "get leases.coordination.k8s.io", release.Undeployed{Revision: 1, Status: "pending-install"}, true},
+		"records may not be listed":  {[]runtime.Object{record(1, "failed")}, "list secrets", release.Undeployed{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.Put(test.objects...)
+			if test.deny != "" {
+				s.Break(func(r *http.Request) int {
+					if strings.Contains(r.URL.Path, strings.TrimSuffix(strings.Fields(test.deny)[1], ".coordination.k8s.io")) {
+						return http.StatusForbidden
+					}
+					return 0
+				})
+			}
+			got, is, err := s.client().Undeployed(t.Context(), space, "shop")
+			if (got.Holder == "") != (got.Heartbeat == "") {
+				t.Errorf("holder %q with the heartbeat %q", got.Holder, got.Heartbeat)
+			}
+			got.Heartbeat = ""
+			if got != test.want || is != test.is || err != nil {
+				t.Errorf("got %+v, %t, %v, want %+v, %t", got, is, err, test.want, test.is)
+			}
+		})
 	}
 }

@@ -29,6 +29,17 @@ type Pin struct {
 	At     time.Time
 }
 
+// Undeployed is a Helm release that has revisions, none of which is deployed: its first deploy failed, is in progress or was killed, or it is being uninstalled.
+type Undeployed struct {
+	Revision int    // the newest
+	Status   string // Helm's own: failed, pending-install, uninstalling…
+	// Holder is the run that holds the release's Lease, "" if none does, or if the Lease may not be read.
+	Holder string
+	// Heartbeat changes whenever the holder renews the Lease. One that stays the same for longer than Duration is a killed run's.
+	Heartbeat string
+	Duration  time.Duration
+}
+
 // Lease is a Lease that this run holds.
 type Lease interface {
 	// Context derives a context that is cancelled when the Lease is lost; the cause says which run has taken it.

@@ -4,10 +4,77 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
+
+// awaitDeployed refuses a release that has no deployed revision: its first deploy failed or was killed, or it is being uninstalled. While another run holds its Lease, it
+// waits until that run has finished, or the time is up: then the error is a *release.Fault. It accepts a release that Helm has no record of.
+func awaitDeployed(ctx context.Context, settings Settings, deps Deps) error {
+	if settings.Release == "" {
+		return nil
+	}
+	var last release.Undeployed
+	var since time.Time // when the last heartbeat was seen first
+	told, confirmed := false, false
+	for {
+		found, undeployed, err := deps.Cluster.Undeployed(ctx, settings.Namespace, settings.Release)
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) && last.Holder != "" && (err != nil || undeployed) {
+			return &release.Fault{Side: "cluster", Err: fmt.Errorf("%s, and %s holds its Lease, so there is no verdict", noneDeployed(settings, last), last.Holder),
+				Do: "run smoke again when that run has finished, or give a longer --timeout"}
+		}
+		if err != nil || !undeployed {
+			return err
+		}
+		now := deps.Now()
+		switch isNew := found != last; {
+		case found.Holder == "" && !confirmed: // a run may have marked its revision and given the Lease up between the two reads
+			confirmed = true
+			continue
+		case found.Holder == "", !isNew && found.Duration > 0 && now.Sub(since) > found.Duration:
+			return &release.Refusal{Why: noneDeployed(settings, found), Do: deployFirst(found.Status)}
+		case isNew:
+			last, since, confirmed = found, now, false
+		}
+		if !told {
+			deps.Reporter.Infof("waiting for the run that holds the release's Lease, %s: %s", found.Holder, noneDeployed(settings, found))
+			told = true
+		}
+		deps.Pause(ctx, max(settings.Pause, pauseAfterFailure))
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return interrupted(Report{})
+		}
+	}
+}
+
+// stillDeployed returns a *release.Fault if the release has lost its deployed revision while it was checked.
+func stillDeployed(ctx context.Context, settings Settings, deps Deps) error {
+	if settings.Release == "" {
+		return nil
+	}
+	found, undeployed, err := deps.Cluster.Undeployed(ctx, settings.Namespace, settings.Release)
+	if err != nil || !undeployed {
+		return err
+	}
+	return &release.Fault{Side: "cluster", Err: fmt.Errorf("%s since it was checked, so there is no verdict", noneDeployed(settings, found)), Do: deployFirst(found.Status)}
+}
+
+func noneDeployed(settings Settings, found release.Undeployed) string {
+	return fmt.Sprintf("release %q in namespace %q has no deployed revision: revision %d is %s", settings.Release, settings.Namespace, found.Revision, found.Status)
+}
+
+// deployFirst says what to do about a release whose newest revision has a status of Helm's and none is deployed.
+func deployFirst(status string) string {
+	switch {
+	case strings.HasPrefix(status, "pending-"):
+		return "deploy the release, which heals what a killed run left (deploy --heal does only that), then run smoke again"
+	case status == "uninstalling":
+		return "finish the uninstall, or deploy the release, then run smoke again"
+	}
+	return "deploy the release first: smoke proves only what a deploy has finished"
+}
 
 // liveRevision returns the revision that the verdict will be about, 0 if there is none: a URL alone belongs to no release.
 func liveRevision(ctx context.Context, settings Settings, deps Deps) int {

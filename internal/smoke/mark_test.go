@@ -2,7 +2,10 @@ package smoke_test
 
 import (
 	"errors"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/release"
@@ -58,4 +61,62 @@ func TestTheLiveRevisionIsMarkedWithTheVerdict(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAReleaseWithoutADeployedRevisionIsRefused: its objects may be applied, and its pods may run the image, but no deploy has finished.
+func TestAReleaseWithoutADeployedRevisionIsRefused(t *testing.T) {
+	t.Parallel()
+	held := func(heartbeat string) release.Undeployed {
+		return release.Undeployed{Revision: 1, Status: "pending-install", Holder: "run 7", Heartbeat: heartbeat, Duration: 10 * time.Second}
+	}
+	var renewed []release.Undeployed
+	for i := range 1000 {
+		renewed = append(renewed, held(strconv.Itoa(i)))
+	}
+	failed := release.Undeployed{Revision: 1, Status: "failed"}
+	shop := []string{"--release", "shop", "--environment", "staging", "--timeout", "30s"}
+	withImage := append([]string{"--image", image(t).String()}, shop...)
+	for name, test := range map[string]struct {
+		undeployed []release.Undeployed
+		flags      []string
+		exit       int
+		says, do   string
+	}{
+		"a failed first install":                   {[]release.Undeployed{failed}, withImage, 1, "revision 1 is failed", "deploy the release first"},
+		"without an image":                         {[]release.Undeployed{failed}, shop, 1, "revision 1 is failed", "deploy the release first"},
+		"a killed install":                         {[]release.Undeployed{{Revision: 3, Status: "pending-install"}}, withImage, 1, "revision 3 is pending-install", "--heal"},
+		"a killed install, its Lease left":         {[]release.Undeployed{held("1")}, withImage, 1, "revision 1 is pending-install", "--heal"},
+		"a killed uninstall":                       {[]release.Undeployed{{Revision: 2, Status: "uninstalling"}}, withImage, 1, "revision 2 is uninstalling", "uninstall"},
+		"a deploy that takes longer":               {renewed, withImage, 3, "run 7 holds its Lease", "run smoke again"},
+		"a deploy that finishes":                   {[]release.Undeployed{held("1"), held("2"), {}}, withImage, 0, "", ""},
+		"a deploy that fails":                      {[]release.Undeployed{held("1"), held("2"), failed}, withImage, 1, "revision 1 is failed", "deploy the release first"},
+		"a deploy that finishes between two reads": {[]release.Undeployed{{Revision: 1, Status: "pending-install"}, {}}, withImage, 0, "", ""},
+		"an uninstall during the rounds":           {[]release.Undeployed{{}, {Revision: 1, Status: "uninstalling"}}, withImage, 3, "revision 1 is uninstalling", "uninstall"},
+		"of a URL alone":                           {[]release.Undeployed{failed}, []string{"--url", "http://127.0.0.1:1", "--timeout", "30s"}, 0, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := &fakeDeps{undeployed: test.undeployed, answers: []release.Answer{answerFrom(commit)}, revision: commit.String(), pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest}}}}
+			_, err := fake.run(t, test.flags...)
+			if release.ExitCode(err) != test.exit || test.exit != 0 && !(strings.Contains(err.Error(), test.says) && strings.Contains(adviceOf(err), test.do)) {
+				t.Errorf("got %v, want exit code %d", err, test.exit)
+			}
+			if test.exit != 0 && (len(fake.marked) > 0 || len(fake.recorded) > 0) {
+				t.Errorf("marked %v, recorded %v", fake.marked, fake.recorded)
+			}
+		})
+	}
+}
+
+// adviceOf is what an error says to do.
+func adviceOf(err error) string {
+	var refusal *release.Refusal
+	var fault *release.Fault
+	switch {
+	case errors.As(err, &refusal):
+		return refusal.Do
+	case errors.As(err, &fault):
+		return fault.Do
+	}
+	return ""
 }

@@ -73,6 +73,8 @@ type Cluster interface {
 	NodePlatform(ctx context.Context, node string) (release.Platform, error)
 	// LiveRevision returns the number of the revision that a Helm release runs; 0 if Helm did not install it, or is changing it.
 	LiveRevision(ctx context.Context, namespace, name string) (int, error)
+	// Undeployed returns the state of a Helm release that has revisions, none of which is deployed; false if one is, or if Helm has no record of it.
+	Undeployed(ctx context.Context, namespace, name string) (release.Undeployed, bool, error)
 	// MarkRevision marks a revision with what smoke found, if it is still the live one.
 	MarkRevision(ctx context.Context, namespace, name string, revision int, mark release.Mark) error
 }
@@ -121,7 +123,8 @@ type ImageResult struct {
 	Evidence release.Digest `json:"evidence,omitempty"` // zero if nothing is recorded for it
 }
 
-// Run sends the checks in rounds until enough rounds in a row passed for long enough, or the time is up. With an image, it confirms before
+// Run sends the checks in rounds until enough rounds in a row passed for long enough, or the time is up. A release that Helm has records of, but no deployed
+// revision, is refused: nothing has finished that could be proved. With an image, it confirms before
 // and after that the pods run its digest, and records the verdict for it. The live revision of a release that
 // Helm installed is marked with the verdict, so that a later rollback knows what it may go back to. A failed verdict is a *release.BadRelease, an
 // inconclusive one a *release.Fault.
@@ -133,6 +136,9 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		return Result{}, err
 	}
 	if settings, err = resolveCommits(ctx, settings, deps); err != nil {
+		return Result{}, err
+	}
+	if err := awaitDeployed(ctx, settings, deps); err != nil {
 		return Result{}, err
 	}
 	subject, err := findSubject(ctx, checks, settings, deps)
@@ -156,6 +162,9 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if report.Verdict == release.Pass { // only a pass needs to know that no other digest came up meanwhile
 		confirming, stop := withGrace(ctx) // the last round may have passed in the last moment
 		_, err := awaitPods(confirming, false, settings, deps)
+		if err == nil {
+			err = stillDeployed(confirming, settings, deps)
+		}
 		if stop(); err != nil {
 			return result, err
 		}

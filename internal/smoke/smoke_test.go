@@ -62,6 +62,8 @@ type fakeDeps struct {
 	later         int // revision from the second request on; 0: live
 	liveCalls     int
 	liveErr       error
+	undeployed    []release.Undeployed // per request to the cluster; the last one repeats; zero: a revision is deployed
+	undeployedFor int                  // requests
 	marked        []string
 	markErr       error
 	url           string // of the release; "none" for none
@@ -89,6 +91,18 @@ func (f *fakeDeps) LiveRevision(context.Context, string, string) (int, error) {
 		return f.later, f.liveErr
 	}
 	return f.live, f.liveErr
+}
+
+func (f *fakeDeps) Undeployed(ctx context.Context, _, _ string) (release.Undeployed, bool, error) {
+	if len(f.undeployed) == 0 {
+		return release.Undeployed{}, false, nil
+	}
+	if ctx.Err() != nil {
+		return release.Undeployed{}, false, ctx.Err()
+	}
+	found := f.undeployed[min(f.undeployedFor, len(f.undeployed)-1)]
+	f.undeployedFor++
+	return found, found.Revision > 0, nil
 }
 
 func (f *fakeDeps) MarkRevision(ctx context.Context, namespace, name string, revision int, mark release.Mark) error {
