@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,28 +19,38 @@ func (r request) resolveAddress() (release.Address, error) {
 	if address.URL() != "" || address == release.AddressNone {
 		return address, nil
 	}
-	endpoints := slices.DeleteFunc(slices.Clone(r.rendering.Endpoints), func(o release.Object) bool { return o.Namespace != "" && o.Namespace != r.settings.Namespace })
-	if kind, name := address.Object(); kind != "" {
-		if !slices.ContainsFunc(endpoints, func(o release.Object) bool { return o.Kind == kind && o.Name == name }) {
-			return "", release.BadSetting("address", fmt.Sprintf("the chart renders no %s that has an address; it renders %s", address, listEndpoints(endpoints)),
-				"name one of those, or give the URL itself, or none")
+	endpoints, own := r.rendering.Endpoints, r.settings.Namespace
+	if kind, _, _ := address.Object(); kind != "" {
+		named := slices.DeleteFunc(slices.Clone(endpoints), func(o release.Object) bool {
+			o.Namespace = cmp.Or(o.Namespace, own)
+			return !o.HasAddress(address)
+		})
+		if near := slices.IndexFunc(named, func(o release.Object) bool { return cmp.Or(o.Namespace, own) == own }); near >= 0 {
+			return release.AddressOf(named[near]), nil
 		}
-		return address, nil
+		switch len(named) {
+		case 0:
+			return "", release.BadSetting("address", fmt.Sprintf("the chart renders no %s that has an address; it renders %s", address, listEndpoints(endpoints, own)),
+				"name one of those, or give the URL itself, or none")
+		case 1:
+			return release.AddressIn(named[0], own), nil
+		}
+		return "", release.BadSetting("address", fmt.Sprintf("the chart renders %s in several namespaces: %s", address, listEndpoints(named, own)), "name one of those")
 	}
-	found, isFound, err := release.SelectEndpoint(endpoints, r.settings.Release, func(o release.Object) bool { return slices.Contains(r.rendering.Leading, o) })
+	found, isFound, err := release.SelectEndpoint(endpoints, own, r.settings.Release, func(o release.Object) bool { return slices.Contains(r.rendering.Leading, o) })
 	if err != nil {
 		return "", release.BadSetting("address", fmt.Sprintf("%s %v", causes.AddressUnclear, err), causes.AddressUnclear.Cause().Advice)
 	}
 	if isFound {
-		return release.AddressOf(found), nil
+		return release.AddressIn(found, own), nil
 	}
 	return release.AddressAuto, nil
 }
 
-func listEndpoints(endpoints []release.Object) string {
+func listEndpoints(endpoints []release.Object, own string) string {
 	var names []string
 	for _, endpoint := range endpoints {
-		names = append(names, string(release.AddressOf(endpoint)))
+		names = append(names, string(release.AddressIn(endpoint, own)))
 	}
 	if len(names) == 0 {
 		return "none"

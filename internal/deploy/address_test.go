@@ -20,6 +20,7 @@ func balancers(names ...string) (objects []release.Object) {
 // TestAnUnclearAddressIsRefusedBeforeAnythingChanges, with advice that the verb itself takes.
 func TestAnUnclearAddressIsRefusedBeforeAnythingChanges(t *testing.T) {
 	t.Parallel()
+	elsewhere := []release.Object{{Kind: "Service", Namespace: "edge", Name: "web"}, {Kind: "Service", Namespace: "more", Name: "web"}}
 	for name, test := range map[string]struct {
 		fakes *fakes
 		flags []string
@@ -28,6 +29,9 @@ func TestAnUnclearAddressIsRefusedBeforeAnythingChanges(t *testing.T) {
 		"two load balancers":               {&fakes{endpoints: balancers("web", "admin")}, nil, "--address: OD-209 the release has 2 addresses, none is named as the release, and none of them leads to pods of its main image: service/web, service/admin"},
 		"two in front":                     {&fakes{endpoints: balancers("web", "admin", "mail"), leading: balancers("web", "admin")}, nil, "3 addresses, none is named as the release, and 2 of them lead to pods of its main image: service/web, service/admin, service/mail"},
 		"one that the chart does not have": {&fakes{endpoints: balancers("web", "admin")}, []string{"--address", "service/wbe"}, "it renders service/web, service/admin"},
+		"one of two namespaces":            {&fakes{endpoints: elsewhere}, []string{"--address", "service/web"}, "the chart renders service/web in several namespaces: service/edge/web, service/more/web"},
+		"one of a namespace without it":    {&fakes{endpoints: elsewhere}, []string{"--address", "service/none/web"}, "the chart renders no service/none/web that has an address; it renders service/edge/web, service/more/web"},
+		"two in other namespaces":          {&fakes{endpoints: elsewhere}, nil, "service/edge/web, service/more/web"},
 		"of the wrong kind":                {&fakes{endpoints: balancers("web")}, []string{"--address", "ingress/web"}, "the chart renders no ingress/web"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -44,6 +48,7 @@ func TestAnUnclearAddressIsRefusedBeforeAnythingChanges(t *testing.T) {
 func TestAReadyReleaseIsVerifiedWithoutAnAddress(t *testing.T) {
 	t.Parallel()
 	late := &release.Failure{What: "release \"shop\" has no external address in time", Err: stuck{release.Diagnosis{Code: causes.NoAddress, Reason: "NoAddress"}}}
+	edge := release.Object{Kind: "Service", Namespace: "edge", Name: "b"}
 	for name, test := range map[string]struct {
 		fakes *fakes
 		flags []string
@@ -53,6 +58,9 @@ func TestAReadyReleaseIsVerifiedWithoutAnAddress(t *testing.T) {
 		"two, one in front":        {&fakes{endpoints: balancers("web", "admin"), leading: balancers("admin")}, nil, "address service/admin", "http://127.0.0.1"},
 		"named among two":          {&fakes{endpoints: balancers("web", "admin")}, []string{"--address", "service/admin"}, "address service/admin", "http://127.0.0.1"},
 		"in another namespace":     {&fakes{endpoints: append(balancers("web"), release.Object{Kind: "Service", Namespace: "other", Name: "b"})}, nil, "address service/web", "http://127.0.0.1"},
+		"in another one only":      {&fakes{endpoints: []release.Object{edge}}, nil, "address service/edge/b", "http://127.0.0.1"},
+		"named in another one":     {&fakes{endpoints: append(balancers("web"), edge)}, []string{"--address", "service/b"}, "address service/edge/b", "http://127.0.0.1"},
+		"named with its namespace": {&fakes{endpoints: append(balancers("b"), edge)}, []string{"--address", "service/edge/b"}, "address service/edge/b", "http://127.0.0.1"},
 		"given":                    {&fakes{endpoints: balancers("web", "admin")}, []string{"--address", "https://shop.example.com"}, "", "https://shop.example.com"},
 		"none":                     {&fakes{endpoints: balancers("web", "admin")}, []string{"--address", "none"}, "", ""},
 		"inside only":              {&fakes{inside: true, noURL: true}, nil, "address auto", ""},

@@ -71,7 +71,7 @@ func (e *examination) cluster(ctx context.Context) {
 	case err != nil:
 		e.add("RBAC", NotChecked, "the rules for the chart's own objects, because it cannot be rendered: "+err.Error(), "")
 	}
-	rules = append(rules, connected.RulesOf(kinds)...)
+	rules = append(rules, connected.RulesOf(e.target.Namespace, kinds)...)
 	missing, asked, err := connected.Missing(ctx, e.target.Namespace, rules)
 	switch {
 	case err != nil:

@@ -68,7 +68,7 @@ type Cluster interface {
 	// NamespaceRule returns the rule that creating a namespace needs.
 	NamespaceRule() release.Permission
 	// RulesOf returns the rules that a deploy of the chart needs besides.
-	RulesOf(kinds []release.AppliedKind) []release.Permission
+	RulesOf(namespace string, kinds []release.AppliedKind) []release.Permission
 	// Missing returns those that the user lacks, with the verbs that are denied; asked is false if the cluster does not let the user ask.
 	Missing(ctx context.Context, namespace string, rules []release.Permission) (missing []release.Permission, asked bool, err error)
 }

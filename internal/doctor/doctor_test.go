@@ -108,7 +108,7 @@ func (w *world) Rules() []release.Permission { return make([]release.Permission,
 func (w *world) NamespaceRule() release.Permission {
 	return release.Permission{Resource: "namespaces", Cluster: true, Verbs: []string{"create"}}
 }
-func (w *world) RulesOf(kinds []release.AppliedKind) []release.Permission {
+func (w *world) RulesOf(_ string, kinds []release.AppliedKind) []release.Permission {
 	return make([]release.Permission, len(kinds))
 }
 func (w *world) Missing(_ context.Context, _ string, rules []release.Permission) ([]release.Permission, bool, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -39,7 +40,7 @@ func instanceSelector(name string) string {
 // Among several load balancers or Ingresses, the one with the release's name is used, or else the only one that leads to workloads of the image, if that is
 // known; if there is none, the error is a *release.InputError. If ctx's time is up, it is a *release.Failure.
 //
-// An address that names an object is that object's; one that is a URL is returned as it is, and AddressNone is "".
+// The objects of other namespaces, which a chart may name, count if the release's own has neither. An address that names an object is that object's; one that is a URL is returned as it is, and AddressNone is "".
 func (c *Client) Address(ctx context.Context, namespace, name string, image release.Image, address release.Address, report func(string)) (string, error) {
 	if url := address.URL(); url != "" || address == release.AddressNone {
 		return url, nil
@@ -51,27 +52,89 @@ func (c *Client) Address(ctx context.Context, namespace, name string, image rele
 			report(text)
 		}
 	}
+	namespaces, err := c.addressNamespaces(ctx, namespace, name)
+	if err != nil {
+		return "", err
+	}
 	wait := addressWait{client: c, namespace: namespace, name: name, report: reportOnce}
 	wait.leads = sync.OnceValues(func() (func(release.Object) bool, error) { return c.leads(ctx, namespace, name, image) })
-	kind, named := address.Object()
-	switch kind {
-	case "Service":
-		url, reason, err := wait.run(ctx, c.serviceNamed(namespace, named), loadBalancerFinder(anyObject))
-		return reportNone(url, reason, err, reportOnce)
-	case "Ingress":
-		url, reason, err := wait.run(ctx, c.ingressNamed(namespace, named), ingressFinder(anyObject))
-		return reportNone(url, cmp.Or(reason, fmt.Sprintf("there is no Ingress %q in namespace %q", named, namespace)), err, reportOnce)
+	if kind, in, named := address.Object(); kind != "" {
+		return wait.runNamed(ctx, kind, in, named, namespaces[1:])
 	}
-	own := func(object metav1.Object) bool { return belongsTo(object, name) }
-	url, reason, err := wait.run(ctx, c.servicesOf(namespace), loadBalancerFinder(own))
-	if url != "" || err != nil {
-		return url, err
+	own := func(object metav1.Object) bool { return belongsTo(object, namespace, name) }
+	var reason string
+	for i, searched := range [][]string{namespaces[:1], namespaces[1:]} { // those of other namespaces count only if the release's own has none
+		if len(searched) == 0 {
+			continue
+		}
+		wait.searched = append(wait.searched, searched...)
+		url, ofServices, err := wait.run(ctx, eachOf(searched, c.servicesOf), loadBalancerFinder(own))
+		if i > 0 && apierrors.IsForbidden(err) {
+			ofServices, err = fmt.Sprintf("the Services in namespace %s, which the release applies, may not be listed", quoted(searched)), nil
+		}
+		if url != "" || err != nil {
+			return url, err
+		}
+		url, ofIngresses, err := wait.run(ctx, eachOf(searched, c.ingressesOf), ingressFinder(own))
+		if fault := new(release.Fault); errors.As(err, &fault) && (apierrors.IsForbidden(err) || apierrors.IsNotFound(err)) {
+			err = nil
+		}
+		if url != "" || err != nil {
+			return url, err
+		}
+		if i == 0 || strings.HasPrefix(reason, noService) || !strings.HasPrefix(ofServices, noService) {
+			reason = cmp.Or(ofIngresses, ofServices)
+		}
 	}
-	url, ofIngress, err := wait.run(ctx, c.ingressesOf(namespace), ingressFinder(own))
-	if fault := new(release.Fault); errors.As(err, &fault) && (apierrors.IsForbidden(err) || apierrors.IsNotFound(err)) {
-		err = nil
+	return reportNone("", reason, nil, reportOnce)
+}
+
+// runNamed waits for the address of the object that is named: in the given namespace, or else in the release's own, or else in the only one of the others that has
+// it. If several of the others have it, the error is a *release.InputError.
+func (w addressWait) runNamed(ctx context.Context, kind, in, named string, others []string) (string, error) {
+	sources, find := w.client.serviceNamed, loadBalancerFinder(anyObject)
+	if kind == "Ingress" {
+		sources, find = w.client.ingressNamed, ingressFinder(anyObject)
 	}
-	return reportNone(url, cmp.Or(ofIngress, reason), err, reportOnce)
+	search := func(namespaces ...string) (url, reason string, err error) {
+		w.searched = append(w.searched, namespaces...)
+		return w.run(ctx, eachOf(namespaces, func(namespace string) store.Source { return sources(namespace, named) }), find)
+	}
+	url, reason, err := search(cmp.Or(in, w.namespace))
+	if url == "" && err == nil && in == "" && len(others) > 0 {
+		if url, reason, err = search(others...); err != nil {
+			return "", err
+		}
+	}
+	if kind == "Ingress" {
+		reason = cmp.Or(reason, fmt.Sprintf("there is no Ingress %q in namespace %s", named, quoted(w.searched)))
+	}
+	return reportNone(url, reason, err, w.report)
+}
+
+// eachOf returns the source of each namespace.
+func eachOf(namespaces []string, source func(namespace string) store.Source) (sources []store.Source) {
+	for _, namespace := range namespaces {
+		sources = append(sources, source(namespace))
+	}
+	return sources
+}
+
+// allOf returns the objects of all stores.
+func allOf[T any](stores []*store.Store) (all []T) {
+	for _, each := range stores {
+		all = append(all, store.All[T](each)...)
+	}
+	return all
+}
+
+// quoted lists names in quotation marks.
+func quoted(names []string) string {
+	list := make([]string, len(names))
+	for i, name := range names {
+		list[i] = strconv.Quote(name)
+	}
+	return strings.Join(list, " or ")
 }
 
 // reportNone reports the reason if there is no URL.
@@ -114,48 +177,69 @@ const maxNames = 20
 // anyObject accepts every object.
 func anyObject(metav1.Object) bool { return true }
 
-// endpointFinder selects the endpoint of a release among the objects of a store. It returns nil if there is none; reason says why objects of the kind do not count,
+// endpointFinder selects the endpoint of a release among the objects of the stores. It returns nil if there is none; reason says why objects of the kind do not count,
 // "" if there are none.
-type endpointFinder func(from *store.Store, wait addressWait) (found *endpoint, reason string, err error)
+type endpointFinder func(from []*store.Store, wait addressWait) (found *endpoint, reason string, err error)
 
 // addressWait waits for the address of one release.
 type addressWait struct {
 	client          *Client
 	namespace, name string
+	searched        []string // namespaces so far, for messages
 	report          func(string)
 	leads           func() (func(release.Object) bool, error) // reads what the image's workloads are, once
 }
 
-// run waits until the endpoint that find returns has a URL. If there is no endpoint, the URL is "" and reason says why.
-func (w addressWait) run(ctx context.Context, source store.Source, find endpointFinder) (url, reason string, err error) {
+// run waits until the endpoint that find returns has a URL. If there is no endpoint, the URL is "" and reason says why. Of several sources, one that this user
+// may not read counts as empty, if another one can be read.
+func (w addressWait) run(ctx context.Context, sources []store.Source, find endpointFinder) (url, reason string, err error) {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	changed := make(chan struct{}, 1)
-	objects := store.Follow(watching, source, func() {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	})
+	var stores []*store.Store
+	for _, source := range sources {
+		stores = append(stores, store.Follow(watching, source, func() {
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		}))
+	}
 	for {
 		var found *endpoint
-		if state := objects.State(); state.Synced {
-			if found, reason, err = find(objects, w); err != nil || found == nil {
+		synced, pending, failed := syncOf(stores)
+		if synced && !pending {
+			if found, reason, err = find(stores, w); err != nil || found == nil {
 				return "", reason, err
 			}
 			if reason := found.unreported(time.Now()); found.url != "" || reason != "" {
 				return found.url, reason, nil
 			}
 			w.report(fmt.Sprintf("waiting for the address of %s", found.object))
-		} else if state.Refused() {
-			return "", "", w.client.Fault(ctx, state.Err, "reading the addresses of release %q in namespace %q", w.name, w.namespace)
+		} else if !pending {
+			return "", "", w.client.Fault(ctx, failed, "reading the addresses of release %q in namespace %q", w.name, w.namespace)
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return "", "", w.timeoutError(ctx, objects.State().Err, found)
+			return "", "", w.timeoutError(ctx, failed, found)
 		}
 	}
+}
+
+// syncOf reports whether one of the stores has been read, whether another one is still to be read, and the last error of one that has not been.
+func syncOf(stores []*store.Store) (synced, pending bool, failed error) {
+	for _, each := range stores {
+		switch state := each.State(); {
+		case state.Synced:
+			synced = true
+		case state.Refused():
+			failed = state.Err
+		default:
+			pending, failed = true, cmp.Or(failed, state.Err)
+		}
+	}
+	return synced, pending, failed
 }
 
 // timeoutError includes the last event about the endpoint, in which the cloud's controller often says what is missing.
@@ -182,7 +266,7 @@ func (w addressWait) selectEndpoint(endpoints []endpoint) (*endpoint, error) {
 		objects = append(objects, candidate.object)
 	}
 	var unread error
-	chosen, found, err := release.SelectEndpoint(objects, w.name, func(object release.Object) bool {
+	chosen, found, err := release.SelectEndpoint(objects, w.namespace, w.name, func(object release.Object) bool {
 		leads, err := w.leads()
 		unread = err
 		return err == nil && leads(object)
@@ -218,31 +302,32 @@ func (c *Client) leads(ctx context.Context, namespace, name string, image releas
 	if err != nil {
 		return failed(err)
 	}
-	list, err := c.services(namespace).List(ctx, metav1.ListOptions{})
+	list, _, err := c.listServices(ctx, named.namespaces)
 	if err != nil {
 		return failed(err)
 	}
-	services := map[string]bool{}
-	for _, service := range list.Items {
-		services[service.Name] = named.isSelectedBy(service.Spec.Selector)
+	type place struct{ namespace, name string }
+	services := map[place]bool{}
+	for _, service := range list {
+		services[place{service.Namespace, service.Name}] = named.isSelectedBy(service.Namespace, service.Spec.Selector)
 	}
-	ingresses := map[string]bool{}
-	switch list, err := c.ingresses(namespace).List(ctx, metav1.ListOptions{}); {
-	case err == nil:
-		for _, ingress := range list.Items {
-			ingresses[ingress.Name] = slices.ContainsFunc(backendsOf(ingress), func(service string) bool { return services[service] })
-		}
-	case !apierrors.IsForbidden(err):
+	listed, err := c.listIngresses(ctx, named.namespaces)
+	if err != nil {
 		return failed(err)
 	}
+	ingresses := map[place]bool{}
+	for _, ingress := range listed {
+		ingresses[place{ingress.Namespace, ingress.Name}] = slices.ContainsFunc(backendsOf(ingress), func(service string) bool { return services[place{ingress.Namespace, service}] })
+	}
 	return func(object release.Object) bool {
-		return object.Kind == "Service" && services[object.Name] || object.Kind == "Ingress" && ingresses[object.Name]
+		at := place{object.Namespace, object.Name}
+		return object.Kind == "Service" && services[at] || object.Kind == "Ingress" && ingresses[at]
 	}, nil
 }
 
-// isSelectedBy reports whether a Service's selector selects pods of a workload that names the image.
-func (n naming) isSelectedBy(selector map[string]string) bool {
+// isSelectedBy reports whether the selector of a Service in a namespace selects pods of a workload that names the image.
+func (n naming) isSelectedBy(namespace string, selector map[string]string) bool {
 	return len(selector) > 0 && slices.ContainsFunc(n.workloads, func(workload templated) bool {
-		return len(workload.containers) > 0 && slices.ContainsFunc(workload.labels, func(own labels.Set) bool { return labels.SelectorFromSet(selector).Matches(own) })
+		return workload.object.Namespace == namespace && len(workload.containers) > 0 && slices.ContainsFunc(workload.labels, func(own labels.Set) bool { return labels.SelectorFromSet(selector).Matches(own) })
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release/causes"
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -359,5 +360,87 @@ spec: {template: {metadata: {labels: {app: %s, tier: front}}, spec: {containers:
 				t.Errorf("got %q, %v, want %q", got, err, test.want)
 			}
 		})
+	}
+}
+
+// elsewhere puts a Service or an Ingress into another namespace than the release's, as Helm does for a release of the given namespace.
+func elsewhere[T meta.Object](object T, namespace, of string) T {
+	object.SetNamespace(namespace)
+	object.SetAnnotations(map[string]string{releaseAnnotation: "shop", releaseNamespaceAnnotation: of})
+	return object
+}
+
+// inEdge is the manifest of a Service in namespace edge.
+const inEdge = "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: edge}"
+
+// TestAddressInAnotherNamespace: that of a Service or an Ingress that the chart puts there, if the release's own namespace has none.
+func TestAddressInAnotherNamespace(t *testing.T) {
+	t.Parallel()
+	balancer := func(name, namespace, of, host string) *core.Service {
+		return elsewhere(service(name, core.ServiceTypeLoadBalancer, host, port(80, "")), namespace, of)
+	}
+	two := inEdge + "\n---\n" + strings.ReplaceAll(inEdge, "edge", "more")
+	for name, test := range map[string]struct {
+		manifest string
+		objects  []runtime.Object
+		address  release.Address
+		deny     bool
+		want     string
+		reported string
+		input    bool
+	}{
+		"a load balancer":                 {inEdge, []runtime.Object{balancer("web", "edge", space, "edge.example.com")}, release.AddressAuto, false, "http://edge.example.com", "", false},
+		"an Ingress":                      {strings.Replace(inEdge, "Service", "Ingress", 1), []runtime.Object{elsewhere(ingress("web", "alb.example.com", func(*networking.Ingress) {}), "edge", space)}, release.AddressAuto, false, "http://alb.example.com", "", false},
+		"beside one of its own namespace": {inEdge, []runtime.Object{balancer("web", "edge", space, "edge.example.com"), balancer("own", space, space, "own.example.com")}, release.AddressAuto, false, "http://own.example.com", "", false},
+		"of a release of that namespace":  {inEdge, []runtime.Object{balancer("web", "edge", "edge", "edge.example.com")}, release.AddressAuto, false, "", `no Service in namespace "staging" belongs to release "shop"`, false},
+		"of a label alone":                {inEdge, []runtime.Object{func() *core.Service { s := balancer("web", "edge", "", "x.example.com"); s.Annotations = nil; return s }()}, release.AddressAuto, false, "", `no Service in namespace "staging" belongs to release "shop"`, false},
+		"of another release there, here":  {"", []runtime.Object{balancer("web", space, "edge", "edge.example.com")}, release.AddressAuto, false, "", `no Service in namespace "staging" belongs to release "shop"`, false},
+		"one that may not be read":        {inEdge, []runtime.Object{balancer("web", "edge", space, "edge.example.com")}, release.AddressAuto, true, "", `the Services in namespace "edge", which the release applies, may not be listed`, false},
+		"named":                           {inEdge, []runtime.Object{balancer("web", "edge", space, "edge.example.com")}, "service/web", false, "http://edge.example.com", "", false},
+		"named with its namespace":        {two, []runtime.Object{balancer("web", "edge", space, "edge.example.com"), balancer("web", "more", space, "more.example.com")}, "service/more/web", false, "http://more.example.com", "", false},
+		"named, of two":                   {two, []runtime.Object{balancer("web", "edge", space, "edge.example.com"), balancer("web", "more", space, "more.example.com")}, "service/web", false, "", "", true},
+		"an Ingress that is named":        {strings.Replace(inEdge, "Service", "Ingress", 1), []runtime.Object{elsewhere(ingress("web", "alb.example.com", func(*networking.Ingress) {}), "edge", space)}, "ingress/web", false, "http://alb.example.com", "", false},
+		"an Ingress that is nowhere":      {inEdge, nil, "ingress/web", false, "", `there is no Ingress "web" in namespace "staging" or "edge"`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.Put(recordOf(t, 1, "deployed", test.manifest))
+			s.Put(test.objects...)
+			s.Break(func(r *http.Request) int {
+				if test.deny && strings.Contains(r.URL.Path, "/namespaces/edge/services") {
+					return http.StatusForbidden
+				}
+				return 0
+			})
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			var reported []string
+			got, err := s.client().Address(ctx, space, "shop", release.Image{}, test.address, func(line string) { reported = append(reported, line) })
+			var input *release.InputError
+			if got != test.want || errors.As(err, &input) != test.input || !test.input && err != nil {
+				t.Errorf("got %q, %v, want %q", got, err, test.want)
+			}
+			want := test.reported
+			if strings.HasPrefix(want, noService) && test.manifest != "" {
+				want = strings.Replace(want, `"staging"`, `"staging" or "edge"`, 1)
+			}
+			if all := strings.Join(reported, "\n"); !test.input && all != want {
+				t.Errorf("reported %q, want %q", all, want)
+			}
+		})
+	}
+}
+
+// TestHostsInAnotherNamespace: a URL of a Service or an Ingress that the chart puts there is the release's.
+func TestHostsInAnotherNamespace(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.Put(recordOf(t, 1, "deployed", inEdge))
+	s.Put(elsewhere(service("web", core.ServiceTypeLoadBalancer, "edge.example.com", port(80, "")), "edge", space), elsewhere(ingress("web", "alb.example.com", func(*networking.Ingress) {}), "edge", space),
+		elsewhere(service("other", core.ServiceTypeLoadBalancer, "other.example.com", port(80, "")), "edge", "edge"))
+	got, err := s.client().Hosts(t.Context(), space, "shop")
+	if diff := cmp.Diff([]string{"alb.example.com", "edge.example.com"}, got); diff != "" || err != nil {
+		t.Errorf("%v, -want +got:\n%s", err, diff)
 	}
 }

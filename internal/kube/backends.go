@@ -21,18 +21,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// releaseAnnotation is on every object that Helm applies (helm.sh/helm/v3/pkg/action, validate.go).
-const releaseAnnotation = "meta.helm.sh/release-name"
-
-// belongsTo reports whether an object is a release's: Helm has applied it, or it is labelled app.kubernetes.io/instance=NAME and
-// no other Helm release has applied it.
-func belongsTo(object metav1.Object, name string) bool {
-	if by := object.GetAnnotations()[releaseAnnotation]; by != "" {
-		return by == name
-	}
-	return object.GetLabels()[instanceLabel] == name
-}
-
 // Backends finds what serves the release inside the cluster: the ready pods of its workloads whose pod template names the image, with the
 // readiness probe of the container that runs it, these workloads with all their pods, and its Services that select one of the ready pods, with
 // their ready endpoints. Jobs are left out. EndpointSlices that this user may not list are replaced by the pods that a Service selects. The error is a *release.Fault.
@@ -71,17 +59,18 @@ func (c *Client) Backends(ctx context.Context, namespace, name string, image rel
 		}
 	}
 	slices.SortFunc(backends.Pods, func(a, b release.BackendPod) int { return cmp.Compare(a.Pod, b.Pod) })
-	list, err := c.services(namespace).List(ctx, metav1.ListOptions{})
+	list, notes, err := c.listServices(ctx, named.namespaces)
 	if err == nil {
-		own := slices.DeleteFunc(list.Items, func(service core.Service) bool {
-			return !belongsTo(&service, name) || len(service.Spec.Selector) == 0 || urlPort(&service) == nil
+		own := slices.DeleteFunc(list, func(service core.Service) bool {
+			return !belongsTo(&service, namespace, name) || len(service.Spec.Selector) == 0 || urlPort(&service) == nil
 		})
 		if backends.Services, backends.Notes, err = c.servicesOfPods(ctx, own, ready); err == nil && len(ready) > 0 {
 			others := slices.DeleteFunc(own, func(service core.Service) bool {
-				return slices.ContainsFunc(backends.Services, func(known release.BackendService) bool { return known.Object.Name == service.Name })
+				return slices.ContainsFunc(backends.Services, func(known release.BackendService) bool { return known.Object == serviceObject(&service) })
 			})
 			backends.NoPods, err = c.servicesWithoutPods(ctx, namespace, name, others)
 		}
+		backends.Notes = append(notes, backends.Notes...)
 	}
 	if err != nil {
 		return backends, c.Fault(ctx, err, "reading the endpoints of release %q in namespace %q", name, namespace)
@@ -203,7 +192,10 @@ func firstPort(container core.Container) (first int, isHTTP bool) {
 func (c *Client) servicesWithoutPods(ctx context.Context, namespace, name string, services []core.Service) (found []release.Object, err error) {
 	for i := range services {
 		selector := labels.SelectorFromSet(services[i].Spec.Selector)
-		pods, err := c.Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String(), Limit: 1})
+		pods, err := c.Pods(services[i].Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String(), Limit: 1})
+		if apierrors.IsForbidden(err) && services[i].Namespace != namespace {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -215,7 +207,7 @@ func (c *Client) servicesWithoutPods(ctx context.Context, namespace, name string
 			return nil, err
 		}
 		if !matches {
-			found = append(found, release.Object{APIVersion: "v1", Kind: "Service", Namespace: namespace, Name: services[i].Name})
+			found = append(found, serviceObject(&services[i]))
 		}
 	}
 	slices.SortFunc(found, func(a, b release.Object) int { return cmp.Compare(a.Name, b.Name) })
@@ -249,11 +241,13 @@ func (c *Client) servicesOfPods(ctx context.Context, services []core.Service, po
 		service := &services[i]
 		namespace, port := service.Namespace, urlPort(service)
 		selector := labels.SelectorFromSet(service.Spec.Selector)
-		selected := slices.DeleteFunc(slices.Clone(pods), func(pod *core.Pod) bool { return !selector.Matches(labels.Set(pod.Labels)) })
+		selected := slices.DeleteFunc(slices.Clone(pods), func(pod *core.Pod) bool {
+			return pod.Namespace != namespace || !selector.Matches(labels.Set(pod.Labels))
+		})
 		if len(selected) == 0 {
 			continue
 		}
-		backend := release.BackendService{Object: release.Object{APIVersion: "v1", Kind: "Service", Namespace: namespace, Name: service.Name}, OnePort: tcpPorts(service) == 1}
+		backend := release.BackendService{Object: serviceObject(service), OnePort: tcpPorts(service) == 1}
 		if service.Spec.Type == core.ServiceTypeLoadBalancer {
 			backend.URL = serviceURL(service)
 		}
@@ -267,7 +261,7 @@ func (c *Client) servicesOfPods(ctx context.Context, services []core.Service, po
 		}
 		found = append(found, backend)
 	}
-	slices.SortFunc(found, func(a, b release.BackendService) int { return cmp.Compare(a.Object.Name, b.Object.Name) })
+	slices.SortStableFunc(found, func(a, b release.BackendService) int { return cmp.Compare(a.Object.Name, b.Object.Name) })
 	return found, notes, nil
 }
 

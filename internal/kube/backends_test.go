@@ -328,3 +328,24 @@ func TestAPodThatHasRunToItsEnd(t *testing.T) {
 		t.Errorf("got %+v, %v", running, err)
 	}
 }
+
+// TestBackendsInAnotherNamespace: Services and workloads that the chart puts there, with the endpoints there.
+func TestBackendsInAnotherNamespace(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	web := strings.Replace(workload("apps/v1", "Deployment", "web", ""), "{name: web,", "{name: web, namespace: edge,", 1)
+	s.Put(recordOf(t, 1, "deployed", web+"\n---\n"+inEdge))
+	s.putIn("edge", web)
+	s.putIn("edge", replicaSets)
+	s.putIn("edge", webSlice)
+	pod := readyPod("web-a", "10.0.0.7", nil)
+	pod.Namespace = "edge"
+	there := elsewhere(service("web", core.ServiceTypeLoadBalancer, "edge.example.com", port(9090, "metrics")), "edge", space)
+	here := service("web", core.ServiceTypeClusterIP, "", port(9090, "metrics"))
+	there.Spec.Selector, here.Spec.Selector = map[string]string{"app": "web"}, map[string]string{"app": "web"}
+	s.Put(pod, there, here)
+	got, err := s.client().Backends(t.Context(), space, "shop", builtImage(t))
+	if err != nil || len(got.Services) != 1 || got.Services[0].Object.Namespace != "edge" || got.Services[0].URL != "http://edge.example.com:9090" || len(got.Services[0].Endpoints) != 2 {
+		t.Errorf("got %+v, %v", got.Services, err)
+	}
+}

@@ -295,3 +295,21 @@ func TestCheckKindsByName(t *testing.T) {
 		})
 	}
 }
+
+// TestCheckKindsOfAddressesElsewhere: without the rules for a Service in another namespace, its address is not found, and the deploy says so.
+func TestCheckKindsOfAddressesElsewhere(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.Put(&core.Namespace{ObjectMeta: meta.ObjectMeta{Name: "edge"}})
+	s.Deny("list ingresses")
+	s.Deny("list endpointslices")
+	service := release.AppliedKind{Resource: "services", Namespace: "edge"}
+	own := service
+	own.Namespace = space
+	for want, kinds := range map[int][]release.AppliedKind{2: {service, own, service}, 0: {own}} {
+		limits, err := s.client().CheckKinds(t.Context(), space, kinds)
+		if err != nil || len(limits) != want || want > 0 && !strings.Contains(limits[0], `(in namespace "edge")`) {
+			t.Errorf("got %q, %v, want %d", limits, err, want)
+		}
+	}
+}

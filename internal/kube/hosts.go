@@ -9,6 +9,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/release"
 	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -21,37 +22,29 @@ import (
 // hosts of its Istio VirtualServices and Traefik IngressRoutes. A host with "*." matches all names one
 // level below it. Kinds that the cluster does not have or this user may not read are left out.
 func (c *Client) Hosts(ctx context.Context, namespace, name string) (hosts []string, err error) {
-	services, err := c.services(namespace).List(ctx, metav1.ListOptions{})
+	namespaces, err := c.addressNamespaces(ctx, namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	services, _, err := c.listServices(ctx, namespaces)
 	if err != nil {
 		return nil, c.Fault(ctx, err, "reading the Services of release %q in namespace %q", name, namespace)
 	}
-	for i := range services.Items {
-		if belongsTo(&services.Items[i], name) {
-			hosts = append(hosts, serviceHosts(&services.Items[i])...)
+	for i := range services {
+		if belongsTo(&services[i], namespace, name) {
+			hosts = append(hosts, serviceHosts(&services[i])...)
 		}
 	}
-	ingresses, err := c.ingresses(namespace).List(ctx, metav1.ListOptions{})
-	switch {
-	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
-	case err != nil:
+	ingresses, err := c.listIngresses(ctx, namespaces)
+	if err != nil {
 		return nil, c.Fault(ctx, err, "reading the Ingresses of release %q in namespace %q", name, namespace)
-	default:
-		for i := range ingresses.Items {
-			ingress := &ingresses.Items[i]
-			if !belongsTo(ingress, name) {
-				continue
-			}
-			hosts = append(hosts, ruleHosts(ingress)...)
-			hosts = append(hosts, annotatedHosts(ingress)...)
-			for _, certificate := range ingress.Spec.TLS {
-				hosts = append(hosts, certificate.Hosts...)
-			}
-			for _, assigned := range ingress.Status.LoadBalancer.Ingress {
-				hosts = append(hosts, assigned.Hostname, assigned.IP)
-			}
+	}
+	for i := range ingresses {
+		if ingress := &ingresses[i]; belongsTo(ingress, namespace, name) {
+			hosts = append(hosts, ingressHosts(ingress)...)
 		}
 	}
-	ofRoutes, err := c.routeHosts(ctx, namespace, name)
+	ofRoutes, err := c.routeHosts(ctx, namespaces, name)
 	if err != nil {
 		return nil, c.Fault(ctx, err, "reading the routes of release %q in namespace %q", name, namespace)
 	}
@@ -62,6 +55,18 @@ func (c *Client) Hosts(ctx context.Context, namespace, name string) (hosts []str
 	hosts = slices.DeleteFunc(hosts, func(host string) bool { return host == "" })
 	slices.Sort(hosts)
 	return slices.Compact(hosts), nil
+}
+
+// ingressHosts returns the hosts of an Ingress: of its rules and certificates, its addresses and their names.
+func ingressHosts(ingress *networking.Ingress) []string {
+	hosts := append(ruleHosts(ingress), annotatedHosts(ingress)...)
+	for _, certificate := range ingress.Spec.TLS {
+		hosts = append(hosts, certificate.Hosts...)
+	}
+	for _, assigned := range ingress.Status.LoadBalancer.Ingress {
+		hosts = append(hosts, assigned.Hostname, assigned.IP)
+	}
+	return hosts
 }
 
 // serviceHosts returns the external addresses of a Service, and their names.
@@ -105,8 +110,20 @@ var routes = []route{
 	{"traefik.io", "ingressroutetcps", []string{"v1alpha1"}, ingressRouteHosts},
 }
 
-// routeHosts returns the hosts of the release's routes, of all kinds.
-func (c *Client) routeHosts(ctx context.Context, namespace, name string) (hosts []string, err error) {
+// routeHosts returns the hosts of the release's routes, of all kinds, in the namespaces, of which the first is its own.
+func (c *Client) routeHosts(ctx context.Context, namespaces []string, name string) (hosts []string, err error) {
+	for _, namespace := range namespaces {
+		found, err := c.routeHostsIn(ctx, namespace, namespaces[0], name)
+		if err != nil {
+			return nil, err
+		}
+		hosts = append(hosts, found...)
+	}
+	return hosts, nil
+}
+
+// routeHostsIn returns the hosts of the release's routes in one namespace.
+func (c *Client) routeHostsIn(ctx context.Context, namespace, own, name string) (hosts []string, err error) {
 	for _, kind := range routes {
 		for _, version := range kind.versions {
 			resource := schema.GroupVersionResource{Group: kind.group, Version: version, Resource: kind.resource}
@@ -121,7 +138,7 @@ func (c *Client) routeHosts(ctx context.Context, namespace, name string) (hosts 
 				return nil, err
 			}
 			for i := range list.Items {
-				if belongsTo(&list.Items[i], name) {
+				if belongsTo(&list.Items[i], own, name) {
 					hosts = append(hosts, kind.hosts(ctx, c, &list.Items[i])...)
 				}
 			}

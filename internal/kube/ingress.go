@@ -2,6 +2,7 @@ package kube
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"net"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	networking "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -27,6 +29,21 @@ func (c *Client) ingressesOf(namespace string) store.Source {
 	return store.From(&networking.Ingress{}, client.List, client.Watch)
 }
 
+// listIngresses lists the Ingresses of the namespaces, of which the first is the release's own. It leaves out those that this user may not list, and none are no error.
+func (c *Client) listIngresses(ctx context.Context, namespaces []string) (ingresses []networking.Ingress, err error) {
+	for _, namespace := range namespaces {
+		list, err := c.ingresses(namespace).List(ctx, metav1.ListOptions{})
+		if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		ingresses = append(ingresses, list.Items...)
+	}
+	return ingresses, nil
+}
+
 // ingressNamed returns the source of one Ingress.
 func (c *Client) ingressNamed(namespace, name string) store.Source {
 	client := c.ingresses(namespace)
@@ -35,8 +52,8 @@ func (c *Client) ingressNamed(namespace, name string) store.Source {
 
 // ingressFinder returns the endpointFinder that selects among the Ingresses that isOwn reports as the release's. Its reason is always empty.
 func ingressFinder(isOwn func(metav1.Object) bool) endpointFinder {
-	return func(from *store.Store, wait addressWait) (found *endpoint, reason string, err error) {
-		ingresses := slices.DeleteFunc(store.All[*networking.Ingress](from), func(ingress *networking.Ingress) bool { return !isOwn(ingress) })
+	return func(from []*store.Store, wait addressWait) (found *endpoint, reason string, err error) {
+		ingresses := slices.DeleteFunc(allOf[*networking.Ingress](from), func(ingress *networking.Ingress) bool { return !isOwn(ingress) })
 		found, err = wait.ingressAmong(ingresses)
 		return found, "", err
 	}
@@ -44,7 +61,9 @@ func ingressFinder(isOwn func(metav1.Object) bool) endpointFinder {
 
 // ingressAmong chooses the release's Ingress, and returns it with its URL; nil if there is none.
 func (w addressWait) ingressAmong(ingresses []*networking.Ingress) (*endpoint, error) {
-	slices.SortFunc(ingresses, func(a, b *networking.Ingress) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(ingresses, func(a, b *networking.Ingress) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Namespace, b.Namespace))
+	})
 	var endpoints []endpoint
 	for _, ingress := range ingresses {
 		host, err := w.hostOf(ingress)

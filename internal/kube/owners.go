@@ -1,7 +1,9 @@
 package kube
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +22,52 @@ const (
 	revisionAnnotation = "deployment.kubernetes.io/revision"
 	revisionLabel      = "controller-revision-hash"
 )
+
+// Annotations on every object that Helm applies (helm.sh/helm/v3/pkg/action, validate.go).
+const (
+	releaseAnnotation          = "meta.helm.sh/release-name"
+	releaseNamespaceAnnotation = "meta.helm.sh/release-namespace"
+)
+
+// belongsTo reports whether an object is a release's: Helm has applied it, or it is in the release's namespace, is labelled app.kubernetes.io/instance=NAME and
+// no other Helm release has applied it.
+func belongsTo(object metav1.Object, namespace, name string) bool {
+	if by := object.GetAnnotations()[releaseAnnotation]; by != "" {
+		of := object.GetAnnotations()[releaseNamespaceAnnotation]
+		return by == name && cmp.Or(of, object.GetNamespace()) == namespace
+	}
+	return object.GetNamespace() == namespace && object.GetLabels()[instanceLabel] == name
+}
+
+// addressKinds are the kinds by which a release is reached, besides those of routes.
+var addressKinds = []string{"Service", "Ingress"}
+
+// addressNamespaces returns the namespaces in which a release has applied Services, Ingresses and routes, its own first.
+func (a applied) addressNamespaces(own string) ([]string, error) {
+	var others []string
+	err := eachObject(a.Manifest, "namespace", func(object map[string]any) {
+		u := unstructured.Unstructured{Object: object}
+		isRoute := slices.ContainsFunc(routes, func(kind route) bool { return kind.group == u.GroupVersionKind().Group })
+		if in := u.GetNamespace(); in != "" && in != own && (isRoute || slices.Contains(addressKinds, u.GetKind())) {
+			others = append(others, in)
+		}
+	})
+	slices.Sort(others)
+	return append([]string{own}, slices.Compact(others)...), err
+}
+
+// addressNamespaces reads in which namespaces a release has applied Services, Ingresses and routes, its own first. It returns only that of a release without a
+// record of Helm, or whose records this user may not read. The error is a *release.Fault.
+func (c *Client) addressNamespaces(ctx context.Context, namespace, name string) ([]string, error) {
+	revision, err := c.appliedRevision(ctx, namespace, name)
+	if errors.Is(err, errNoRecord) || apierrors.IsForbidden(err) {
+		return []string{namespace}, nil
+	}
+	if err != nil {
+		return nil, c.Fault(ctx, err, "reading the record of release %q in namespace %q", name, namespace)
+	}
+	return revision.addressNamespaces(namespace)
+}
 
 // maxOwners is how many owners are followed from a pod to its workload: from a pod to a Knative Service there are four.
 const maxOwners = 6

@@ -101,6 +101,35 @@ func reading(resource, purpose, without string, verbs ...string) release.Permiss
 // GitOpsPermissions are the rules that a deploy needs if a GitOps controller applies the release: those of Permissions without Helm's revisions. It reads no Secret.
 var GitOpsPermissions = slices.DeleteFunc(slices.Clone(Permissions), func(permission release.Permission) bool { return permission.Resource == "secrets" })
 
+// AddressPermissions are the rules that a deploy and a smoke need in another namespace than the release's, where the chart has a Service or an Ingress: those of
+// Permissions by which an address is found, and the pods behind it.
+var AddressPermissions = []release.Permission{
+	reading("services", "the release's address", noAddressThere, "list", "watch"),
+	reading("ingresses.networking.k8s.io", "the release's address", noAddressThere, "list", "watch"),
+	reading("endpointslices.discovery.k8s.io", "smoke checks of every ready endpoint", "smoke checks use the pods that a Service selects instead of its endpoints", "list"),
+	reading("pods/portforward", "smoke checks of every ready endpoint, through the API server", "smoke checks reach a pod only if its address can be reached from here", "create"),
+}
+
+// noAddressThere is what is lost without the rules for the Services and Ingresses of another namespace.
+const noAddressThere = "an address in that namespace is not found"
+
+// AddressPermissionsOf returns AddressPermissions for each other namespace than the release's own in which the chart has a Service or an Ingress.
+func AddressPermissionsOf(own string, kinds []release.AppliedKind) (needed []release.Permission) {
+	var done []string
+	for _, kind := range kinds {
+		isAddress := kind.Group == "" && kind.Resource == "services" || kind.Group == "networking.k8s.io" && kind.Resource == "ingresses"
+		if !isAddress || kind.Use != release.UseObject || kind.Namespace == "" || kind.Namespace == own || slices.Contains(done, kind.Namespace) {
+			continue
+		}
+		done = append(done, kind.Namespace)
+		for _, permission := range AddressPermissions {
+			permission.Namespace = kind.Namespace
+			needed = append(needed, permission)
+		}
+	}
+	return needed
+}
+
 // awaitedResources are those of the chart's objects that the rollout waits for, so that it has to watch them.
 var awaitedResources = []string{"deployments.apps", "statefulsets.apps", "daemonsets.apps", "replicasets.apps", "jobs.batch", "persistentvolumeclaims", "pods"}
 
@@ -212,6 +241,7 @@ func (c *Client) CheckKinds(ctx context.Context, namespace string, kinds []relea
 	for _, kind := range kinds {
 		wanted = append(wanted, KindPermissions(kind)...)
 	}
+	wanted = append(wanted, AddressPermissionsOf(namespace, kinds)...)
 	if limits, err = c.CheckPermissions(ctx, namespace, wanted); err != nil {
 		return limits, err
 	}

@@ -72,6 +72,15 @@ rules:
 		fmt.Fprintf(&text, "  - {apiGroups: [%q], resources: [%s], verbs: [%s]}\n", kind.Group, kind.Resource, strings.Join(verbsOf(KindPermissions(kind)), ", "))
 	}
 	text.WriteString(`---
+# Only in another namespace than the release's, where the chart has a Service or an Ingress, beside the rules for the chart's kinds there.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: onedigest-deploy-address
+rules:
+`)
+	writeRules(&text, AddressPermissions)
+	text.WriteString(`---
 # Only for --create-namespace.
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole

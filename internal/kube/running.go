@@ -60,6 +60,8 @@ type naming struct {
 	unread    []string         // kinds that this user may not list
 	hooks     []release.Object // hooks that succeeded with the image
 	named     []release.Object // other objects and hooks that hold its digest; only of an image that no workload and no such hook has
+
+	namespaces []string // in which the release has Services, Ingresses and routes, its own first
 }
 
 // objects returns the workloads whose pods are read.
@@ -79,11 +81,15 @@ func (c *Client) workloads(ctx context.Context, namespace, name string, image re
 	}
 	revision, err := c.appliedRevision(ctx, namespace, name)
 	if errors.Is(err, errNoRecord) || apierrors.IsForbidden(err) {
+		found.namespaces = []string{namespace}
 		found.workloads, found.unread, err = c.labelledWorkloads(ctx, namespace, name, image)
 		return found, err
 	}
 	if err != nil {
 		return naming{}, c.Fault(ctx, err, "reading the record of release %q in namespace %q", name, namespace)
+	}
+	if found.namespaces, err = revision.addressNamespaces(namespace); err != nil {
+		return naming{}, err
 	}
 	if found.workloads, err = workloadsNaming(revision.Manifest, namespace, image); err != nil {
 		return naming{}, err

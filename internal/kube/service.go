@@ -2,6 +2,7 @@ package kube
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	core "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -23,15 +25,39 @@ func (c *Client) servicesOf(namespace string) store.Source {
 	return store.From(&core.Service{}, client.List, client.Watch)
 }
 
+// serviceObject identifies a Service.
+func serviceObject(service *core.Service) release.Object {
+	return release.Object{APIVersion: "v1", Kind: "Service", Namespace: service.Namespace, Name: service.Name}
+}
+
+// listServices lists the Services of the namespaces, of which the first is the release's own. Of another one that this user may not list, it returns a note.
+func (c *Client) listServices(ctx context.Context, namespaces []string) (services []core.Service, notes []string, err error) {
+	for i, namespace := range namespaces {
+		list, err := c.services(namespace).List(ctx, metav1.ListOptions{})
+		if i > 0 && apierrors.IsForbidden(err) {
+			notes = append(notes, fmt.Sprintf("the Services in namespace %q, which the release applies, may not be listed and are left out", namespace))
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		services = append(services, list.Items...)
+	}
+	return services, notes, nil
+}
+
 func (c *Client) serviceNamed(namespace, name string) store.Source {
 	client := c.services(namespace)
 	return store.From(&core.Service{}, client.List, client.Watch).WithFields("metadata.name=" + name)
 }
 
+// noService begins the reason of namespaces without a Service of the release.
+const noService = "no Service"
+
 // loadBalancerFinder finds the release's Service of type LoadBalancer. If it has none, reason lists the Services that it has.
 func loadBalancerFinder(isOwn func(metav1.Object) bool) endpointFinder {
-	return func(from *store.Store, wait addressWait) (found *endpoint, reason string, err error) {
-		services := slices.DeleteFunc(store.All[*core.Service](from), func(service *core.Service) bool { return !isOwn(service) })
+	return func(from []*store.Store, wait addressWait) (found *endpoint, reason string, err error) {
+		services := slices.DeleteFunc(allOf[*core.Service](from), func(service *core.Service) bool { return !isOwn(service) })
 		return wait.loadBalancerAmong(services)
 	}
 }
@@ -39,7 +65,9 @@ func loadBalancerFinder(isOwn func(metav1.Object) bool) endpointFinder {
 // loadBalancerAmong returns the address of the Service of type LoadBalancer. If there is none, reason says so. If there are several and
 // selectEndpoint chooses none, it returns an error.
 func (w addressWait) loadBalancerAmong(services []*core.Service) (found *endpoint, reason string, err error) {
-	slices.SortFunc(services, func(a, b *core.Service) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(services, func(a, b *core.Service) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Namespace, b.Namespace))
+	})
 	var balancers []endpoint
 	var others []string
 	for _, service := range services {
@@ -47,15 +75,14 @@ func (w addressWait) loadBalancerAmong(services []*core.Service) (found *endpoin
 		case service.Spec.Type == core.ServiceTypeLoadBalancer && urlPort(service) == nil:
 			others = append(others, fmt.Sprintf("Service/%s has no TCP port", service.Name))
 		case service.Spec.Type == core.ServiceTypeLoadBalancer:
-			object := release.Object{APIVersion: "v1", Kind: "Service", Namespace: w.namespace, Name: service.Name}
-			balancers = append(balancers, endpoint{object: object, uid: service.UID, created: service.CreationTimestamp.Time, url: serviceURL(service)})
+			balancers = append(balancers, endpoint{object: serviceObject(service), uid: service.UID, created: service.CreationTimestamp.Time, url: serviceURL(service)})
 		default:
 			others = append(others, fmt.Sprintf("Service/%s is of type %s", service.Name, cmp.Or(service.Spec.Type, core.ServiceTypeClusterIP)))
 		}
 	}
 	switch {
 	case len(services) == 0:
-		return nil, fmt.Sprintf("no Service in namespace %q belongs to release %q", w.namespace, w.name), nil
+		return nil, fmt.Sprintf(noService+" in namespace %s belongs to release %q", quoted(w.searched), w.name), nil
 	case len(balancers) == 0:
 		return nil, strings.Join(others[:min(maxNames, len(others))], ", ") + ": no address outside the cluster", nil
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // Address says where a release is served outside the cluster: AddressAuto, AddressNone, a URL, or the object that has the
-// address, as service/NAME or ingress/NAME.
+// address, as service/NAME or ingress/NAME, or service/NAMESPACE/NAME for one in another namespace than the release's.
 type Address string
 
 // The addresses that are neither a URL nor an object.
@@ -24,18 +24,21 @@ var addressKinds = map[string]string{"service": "Service", "ingress": "Ingress"}
 // servedURL matches an http or https URL with a host, optionally a port and a path, and nothing else.
 var servedURL = regexp.MustCompile(`^https?://([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^\s?#@]*)?$`)
 
-// ParseAddress accepts auto, none, service/NAME, ingress/NAME, and an http or https URL without a query.
+// ParseAddress accepts auto, none, service/NAME, ingress/NAME, both with a namespace before the name, and an http or https URL without a query.
 func ParseAddress(text string) (Address, error) {
 	address := Address(text)
 	if address == AddressAuto || address == AddressNone {
 		return address, nil
 	}
-	if kind, name := address.Object(); kind != "" {
+	if kind, namespace, name := address.Object(); kind != "" {
 		_, err := ParseLabel(name)
+		if strings.Count(text, "/") > 1 && err == nil {
+			_, err = ParseLabel(namespace)
+		}
 		return address, err
 	}
 	if !servedURL.MatchString(text) {
-		return "", fmt.Errorf("%q is not auto, none, service/NAME, ingress/NAME or an http(s) URL", text)
+		return "", fmt.Errorf("%q is not auto, none, service/NAME, ingress/NAME or an http(s) URL (an object of another namespace is service/NAMESPACE/NAME)", text)
 	}
 	return address, nil
 }
@@ -48,29 +51,53 @@ func (a Address) URL() string {
 	return ""
 }
 
-// Object returns the kind and the name of the object that has the address; both are "" if the address is not an object.
-func (a Address) Object() (kind, name string) {
+// Object returns the kind, the namespace and the name of the object that has the address; the namespace is "" if it is not named. All are "" if the address is
+// not an object.
+func (a Address) Object() (kind, namespace, name string) {
 	kind, name, found := strings.Cut(string(a), "/")
 	if !found || a.URL() != "" {
-		return "", ""
+		return "", "", ""
 	}
-	return addressKinds[kind], name
+	if before, after, isNamed := strings.Cut(name, "/"); isNamed {
+		namespace, name = before, after
+	}
+	return addressKinds[kind], namespace, name
 }
 
-// AddressOf returns the Address that means an object.
+// AddressOf returns the Address that means an object in the release's namespace.
 func AddressOf(object Object) Address {
 	return Address(strings.ToLower(object.Kind) + "/" + object.Name)
+}
+
+// AddressIn returns the Address that means an object in any namespace; own is the release's.
+func AddressIn(object Object, own string) Address {
+	if object.Namespace == "" || object.Namespace == own {
+		return AddressOf(object)
+	}
+	return Address(strings.ToLower(object.Kind) + "/" + object.Namespace + "/" + object.Name)
+}
+
+// HasAddress reports whether an address names the object: its kind and name, and its namespace if the address has one.
+func (o Object) HasAddress(address Address) bool {
+	kind, namespace, name := address.Object()
+	return kind == o.Kind && name == o.Name && (namespace == "" || namespace == o.Namespace)
 }
 
 // SelectEndpoint chooses the object whose address is the release's. The candidates are the load balancers, or the Ingresses if
 // there is no load balancer. It chooses the only candidate, or the one with the release's name, or else the only one that leads to pods of the
 // release's main image, as leads reports; nil if that is not known. It returns false if there is no candidate, and an error that lists them if it
 // cannot choose.
-func SelectEndpoint(endpoints []Object, release string, leads func(Object) bool) (Object, bool, error) {
+//
+// own is the release's namespace: the objects there come first, and those of other namespaces only if it has none.
+func SelectEndpoint(endpoints []Object, own, release string, leads func(Object) bool) (Object, bool, error) {
+	isElsewhere := func(o Object) bool { return o.Namespace != "" && o.Namespace != own }
+	if near := slices.DeleteFunc(slices.Clone(endpoints), isElsewhere); len(near) > 0 {
+		endpoints = near
+	}
 	for _, kind := range []string{"Service", "Ingress"} {
 		candidates := slices.DeleteFunc(slices.Clone(endpoints), func(o Object) bool { return o.Kind != kind })
-		if named := slices.IndexFunc(candidates, func(o Object) bool { return o.Name == release }); named >= 0 {
-			return candidates[named], true, nil
+		if named := slices.DeleteFunc(slices.Clone(candidates), func(o Object) bool { return o.Name != release }); len(named) > 0 {
+			candidates = named // several in as many namespaces
 		}
 		switch len(candidates) {
 		case 0:
@@ -83,7 +110,7 @@ func SelectEndpoint(endpoints []Object, release string, leads func(Object) bool)
 			return leading[0], true, nil
 		}
 		return Object{}, false, fmt.Errorf("the release has %d addresses, none is named as the release, and %s of them %s to pods of its main image: %s",
-			len(candidates), countOf(len(leading)), map[bool]string{true: "lead", false: "leads"}[len(leading) > 1], namesOf(candidates))
+			len(candidates), countOf(len(leading)), map[bool]string{true: "lead", false: "leads"}[len(leading) > 1], namesOf(candidates, own))
 	}
 	return Object{}, false, nil
 }
@@ -96,11 +123,11 @@ func countOf(n int) string {
 	return strconv.Itoa(n)
 }
 
-// namesOf lists objects as addresses.
-func namesOf(objects []Object) string {
+// namesOf lists objects as addresses; own is the release's namespace.
+func namesOf(objects []Object, own string) string {
 	names := make([]string, len(objects))
 	for i, object := range objects {
-		names[i] = string(AddressOf(object))
+		names[i] = string(AddressIn(object, own))
 	}
 	return strings.Join(names, ", ")
 }
@@ -143,17 +170,16 @@ type BackendService struct {
 }
 
 // SelectService returns the Service whose pods a file of checks is for: the one that the address names or that has the URL, or else
-// the only one, or the one named as the release. It returns false if there is none, and an error that lists them if none can be chosen.
-func (b Backends) SelectService(address Address, url, release string) (BackendService, bool, error) {
-	kind, named := address.Object()
+// the only one, or the one named as the release. Those in the release's namespace, own, come first. It returns false if there is none, and an error that lists them if none can be chosen.
+func (b Backends) SelectService(address Address, url, own, release string) (BackendService, bool, error) {
 	objects := make([]Object, 0, len(b.Services))
 	for _, service := range b.Services {
-		if kind == "Service" && service.Object.Name == named || url != "" && service.URL == url {
+		if service.Object.HasAddress(address) || url != "" && service.URL == url {
 			return service, true, nil
 		}
 		objects = append(objects, service.Object)
 	}
-	chosen, found, err := SelectEndpoint(objects, release, nil) // all select pods of the image
+	chosen, found, err := SelectEndpoint(objects, own, release, nil) // all select pods of the image
 	if err != nil || !found {
 		return BackendService{}, false, err
 	}

@@ -10,16 +10,16 @@ import (
 
 func TestParseAddress(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]struct{ kind, name, url string }{
-		"auto": {}, "none": {}, "service/shop-web": {"Service", "shop-web", ""}, "ingress/shop": {"Ingress", "shop", ""},
-		"https://shop.example.com": {"", "", "https://shop.example.com"}, "http://127.0.0.1:8080/base": {"", "", "http://127.0.0.1:8080/base"},
+	for text, want := range map[string]struct{ kind, namespace, name, url string }{
+		"auto": {}, "none": {}, "service/shop-web": {"Service", "", "shop-web", ""}, "ingress/shop": {"Ingress", "", "shop", ""}, "service/edge/shop": {"Service", "edge", "shop", ""},
+		"https://shop.example.com": {"", "", "", "https://shop.example.com"}, "http://127.0.0.1:8080/base": {"", "", "", "http://127.0.0.1:8080/base"},
 	} {
 		got, err := release.ParseAddress(text)
-		if kind, name := got.Object(); err != nil || kind != want.kind || name != want.name || got.URL() != want.url {
-			t.Errorf("%q: got %q, %q, %q, %v", text, kind, name, got.URL(), err)
+		if kind, namespace, name := got.Object(); err != nil || kind != want.kind || namespace != want.namespace || name != want.name || got.URL() != want.url {
+			t.Errorf("%q: got %q, %q, %q, %q, %v", text, kind, namespace, name, got.URL(), err)
 		}
 	}
-	for _, text := range []string{"", "shop", "pod/shop", "service/", "service/a/b", "Service/shop", "ftp://x", "https://", "https://u:p@x", "http://x?a=b"} {
+	for _, text := range []string{"", "shop", "pod/shop", "service/", "service/a/b/c", "service//b", "service/a/", "Service/shop", "ftp://x", "https://", "https://u:p@x", "http://x?a=b"} {
 		if got, err := release.ParseAddress(text); err == nil {
 			t.Errorf("%q is read as %q", text, got)
 		}
@@ -33,23 +33,29 @@ func TestSelectEndpoint(t *testing.T) {
 		"Ingress/a Ingress/b Service/web": "service/web", "Service/a Service/b": "error", "Service/a Service/b Ingress/shop": "error", "Ingress/a Ingress/b": "error",
 		"Service/a Service/b=leads": "service/b", "Ingress/a=leads Ingress/b": "ingress/a", "Service/a=leads Service/b=leads": "error", "Service/a=leads Service/shop": "service/shop",
 		"Service/a Service/b Ingress/c=leads": "error", "Service/a Ingress/b=leads": "service/a",
+		"Service/edge/web": "service/edge/web", "Service/edge/shop Service/web": "service/web", "Service/edge/shop Ingress/web": "ingress/web", "Service/edge/a Service/edge/shop": "service/edge/shop",
+		"Service/edge/shop Service/more/shop": "error", "Service/edge/shop=leads Service/more/shop": "service/edge/shop",
 	} {
 		var endpoints, leading []release.Object
 		for _, text := range strings.Fields(objects) {
 			text, leads := strings.CutSuffix(text, "=leads")
 			kind, name, _ := strings.Cut(text, "/")
-			endpoints = append(endpoints, release.Object{Kind: kind, Name: name})
+			namespace := "staging"
+			if before, after, isNamed := strings.Cut(name, "/"); isNamed {
+				namespace, name = before, after
+			}
+			endpoints = append(endpoints, release.Object{Kind: kind, Namespace: namespace, Name: name})
 			if leads {
-				leading = append(leading, release.Object{Kind: kind, Name: name})
+				leading = append(leading, endpoints[len(endpoints)-1])
 			}
 		}
-		found, ok, err := release.SelectEndpoint(endpoints, "shop", func(o release.Object) bool { return slices.Contains(leading, o) })
+		found, ok, err := release.SelectEndpoint(endpoints, "staging", "shop", func(o release.Object) bool { return slices.Contains(leading, o) })
 		got := ""
 		switch {
 		case err != nil:
 			got = "error"
 		case ok:
-			got = string(release.AddressOf(found))
+			got = string(release.AddressIn(found, "staging"))
 		}
 		if got != want {
 			t.Errorf("%q: got %q (%v), want %q", objects, got, err, want)

@@ -1,6 +1,7 @@
 package smoke
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -73,11 +74,11 @@ type roundRunner struct {
 	commands         []release.Check
 	deps             Deps
 	reported         map[string]bool
-	others           map[string]bool    // pods of the other images
-	servicesOfOthers map[string]bool    // Services whose endpoints are such pods only, by name; false for any other Service
-	seen             map[string]seenPod // the pods that were ready in a round
-	outputs          map[string]int     // of each command that were shown
-	draining         bool               // all wrong answers of the last round may come from pods that are being deleted
+	others           map[string]bool         // pods of the other images
+	servicesOfOthers map[release.Object]bool // Services whose endpoints are such pods only; false for any other Service
+	seen             map[string]seenPod      // the pods that were ready in a round
+	outputs          map[string]int          // of each command that were shown
+	draining         bool                    // all wrong answers of the last round may come from pods that are being deleted
 }
 
 // seenPod is a pod that was ready in a round.
@@ -88,7 +89,7 @@ type seenPod struct {
 }
 
 func newRoundRunner(subject Subject, deps Deps) *roundRunner {
-	a := &roundRunner{Subject: subject, deps: deps, reported: map[string]bool{}, others: map[string]bool{}, servicesOfOthers: map[string]bool{}, seen: map[string]seenPod{}, outputs: map[string]int{}}
+	a := &roundRunner{Subject: subject, deps: deps, reported: map[string]bool{}, others: map[string]bool{}, servicesOfOthers: map[release.Object]bool{}, seen: map[string]seenPod{}, outputs: map[string]int{}}
 	a.Checks, a.commands = splitChecks(subject.Checks)
 	return a
 }
@@ -267,7 +268,7 @@ func (a *roundRunner) backends(ctx context.Context) (all release.Backends, down 
 		for _, service := range of.Services {
 			if !slices.ContainsFunc(all.Services, func(known release.BackendService) bool { return known.Object == service.Object }) {
 				all.Services = append(all.Services, service)
-				a.servicesOfOthers[service.Object.Name] = i > 0
+				a.servicesOfOthers[service.Object] = i > 0
 			}
 		}
 	}
@@ -349,7 +350,7 @@ func (a *roundRunner) insideRequests(backends release.Backends, checks []release
 			return nil, release.BadSetting("address", err.Error(), "name the Service that the checks are for, as service/NAME")
 		}
 		if found {
-			host = service.Object.Name + "." + a.Namespace + ".svc"
+			host = service.Object.Name + "." + cmp.Or(service.Object.Namespace, a.Namespace) + ".svc"
 			asked = endpointsOfPods(service, backends)
 		} else if len(backends.Services) > 0 { // which one the URL leads to is not known
 			a.infoOnce("the pods are not checked individually, because it is not known to which of the release's Services %s leads", a.URL)
@@ -370,16 +371,15 @@ func (a *roundRunner) insideRequests(backends release.Backends, checks []release
 // selectService chooses the Service that a file of checks is for. One that leads to other images' pods only is chosen if it is named, or if there
 // is no other.
 func (a *roundRunner) selectService(backends release.Backends) (release.BackendService, bool, error) {
-	kind, named := a.Address.Object()
 	main := backends
 	main.Services = slices.DeleteFunc(slices.Clone(backends.Services), func(service release.BackendService) bool {
-		isNamed := kind == "Service" && service.Object.Name == named || a.URL != "" && service.URL == a.URL
-		return a.servicesOfOthers[service.Object.Name] && !isNamed
+		isNamed := service.Object.HasAddress(a.Address) || a.URL != "" && service.URL == a.URL
+		return a.servicesOfOthers[service.Object] && !isNamed
 	})
 	if len(main.Services) == 0 {
 		main = backends
 	}
-	return main.SelectService(a.Address, a.URL, a.Release)
+	return main.SelectService(a.Address, a.URL, a.Namespace, a.Release)
 }
 
 // servicePorts returns a connection to each ready pod at the port to which the release's only Service sends requests, if the pod's probe asks

@@ -102,11 +102,11 @@ func (cluster) Rules() []release.Permission {
 
 func (cluster) NamespaceRule() release.Permission { return kube.CreateNamespacePermission() }
 
-func (cluster) RulesOf(kinds []release.AppliedKind) (rules []release.Permission) {
+func (cluster) RulesOf(namespace string, kinds []release.AppliedKind) (rules []release.Permission) {
 	for _, kind := range kinds {
 		rules = append(rules, kube.KindPermissions(kind)...)
 	}
-	return rules
+	return append(rules, kube.AddressPermissionsOf(namespace, kinds)...)
 }
 
 // chart implements doctor.Chart.
