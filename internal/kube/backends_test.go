@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
@@ -347,5 +349,88 @@ func TestBackendsInAnotherNamespace(t *testing.T) {
 	got, err := s.client().Backends(t.Context(), space, "shop", builtImage(t))
 	if err != nil || len(got.Services) != 1 || got.Services[0].Object.Namespace != "edge" || got.Services[0].URL != "http://edge.example.com:9090" || len(got.Services[0].Endpoints) != 2 {
 		t.Errorf("got %+v, %v", got.Services, err)
+	}
+}
+
+// TestBehind: the ready endpoints of the Service that has the address, and of those to which an Ingress leads.
+func TestBehind(t *testing.T) {
+	t.Parallel()
+	const slice = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: NAME-1, labels: {kubernetes.io/service-name: NAME}}\naddressType: IPv4\nports: [{name: http, port: 8080}]\n" +
+		"endpoints: [{addresses: [10.0.0.7], conditions: {ready: true}, targetRef: {kind: Pod, name: NAME-a}}]"
+	balancer := func(name string, change func(*core.Service)) *core.Service {
+		s := service(name, core.ServiceTypeLoadBalancer, name+".example.com", port(80, "http"))
+		s.Spec.Selector = map[string]string{"app": name}
+		if change != nil {
+			change(s)
+		}
+		return s
+	}
+	prefix, specific, exact := networking.PathTypePrefix, networking.PathTypeImplementationSpecific, networking.PathTypeExact
+	path := func(path string, kind networking.PathType, to string) networking.HTTPIngressPath {
+		return networking.HTTPIngressPath{Path: path, PathType: &kind, Backend: networking.IngressBackend{Service: &networking.IngressServiceBackend{Name: to, Port: networking.ServiceBackendPort{Name: "http"}}}}
+	}
+	ruled := func(host string, paths ...networking.HTTPIngressPath) *networking.Ingress {
+		return ingress("shop", "alb.example.com", func(i *networking.Ingress) {
+			i.Spec.Rules = []networking.IngressRule{{Host: host, IngressRuleValue: networking.IngressRuleValue{HTTP: &networking.HTTPIngressRuleValue{Paths: paths}}}}
+		})
+	}
+	outside := func(s *core.Service) {
+		s.Spec.Type, s.Spec.ExternalName = core.ServiceTypeExternalName, "x.example.com"
+	}
+	headless := func(s *core.Service) { s.Spec.Type, s.Spec.ClusterIP = core.ServiceTypeClusterIP, core.ClusterIPNone }
+	for name, test := range map[string]struct {
+		objects []runtime.Object
+		url     string
+		address release.Address
+		denied  string
+		want    string // SERVICE PATH ENDPOINTS or why it is not checked, of each route
+	}{
+		"a load balancer":                  {[]runtime.Object{balancer("web", nil)}, "http://web.example.com", release.AddressAuto, "", "web / web-a"},
+		"its name of ExternalDNS":          {[]runtime.Object{balancer("web", func(s *core.Service) { s.Annotations = map[string]string{hostnameAnnotation: "Shop.example.com."} })}, "http://shop.example.com", release.AddressAuto, "", "web / web-a"},
+		"of another release":               {[]runtime.Object{balancer("web", func(s *core.Service) { s.Labels[instanceLabel] = "blog" })}, "http://web.example.com", release.AddressAuto, "", ""},
+		"of another release, and named":    {[]runtime.Object{balancer("web", func(s *core.Service) { s.Labels[instanceLabel] = "blog" })}, "http://web.example.com", "service/web", "", "web / web-a"},
+		"without a selector":               {[]runtime.Object{balancer("web", func(s *core.Service) { s.Spec.Selector = nil })}, "http://web.example.com", release.AddressAuto, "", "web / Service/web has no selector"},
+		"a URL of nothing":                 {[]runtime.Object{balancer("web", nil)}, "http://www.example.com", release.AddressAuto, "", ""},
+		"endpoints that may not be listed": {[]runtime.Object{balancer("web", nil), readyPod("web-b", "10.0.0.8", nil)}, "http://web.example.com", release.AddressAuto, "endpointslices", "web / web-b"},
+		"nor pods":                         {[]runtime.Object{balancer("web", nil)}, "http://web.example.com", release.AddressAuto, "endpointslices pods", "web / the endpoints of Service/web may not be listed"},
+		"an Ingress":                       {[]runtime.Object{balancer("web", headless), balancer("blog", headless), ruled("shop.example.com", path("/", prefix, "web"), path("/blog", exact, "blog"))}, "https://shop.example.com", release.AddressAuto, "", "web / web-a, blog =/blog blog-a"},
+		"an Ingress for many hosts":        {[]runtime.Object{balancer("web", headless), ruled("*.example.com", path("", prefix, "web"))}, "https://shop.example.com", release.AddressAuto, "", "web / web-a"},
+		"an Ingress for all hosts":         {[]runtime.Object{balancer("web", headless), ruled("", path("/", prefix, "web"))}, "http://alb.example.com", release.AddressAuto, "", "web / web-a"},
+		"an Ingress of another host":       {[]runtime.Object{balancer("web", headless), ruled("blog.example.com", path("/", prefix, "web"))}, "https://shop.example.com", release.AddressAuto, "", ""},
+		"an expression":                    {[]runtime.Object{balancer("web", headless), ruled("shop.example.com", path("/api(/|$)(.*)", specific, "web"))}, "https://shop.example.com", release.AddressAuto, "", "web ~/api web-a"},
+		"an ExternalName":                  {[]runtime.Object{balancer("web", outside), ruled("shop.example.com", path("/", prefix, "web"))}, "https://shop.example.com", release.AddressAuto, "", "web / Service/web is of type ExternalName"},
+		"a Service that does not exist":    {[]runtime.Object{ruled("shop.example.com", path("/", prefix, "ssl-redirect"))}, "https://shop.example.com", release.AddressAuto, "", " / Service/ssl-redirect does not exist"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.Put(test.objects...)
+			s.put(strings.ReplaceAll(slice, "NAME", "web"))
+			s.put(strings.ReplaceAll(slice, "NAME", "blog"))
+			s.Break(func(r *http.Request) int {
+				for resource := range strings.FieldsSeq(test.denied) {
+					if strings.HasSuffix(r.URL.Path, "/"+resource) {
+						return http.StatusForbidden
+					}
+				}
+				return 0
+			})
+			routes, err := s.client().Behind(t.Context(), space, "shop", test.url, test.address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, route := range routes {
+				at := map[bool]string{true: "="}[route.Exact] + map[bool]string{true: "~"}[route.Expression] + route.Path
+				ends := route.Unchecked
+				for _, endpoint := range route.Endpoints {
+					ends += endpoint.Pod
+				}
+				got = append(got, route.Service.Name+" "+at+" "+ends)
+			}
+			if diff := cmp.Diff(test.want, strings.Join(got, ", ")); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
 	}
 }

@@ -169,6 +169,47 @@ type BackendService struct {
 	Endpoints []Backend
 }
 
+// Route is a path of an address, with the ready endpoints of the Service to which requests for it go.
+type Route struct {
+	Via        Object // the Service or the Ingress that has the address
+	Service    Object // zero if there is none
+	Path       string // a prefix, by whole segments
+	Exact      bool   // Path is the whole path
+	Expression bool   // Path is the beginning of an expression, so that the paths which it is for are not known; "" is for all that no other route serves
+	Endpoints  []Backend
+	Unchecked  string // why its endpoints cannot be compared with pods, "" if they can
+}
+
+// RoutesFor returns those of the routes by which a path is served: the most specific ones. It returns none if none serves it, or if an expression may serve it.
+func RoutesFor(routes []Route, path string) (chosen []Route) {
+	path, _, _ = strings.Cut(path, "?")
+	longest, isUnknown := -2, false
+	for _, route := range routes {
+		prefix := strings.TrimSuffix(route.Path, "/")
+		length := len(prefix)
+		switch {
+		case route.Expression && route.Path == "":
+			length = -1 // after all others
+		case route.Expression && strings.HasPrefix(path, route.Path):
+		case route.Exact && path == route.Path:
+			length++ // before a prefix of the same text
+		case !route.Exact && !route.Expression && (path == prefix || strings.HasPrefix(path, prefix+"/")):
+		default:
+			continue
+		}
+		switch {
+		case length > longest:
+			chosen, longest, isUnknown = []Route{route}, length, route.Expression && route.Path != ""
+		case length == longest:
+			chosen, isUnknown = append(chosen, route), isUnknown || route.Expression && route.Path != ""
+		}
+	}
+	if isUnknown {
+		return nil
+	}
+	return chosen
+}
+
 // SelectService returns the Service whose pods a file of checks is for: the one that the address names or that has the URL, or else
 // the only one, or the one named as the release. Those in the release's namespace, own, come first. It returns false if there is none, and an error that lists them if none can be chosen.
 func (b Backends) SelectService(address Address, url, own, release string) (BackendService, bool, error) {

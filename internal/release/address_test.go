@@ -62,3 +62,34 @@ func TestSelectEndpoint(t *testing.T) {
 		}
 	}
 }
+
+func TestRoutesFor(t *testing.T) {
+	t.Parallel()
+	route := func(name, path string) release.Route {
+		return release.Route{Service: release.Object{Name: name}, Path: path}
+	}
+	exact := route("exact", "/blog")
+	exact.Exact = true
+	expression := route("expression", "/api")
+	expression.Expression = true
+	fallback := route("fallback", "")
+	fallback.Expression = true
+	routes := []release.Route{fallback, route("blog", "/blog"), route("canary", "/blog/"), exact, expression, route("shop", "/shop/")}
+	for path, want := range map[string]string{
+		"/": "fallback", "/blog": "exact", "/blog?x=/shop": "exact", "/blog/1": "blogcanary", "/blogs": "fallback", "/shop": "shop", "/shop/1": "shop", "/api": "", "/apis/x": "",
+	} {
+		got := ""
+		for _, each := range release.RoutesFor(routes, path) {
+			got += each.Service.Name
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+	}
+	if got := release.RoutesFor([]release.Route{fallback, route("root", "/")}, "/x"); len(got) != 1 || got[0].Service.Name != "root" {
+		t.Errorf("got %+v, want the root", got)
+	}
+	if got := release.RoutesFor([]release.Route{route("a", "/"), route("canary", "/")}, "/x"); len(got) != 2 {
+		t.Errorf("got %+v, want both", got)
+	}
+}

@@ -21,7 +21,10 @@ func (a *roundRunner) runRound(ctx context.Context, settings Settings) ([]releas
 	if err != nil {
 		return nil, err
 	}
-	outside := a.send(ctx, found.outside, settings)
+	outside, err := a.checkBehind(ctx, found, a.send(ctx, found.outside, settings), settings)
+	if err != nil {
+		return nil, err
+	}
 	inside := a.send(ctx, found.inside, settings)
 	if !a.provesRelease(outside, settings) {
 		found.wrong = append(found.wrong, found.unknownPods...)

@@ -65,6 +65,8 @@ type Cluster interface {
 	Hosts(ctx context.Context, namespace, name string) ([]string, error)
 	// Backends finds the release's ready pods that name the image and its Services, with their ready endpoints.
 	Backends(ctx context.Context, namespace, name string, image release.Image) (release.Backends, error)
+	// Behind finds to which ready endpoints a URL leads; none if no Service and no Ingress of the release has its host.
+	Behind(ctx context.Context, namespace, name, url string, address release.Address) ([]release.Route, error)
 	// LiveImage is the image that the release's live revision was deployed with; false if that is unknown.
 	LiveImage(ctx context.Context, namespace, name string) (release.Image, bool, error)
 	// Running lists what the release's workloads run whose pod template names the image, as the kubelets report it.

@@ -62,6 +62,8 @@ type fakeDeps struct {
 	later         int // revision from the second request on; 0: live
 	liveCalls     int
 	liveErr       error
+	behind        []release.Route // nil: it is not known what is behind the address
+	behindErr     error
 	undeployed    []release.Undeployed // per request to the cluster; the last one repeats; zero: a revision is deployed
 	undeployedFor int                  // requests
 	marked        []string
@@ -91,6 +93,10 @@ func (f *fakeDeps) LiveRevision(context.Context, string, string) (int, error) {
 		return f.later, f.liveErr
 	}
 	return f.live, f.liveErr
+}
+
+func (f *fakeDeps) Behind(context.Context, string, string, string, release.Address) ([]release.Route, error) {
+	return f.behind, f.behindErr
 }
 
 func (f *fakeDeps) Undeployed(ctx context.Context, _, _ string) (release.Undeployed, bool, error) {

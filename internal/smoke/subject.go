@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -66,7 +67,11 @@ type roundPlan struct {
 	wrong           []release.Answer // from the cluster's state: endpoints of the release's Services that are not its pods
 	unknownPods     []release.Answer // failed answers for pods that the cluster does not report; dropped if the answers from outside prove the release
 	terminating     []string         // pods of the release that are being deleted
+	runs            map[podKey]bool  // pods of the release whose answers are right; nil if no pod has to give any
 }
+
+// podKey identifies a pod.
+type podKey struct{ namespace, name string }
 
 // roundRunner runs rounds: for each, it finds the endpoints to send the checks to, and sends them.
 type roundRunner struct {
@@ -79,6 +84,8 @@ type roundRunner struct {
 	seen             map[string]seenPod      // the pods that were ready in a round
 	outputs          map[string]int          // of each command that were shown
 	draining         bool                    // all wrong answers of the last round may come from pods that are being deleted
+	isUncounted      bool                    // answers of the last round from outside do not count, because they may be those of something else
+	uncountedSince   time.Time
 }
 
 // seenPod is a pod that was ready in a round.
@@ -130,6 +137,7 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 			a.infoOnce("%s", note)
 		}
 		found.wrong, found.terminating = a.foreignEndpoints(backends), terminatingPods(backends)
+		found.runs = a.rightPods(backends)
 		switch {
 		case len(backends.Pods) == 0 && a.Ended && a.URL == "":
 			a.infoOnce("no requests are sent: the Jobs that run the images have ended")
@@ -306,24 +314,25 @@ func (a *roundRunner) outsideRequests(ctx context.Context, checks []release.Chec
 	return requests
 }
 
+// isRight reports whether a pod's answers are right: it runs the image, or is held back at another revision where that is accepted.
+func (a *roundRunner) isRight(pod release.BackendPod) bool {
+	return pod.Runs || pod.HeldBack && a.AnyCommit
+}
+
 // foreignEndpoints returns a failed answer for each ready endpoint of the release's Services that is not a pod with the release's
 // image: such an endpoint may answer clients from another commit.
 func (a *roundRunner) foreignEndpoints(backends release.Backends) (answers []release.Answer) {
 	ours := map[string]bool{}
 	for _, pod := range backends.Pods {
-		ours[pod.Pod] = pod.Runs || pod.HeldBack && a.AnyCommit
+		ours[pod.Pod] = a.isRight(pod)
 	}
 	for _, service := range backends.Services {
 		for _, endpoint := range service.Endpoints {
 			if ours[endpoint.Pod] {
 				continue
 			}
-			who := fmt.Sprintf("pod %q", endpoint.Pod)
-			if endpoint.Pod == "" {
-				who = "address " + endpoint.IP
-			}
 			answers = append(answers, release.Answer{Check: "endpoints", Address: release.Endpoint{Backend: endpoint}.Name(), Stage: release.StageCheck, OtherCommit: true,
-				Wrong: []string{fmt.Sprintf("%s sends requests to %s, which is not a pod of release %q that runs %s", service.Object, who, a.Release, a.digests())}})
+				Wrong: []string{fmt.Sprintf("%s sends requests to %s, which is not a pod of release %q that runs %s", service.Object, endpointName(endpoint), a.Release, a.digests())}})
 		}
 	}
 	return answers

@@ -1,0 +1,204 @@
+package kube
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	neturl "net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// Behind finds to which ready endpoints a URL leads: of the release's Services that have its host, and of the Services to which the release's Ingresses with its host
+// lead. An object that the address names counts too. It returns none if no Service and no Ingress has the host, as that of a route of another kind. The error is
+// a *release.Fault.
+func (c *Client) Behind(ctx context.Context, namespace, name, url string, address release.Address) (routes []release.Route, err error) {
+	asked, err := neturl.Parse(url)
+	if err != nil {
+		return nil, err
+	}
+	host := strings.ToLower(strings.TrimSuffix(asked.Hostname(), "."))
+	namespaces, err := c.addressNamespaces(ctx, namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	if _, in, _ := address.Object(); in != "" && !slices.Contains(namespaces, in) {
+		namespaces = append(namespaces, in)
+	}
+	failed := func(err error) error {
+		return c.Fault(ctx, err, "reading what is behind the address of release %q in namespace %q", name, namespace)
+	}
+	services, _, err := c.listServices(ctx, namespaces)
+	if err != nil {
+		return nil, failed(err)
+	}
+	ingresses, err := c.listIngresses(ctx, namespaces)
+	if err != nil {
+		return nil, failed(err)
+	}
+	isOwn := func(object metav1.Object, identity release.Object) bool {
+		return belongsTo(object, namespace, name) || identity.HasAddress(address)
+	}
+	for i := range services {
+		service := &services[i]
+		if !isOwn(service, serviceObject(service)) || !hasHost(serviceHosts(service), host) {
+			continue
+		}
+		route := release.Route{Via: serviceObject(service), Path: "/"}
+		if err := c.addEndpoints(ctx, &route, service, portOfURL(service, asked)); err != nil {
+			return nil, failed(err)
+		}
+		routes = append(routes, route)
+	}
+	for i := range ingresses {
+		ingress := &ingresses[i]
+		object := release.Object{APIVersion: "networking.k8s.io/v1", Kind: "Ingress", Namespace: ingress.Namespace, Name: ingress.Name}
+		if !isOwn(ingress, object) || !hasHost(ingressHosts(ingress), host) {
+			continue
+		}
+		for _, path := range pathsOf(ingress, host) {
+			route := release.Route{Via: object, Path: path.path, Exact: path.exact, Expression: path.expression}
+			if err := c.addBackend(ctx, &route, path.backend, services, ingress.Namespace); err != nil {
+				return nil, failed(err)
+			}
+			routes = append(routes, route)
+		}
+	}
+	return routes, nil
+}
+
+// hasHost reports whether one of the hosts is the host; one with "*." is for all names one level below it.
+func hasHost(hosts []string, host string) bool {
+	return slices.ContainsFunc(hosts, func(each string) bool {
+		return hostMatches(strings.ToLower(strings.TrimSuffix(each, ".")), host)
+	})
+}
+
+func hostMatches(pattern, host string) bool {
+	_, parent, _ := strings.Cut(host, ".")
+	return pattern == host || pattern == "*."+parent
+}
+
+// ingressPath is a path of an Ingress with what it leads to.
+type ingressPath struct {
+	path              string
+	exact, expression bool
+	backend           networking.IngressBackend
+}
+
+// pathsOf returns the paths of an Ingress that serve a host: those of the rules for the host, or else for names like it, or else for all, and the default backend.
+// Source: kubernetes.io, "Ingress", Hostname wildcards and Path types. A path of type ImplementationSpecific that has the characters of a regular expression is one
+// up to the first of them (ingress-nginx, "Ingress Path Matching").
+func pathsOf(ingress *networking.Ingress, host string) (paths []ingressPath) {
+	rank := func(rule networking.IngressRule) int {
+		switch pattern := strings.ToLower(rule.Host); {
+		case pattern == host:
+			return 3
+		case pattern != "" && hostMatches(pattern, host):
+			return 2
+		case pattern == "":
+			return 1
+		}
+		return 0
+	}
+	best := 0
+	for _, rule := range ingress.Spec.Rules {
+		best = max(best, rank(rule))
+	}
+	for _, rule := range ingress.Spec.Rules {
+		if best == 0 || rank(rule) != best || rule.HTTP == nil {
+			continue
+		}
+		for _, each := range rule.HTTP.Paths {
+			path := ingressPath{path: cmp.Or(each.Path, "/"), backend: each.Backend}
+			path.exact = each.PathType != nil && *each.PathType == networking.PathTypeExact
+			if special := strings.IndexAny(path.path, `*()[]{}|^$\+?`); special >= 0 && !path.exact {
+				path.path, path.expression = path.path[:special], true
+			}
+			paths = append(paths, path)
+		}
+	}
+	if ingress.Spec.DefaultBackend != nil {
+		paths = append(paths, ingressPath{expression: true, backend: *ingress.Spec.DefaultBackend}) // after all others
+	}
+	return paths
+}
+
+// addBackend adds the ready endpoints of an Ingress's backend to a route.
+func (c *Client) addBackend(ctx context.Context, route *release.Route, backend networking.IngressBackend, services []core.Service, namespace string) error {
+	if backend.Service == nil {
+		route.Unchecked = "it leads to a resource that is no Service"
+		return nil
+	}
+	at := slices.IndexFunc(services, func(service core.Service) bool {
+		return service.Namespace == namespace && service.Name == backend.Service.Name
+	})
+	if at < 0 {
+		route.Unchecked = fmt.Sprintf("Service/%s does not exist", backend.Service.Name)
+		return nil
+	}
+	var port *core.ServicePort
+	for i := range services[at].Spec.Ports {
+		each := &services[at].Spec.Ports[i]
+		if each.Port == backend.Service.Port.Number || each.Name != "" && each.Name == backend.Service.Port.Name {
+			port = each
+		}
+	}
+	return c.addEndpoints(ctx, route, &services[at], port)
+}
+
+// addEndpoints adds the ready endpoints of a Service's port to a route, or why they cannot be compared with pods.
+func (c *Client) addEndpoints(ctx context.Context, route *release.Route, service *core.Service, port *core.ServicePort) error {
+	route.Service = serviceObject(service)
+	switch {
+	case service.Spec.Type == core.ServiceTypeExternalName:
+		route.Unchecked = fmt.Sprintf("%s is of type ExternalName", route.Service)
+	case len(service.Spec.Selector) == 0:
+		route.Unchecked = fmt.Sprintf("%s has no selector", route.Service)
+	case port == nil:
+		route.Unchecked = fmt.Sprintf("%s does not have the port", route.Service)
+	}
+	if route.Unchecked != "" {
+		return nil
+	}
+	endpoints, err := c.readyEndpoints(ctx, service.Namespace, service.Name, *port)
+	if apierrors.IsForbidden(err) {
+		pods, listErr := c.Pods(service.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(service.Spec.Selector).String()})
+		if apierrors.IsForbidden(listErr) {
+			route.Unchecked = fmt.Sprintf("the endpoints of %s may not be listed", route.Service)
+			return nil
+		}
+		if listErr != nil {
+			return listErr
+		}
+		var ready []*core.Pod
+		for i := range pods.Items {
+			if isReady(&pods.Items[i]) {
+				ready = append(ready, &pods.Items[i])
+			}
+		}
+		endpoints, err = selectedEndpoints(ready, *port), nil
+	}
+	route.Endpoints = endpoints
+	return err
+}
+
+// portOfURL returns the Service's TCP port that a URL names, or else the one of the Service's own URL; nil if it has no TCP port.
+func portOfURL(service *core.Service, url *neturl.URL) *core.ServicePort {
+	wanted := cmp.Or(url.Port(), map[string]string{"http": "80", "https": "443"}[url.Scheme])
+	for i := range service.Spec.Ports {
+		port := &service.Spec.Ports[i]
+		if (port.Protocol == "" || port.Protocol == core.ProtocolTCP) && strconv.Itoa(int(port.Port)) == wanted {
+			return port
+		}
+	}
+	return urlPort(service)
+}

@@ -1,0 +1,125 @@
+package smoke
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	neturl "net/url"
+	"slices"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// checkBehind takes back what counts of the answers from outside of the cluster that do not name the expected commit, unless the ready endpoints behind the address are pods of the
+// release that run the image: anything else may have given them. Such an answer is neither right nor wrong. If there are some for longer than the patience, the
+// error is a *release.Refusal. Where it cannot be known what is behind the address, the answers count, and it warns once.
+func (a *roundRunner) checkBehind(ctx context.Context, found roundPlan, answers []release.Answer, settings Settings) ([]release.Answer, error) {
+	isUnnamed := func(answer release.Answer) bool {
+		return answer.OK() && (settings.ExpectCommit == "" || !settings.ExpectCommit.IsNamedBy(answer.Commit))
+	}
+	if found.runs == nil || !slices.ContainsFunc(answers, isUnnamed) {
+		return answers, nil
+	}
+	routes, err := a.deps.Cluster.Behind(ctx, a.Namespace, a.Release, a.URL, a.Address)
+	runs, isRefreshed, why := found.runs, false, ""
+	for i, answer := range answers {
+		if !isUnnamed(answer) {
+			continue
+		}
+		foreign := ""
+		if err != nil {
+			foreign = "what is behind the address cannot be read: " + err.Error()
+		} else if foreign = a.foreignBehind(routes, a.pathOf(answer, found.outside), runs); foreign != "" && !isRefreshed { // a pod may have become ready since
+			isRefreshed = true
+			if backends, _, err := a.backends(ctx); err == nil {
+				runs = a.rightPods(backends)
+				foreign = a.foreignBehind(routes, a.pathOf(answer, found.outside), runs)
+			}
+		}
+		if foreign != "" {
+			why = foreign
+			answers[i].Stage, answers[i].Wrong = release.StageTarget, []string{"the answer names no commit and does not count: " + foreign}
+		}
+	}
+	switch now := a.deps.Now(); {
+	case why == "" || err != nil:
+		a.isUncounted = false
+	case !a.isUncounted:
+		a.isUncounted, a.uncountedSince = true, now
+	case now.Sub(a.uncountedSince) >= settings.Patience:
+		return nil, &release.Refusal{Why: fmt.Sprintf("what answers at %s is not known to be release %q: its answers name no commit, and %s", a.URL, a.Release, why),
+			Do: "let the address lead to the release's pods, name another one with --address, or have the answers name their commit (X-Commit, --commit-from)"}
+	}
+	return answers, nil
+}
+
+// pathOf returns the path of the request that was answered, "/" if it has none.
+func (a *roundRunner) pathOf(answer release.Answer, requests []request) string {
+	base := ""
+	if url, err := neturl.Parse(a.URL); err == nil {
+		base = strings.TrimSuffix(url.Path, "/")
+	}
+	for _, request := range requests {
+		for _, check := range request.checks {
+			if check.Name == answer.Check {
+				return base + cmp.Or(check.Path, "/")
+			}
+		}
+	}
+	return base + "/"
+}
+
+// foreignBehind says which endpoint behind a path of the address is not a pod of the release that runs the image; "" if all are, or if that cannot be known.
+func (a *roundRunner) foreignBehind(routes []release.Route, path string, runs map[podKey]bool) string {
+	chosen := release.RoutesFor(routes, path)
+	unchecked := ""
+	switch {
+	case len(routes) == 0:
+		unchecked = "no Service and no Ingress of the release has its host"
+	case len(chosen) == 0:
+		unchecked = "it is not known to which Service " + path + " leads"
+	}
+	for _, route := range chosen {
+		through := route.Service.String()
+		if route.Via != route.Service {
+			through = fmt.Sprintf("%s, to which %s leads,", route.Service, route.Via)
+		}
+		switch {
+		case route.Unchecked != "":
+			unchecked = route.Unchecked
+			continue
+		case len(route.Endpoints) == 0:
+			return through + " has no ready endpoint"
+		}
+		for _, endpoint := range route.Endpoints {
+			if runs[podKey{endpoint.Namespace, endpoint.Pod}] {
+				continue
+			}
+			return fmt.Sprintf("%s sends requests to %s, which is not a pod of release %q that runs %s", through, endpointName(endpoint), a.Release, a.digests())
+		}
+	}
+	if unchecked != "" {
+		a.warnOnce("the answers of %s name no commit, and whether they come from the release's pods cannot be known: %s", a.URL, unchecked)
+	}
+	return ""
+}
+
+// endpointName names an endpoint of a Service.
+func endpointName(endpoint release.Backend) string {
+	if endpoint.Pod == "" {
+		return "address " + endpoint.IP
+	}
+	return fmt.Sprintf("pod %q", endpoint.Pod)
+}
+
+// rightPods returns the pods of the release, and which of them give right answers; nil if there are none.
+func (a *roundRunner) rightPods(backends release.Backends) (runs map[podKey]bool) {
+	for _, pod := range backends.Pods {
+		if runs == nil {
+			runs = map[podKey]bool{}
+		}
+		runs[podKey{pod.Namespace, pod.Pod}] = a.isRight(pod)
+	}
+	return runs
+}

@@ -1,0 +1,96 @@
+package smoke_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// TestAnswersWithoutACommitCountOnlyFromTheReleasesPods: what answers at an address may be anything, unless it names the commit or only the release's pods are behind it.
+func TestAnswersWithoutACommitCountOnlyFromTheReleasesPods(t *testing.T) {
+	t.Parallel()
+	edge := release.Object{APIVersion: "v1", Kind: "Service", Namespace: "staging", Name: "edge"}
+	route := func(path string, pods ...string) release.Route {
+		r := release.Route{Via: edge, Service: edge, Path: path}
+		for _, pod := range pods {
+			r.Endpoints = append(r.Endpoints, release.Backend{Namespace: "staging", Pod: pod, IP: "10.0.0.1", Port: 80})
+		}
+		return r
+	}
+	external := route("/")
+	external.Unchecked = "Service/edge is of type ExternalName"
+	elsewhere := route("/", "a")
+	elsewhere.Endpoints[0].Namespace = "other"
+	noPod := route("/")
+	noPod.Endpoints = []release.Backend{{Namespace: "staging", IP: "192.0.2.1", Port: 80}}
+	throughIngress := route("/", "stranger")
+	throughIngress.Via = release.Object{Kind: "Ingress", Namespace: "staging", Name: "shop"}
+	unnamed := release.Answer{Stage: release.StageDone, Status: 200}
+	pods := func() release.Backends {
+		return release.Backends{Pods: []release.BackendPod{{Backend: release.Backend{Namespace: "staging", Pod: "a"}, Runs: true}, {Backend: release.Backend{Namespace: "staging", Pod: "old"}}}}
+	}
+	for name, test := range map[string]struct {
+		behind []release.Route
+		err    error
+		answer release.Answer
+		exit   int
+		says   string // the error, or a line
+		checks []release.Check
+	}{
+		"the release's pod":                {[]release.Route{route("/", "a")}, nil, unnamed, 0, "", nil},
+		"another release's pod":            {[]release.Route{route("/", "stranger")}, nil, unnamed, 1, `Service/edge sends requests to pod "stranger", which is not a pod of release "shop" that runs`, nil},
+		"another pod among them":           {[]release.Route{route("/", "a", "stranger")}, nil, unnamed, 1, `pod "stranger"`, nil},
+		"the release's pod of another one": {[]release.Route{route("/", "old")}, nil, unnamed, 1, `pod "old"`, nil},
+		"a pod of that name elsewhere":     {[]release.Route{elsewhere}, nil, unnamed, 1, `pod "a"`, nil},
+		"an address that is no pod":        {[]release.Route{noPod}, nil, unnamed, 1, "address 192.0.2.1", nil},
+		"nothing":                          {[]release.Route{route("/")}, nil, unnamed, 1, "Service/edge has no ready endpoint", nil},
+		"through an Ingress":               {[]release.Route{throughIngress}, nil, unnamed, 1, "Service/edge, to which Ingress/shop leads, sends requests", nil},
+		"the expected commit is named":     {[]release.Route{route("/", "stranger")}, nil, answerFrom(commit), 0, "", nil},
+		"a Service that names no pods":     {[]release.Route{external}, nil, unnamed, 0, "cannot be known: Service/edge is of type ExternalName", nil},
+		"no Service and no Ingress":        {nil, nil, unnamed, 0, "cannot be known: no Service and no Ingress of the release has its host", nil},
+		"what is behind cannot be read":    {nil, errors.New("refused"), unnamed, 3, "cannot be read: refused", nil},
+		"another path leads elsewhere":     {[]release.Route{route("/", "a"), route("/blog", "stranger")}, nil, unnamed, 0, "", nil},
+		"the path of a check leads there":  {[]release.Route{route("/", "a"), route("/blog", "stranger")}, nil, unnamed, 1, `pod "stranger"`, []release.Check{{Name: "blog", Path: "/blog/1"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := &fakeDeps{behind: test.behind, behindErr: test.err, backends: pods, answers: []release.Answer{test.answer}, checks: test.checks, live: 4, revision: commit.String(),
+				pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest, Ready: true}}}}
+			_, err := fake.run(t, "--release", "shop", "--image", image(t).String(), "--environment", "staging", "--timeout", "60s", "--patience", "10s")
+			if release.ExitCode(err) != test.exit || test.exit != 0 && !strings.Contains(err.Error(), test.says) {
+				t.Errorf("got %v, want exit code %d", err, test.exit)
+			}
+			if lines := strings.Join(fake.lines, "\n"); test.exit == 0 && test.says != "" && strings.Count(lines, test.says) != 1 {
+				t.Errorf("reported\n%s", lines)
+			}
+			if proved := len(fake.marked) == 1 && len(fake.recorded) == 1; proved != (test.exit == 0) || len(fake.marked) != len(fake.recorded) {
+				t.Errorf("marked %v, recorded %v", fake.marked, fake.recorded)
+			}
+		})
+	}
+}
+
+// TestAPodThatBecomesReadyInARound is the release's, although it was not when the round began.
+func TestAPodThatBecomesReadyInARound(t *testing.T) {
+	t.Parallel()
+	edge := release.Object{APIVersion: "v1", Kind: "Service", Namespace: "staging", Name: "edge"}
+	asked := 0
+	fake := &fakeDeps{answers: []release.Answer{{Stage: release.StageDone, Status: 200}}, live: 4, revision: commit.String(), pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest}}},
+		behind: []release.Route{{Via: edge, Service: edge, Path: "/", Endpoints: []release.Backend{{Namespace: "staging", Pod: "b"}}}},
+		backends: func() (backends release.Backends) {
+			names := []string{"a", "b"}
+			if asked++; asked == 1 {
+				names = names[:1]
+			}
+			for _, name := range names {
+				backends.Pods = append(backends.Pods, release.BackendPod{Backend: release.Backend{Namespace: "staging", Pod: name}, Runs: true})
+			}
+			return backends
+		}}
+	result, err := fake.run(t, "--release", "shop", "--image", image(t).String(), "--environment", "staging", "--timeout", "60s")
+	if err != nil || result.Report.Errors > 0 {
+		t.Errorf("got %v, %d errors", err, result.Report.Errors)
+	}
+}
