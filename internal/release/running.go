@@ -142,6 +142,7 @@ type RunningProof struct {
 	Problems []string // evidence that the release does not run the image
 	Pending  bool     // the only problem is that no pod has started yet
 	HeldBack bool     // some pods are held back at an older revision by their workload's settings (OnDelete, a partition)
+	Held     []string // those of Notes that say which pods are
 	Idle     bool     // no workload wants a pod, so that nothing runs the image
 	Awaited  []Object // custom resources without pods whose controllers may still make some
 	// Patience is the longest of theirs, and Changed when the newest of them changed.
@@ -233,7 +234,8 @@ func (p *RunningProof) add(ctx context.Context, workload RunningWorkload, compar
 		case same:
 		case container.HeldBack != "":
 			pods[container.Pod], held, p.HeldBack = false, true, true
-			p.Notes = append(p.Notes, fmt.Sprintf("pod %q of %s stays at an older revision: %s", container.Pod, workload.Object, container.HeldBack))
+			stays := fmt.Sprintf("pod %q of %s stays at an older revision: %s", container.Pod, workload.Object, container.HeldBack)
+			p.Notes, p.Held = append(p.Notes, stays), append(p.Held, stays)
 		default:
 			pods[container.Pod] = false
 			p.Problems = append(p.Problems, container.problem(comparison.image.Digest))

@@ -200,7 +200,8 @@ func (r reader) readPods(ctx context.Context, cluster Cluster, row *Row, image r
 	if err != nil {
 		return err
 	}
-	row.Pods = &Pods{Matching: proof.Pods, Differs: proof.Problems, Notes: proof.Notes}
+	notes := slices.DeleteFunc(slices.Clone(proof.Notes), func(note string) bool { return slices.Contains(proof.Held, note) })
+	row.Pods = &Pods{Matching: proof.Pods, Differs: slices.Concat(proof.Problems, proof.Held), Notes: notes}
 	if row.Pods.Matching == nil {
 		row.Pods.Matching = []string{}
 	}

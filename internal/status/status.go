@@ -134,7 +134,7 @@ type Attempt struct {
 // Pods says what the pods run, compared with the image of the record.
 type Pods struct {
 	Matching []string `json:"matching"`          // that run the image
-	Differs  []string `json:"differs,omitempty"` // why they do not run it
+	Differs  []string `json:"differs,omitempty"` // why they do not run it; those that stay at an older revision (OnDelete, a partition) included
 	Notes    []string `json:"notes,omitempty"`
 }
 

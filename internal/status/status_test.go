@@ -290,6 +290,11 @@ func TestRows(t *testing.T) {
 		"rejected": {func(w *world) {
 			w.standing["staging"] = policy.Standing{Against: []policy.Rejection{{Reason: "recalled"}}}
 		}, shop, []string{"rejected", "the image is rejected: recalled"}, release.ExitDone},
+		"a pod that stays at the old digest": {func(w *world) {
+			w.clusters[""].running = releasetest.Running(release.PodImage{Pod: "shop-1", Digest: digest, Ready: true},
+				release.PodImage{Pod: "shop-0", Digest: releasetest.Digest(t, "2"), Ready: true, HeldBack: "the StatefulSet's partition is 1"})
+		}, shop, []string{`warning: pod "shop-0" of Deployment/shop stays at an older revision: the StatefulSet's partition is 1`}, release.ExitDone},
+		"went back from it":    {func(w *world) { w.clusters[""].revisions[0].Mark = release.MarkRolledBack }, shop, []string{"3 rolled back"}, release.ExitDone},
 		"both run it":          {func(w *world) { w.clusters[""].running = proved(digest) }, map[string][]string{"release": {"shop"}}, []string{"production runs it", "PROMOTED", "the rules would not let it in now"}, release.ExitDone},
 		"no leases":            {func(w *world) { w.clusters[""].missing = rules[1:] }, shop, []string{"no pin", "no pods", "may not get leases.coordination.k8s.io"}, release.ExitDone},
 		"no secrets":           {func(w *world) { w.clusters[""].missing = rules[:1] }, shop, []string{"unread"}, release.ExitFault},

@@ -105,9 +105,12 @@ func (r Row) RevisionText() string {
 	if r.Revision == 0 {
 		return ""
 	}
-	mark := r.Mark
-	if mark == "" {
+	mark := string(r.Mark)
+	switch r.Mark {
+	case "":
 		mark = "not marked"
+	case release.MarkRolledBack:
+		mark = "rolled back"
 	}
 	return fmt.Sprintf("%d %s", r.Revision, mark)
 }
