@@ -112,6 +112,38 @@ spec:
 	tree.smoke("in-front").expect(t, 0, "probing http://", ":18081", "as proved")
 }
 
+// TestALoadBalancerInAnotherNamespace: the chart puts its workload and its Service there. Deploy and smoke find the address, and name it with the namespace.
+func TestALoadBalancerInAnotherNamespace(t *testing.T) {
+	onNode(t)
+	beside(t)
+	tree := newCheckout(t)
+	tree.addressChart(`apiVersion: v1
+kind: Namespace
+metadata: {name: addressed-edge}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: edge, namespace: addressed-edge}
+spec: {type: LoadBalancer, selector: {app: addressed}, ports: [{port: 18083, targetPort: http}]}
+`)
+	workload := filepath.Join(tree.dir, "addressed", "templates", "workload.yaml")
+	text, err := os.ReadFile(workload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(workload, []byte(strings.Replace(string(text), "{name: addressed,", "{name: addressed, namespace: addressed-edge,", 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	image := tree.build()
+	result, got := tree.deploy(t.Context(), "addressed", image, "--chart", "addressed", "--address", "service/edge", "--smoke-checks", "default")
+	got.expect(t, 0)
+	if !strings.HasSuffix(result.URL, ":18083") {
+		t.Errorf("served at %q, want the load balancer in the other namespace", result.URL)
+	}
+	tree.smoke("addressed").expect(t, 0, "probing http://", ":18083", "as proved")
+	tree.smoke("addressed", "--address", "service/addressed-edge/edge").expect(t, 0, ":18083", "as proved")
+}
+
 // TestAnIngressThatNobodyServes: no controller fills its status. The release is ready, and is verified; its pods are asked instead.
 func TestAnIngressThatNobodyServes(t *testing.T) {
 	onNode(t)

@@ -106,6 +106,7 @@ func TestAFirstInstallThatFails(t *testing.T) {
 	image := tree.build()
 	_, got := tree.deploy(t.Context(), "kept", image, "--set", "config.LOG_LEVEL=loud")
 	got.expect(t, 1, "OD-103", "is kept for inspection; the next deploy")
+	tree.smoke("kept", "--image", image).expect(t, 1, "has no deployed revision: revision 1 is failed", "deploy the release first")
 	if _, got = tree.deploy(t.Context(), "kept", image); got.code != 0 {
 		t.Errorf("the next deploy: exit %d\n%s", got.code, got.stderr)
 	}

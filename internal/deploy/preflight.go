@@ -86,6 +86,9 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 	if r.rendering, err = r.checkAccess(ctx); err != nil {
 		return r, err
 	}
+	for _, service := range r.rendering.NoPorts {
+		r.Reporter.Warnf("%s", service)
+	}
 	if r.address, err = r.resolveAddress(); err != nil {
 		return r, err
 	}

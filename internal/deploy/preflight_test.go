@@ -229,3 +229,14 @@ func TestPlatformsAreReadWhileKindsAreChecked(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestAServiceWithoutItsPortIsWarnedOf: the deploy is ready all the same, because a controller may add a container with the port.
+func TestAServiceWithoutItsPortIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{rendering: release.Rendering{NoPorts: []string{`Service/web sends requests to port "web", which no container has`}}}
+	_, log, err := fakes.run(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, log, `warning: Service/web sends requests to port "web", which no container has`)
+}

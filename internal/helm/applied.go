@@ -41,7 +41,7 @@ func (c *Client) Render(ctx context.Context, deployment release.Deployment) (rel
 	if err != nil {
 		return release.Rendering{}, failure.Classify(ctx, err, "reading the manifest of release %q", deployment.Name)
 	}
-	rendering := release.Rendering{Manifest: rendered.Manifest, Endpoints: endpoints, Leading: leading, Images: rendered.Images}
+	rendering := release.Rendering{Manifest: rendered.Manifest, Endpoints: endpoints, Leading: leading, NoPorts: chart.ServicesWithoutPort(objects, s.namespace), Images: rendered.Images}
 	for _, object := range objects {
 		id := manifest.ObjectID(object, s.namespace)
 		rendering.Declared = append(rendering.Declared, release.Declared{Object: id, Annotations: declaredOf(object)})

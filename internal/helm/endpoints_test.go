@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/helm/chart"
+	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -113,5 +115,48 @@ spec: {defaultBackend: {service: {name: web, port: {number: 80}}}}
 	}
 	if diff := cmp.Diff([]string{"Ingress/default-web", "Ingress/to-web", "Service/web"}, names(leading)); diff != "" {
 		t.Errorf("leading -want +got:\n%s", diff)
+	}
+}
+
+// TestServicesWithoutPort: a Service whose port has a name that no container of its pods has leads nowhere. One that selects none of the chart's pods is not judged.
+func TestServicesWithoutPort(t *testing.T) {
+	t.Parallel()
+	objects, err := manifest.Parse(`apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec: {template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, ports: [{name: http, containerPort: 80}]}], initContainers: [{name: proxy, ports: [{name: metrics, containerPort: 1}]}]}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: mail, namespace: mail, labels: {app: mail}}
+spec: {containers: [{name: mail}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: right}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: http}, {port: 81, targetPort: metrics}, {port: 82, targetPort: 8080}, {port: 83, targetPort: "8080"}, {port: 84}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: wrong}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: web}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: elsewhere}
+spec: {selector: {app: mail}, ports: [{port: 80, targetPort: smtp}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: mail, namespace: mail}
+spec: {selector: {app: mail}, ports: [{port: 80, targetPort: smtp}]}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const nowhere = ", which no container of the pods that it selects has: nothing answers behind it"
+	want := []string{`Service/wrong sends requests to port "web"` + nowhere, `Service/mail sends requests to port "smtp"` + nowhere}
+	if diff := cmp.Diff(want, chart.ServicesWithoutPort(objects, "staging")); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // Backends finds what serves the release inside the cluster: the ready pods of its workloads whose pod template names the image, with the
@@ -259,6 +260,9 @@ func (c *Client) servicesOfPods(ctx context.Context, services []core.Service, po
 		if err != nil {
 			return nil, nil, err
 		}
+		if len(backend.Endpoints) == 0 && port.TargetPort.Type == intstr.String && !slices.ContainsFunc(selected, func(pod *core.Pod) bool { return targetOf(pod, *port) != 0 }) {
+			backend.NoPort = text.Line(port.TargetPort.StrVal, maxPortName)
+		}
 		found = append(found, backend)
 	}
 	slices.SortStableFunc(found, func(a, b release.BackendService) int { return cmp.Compare(a.Object.Name, b.Object.Name) })
@@ -319,17 +323,28 @@ func slicePort(endpoints discovery.EndpointSlice, name string) int {
 	return 0
 }
 
+// maxPortName is how long a port's name is at most, in bytes.
+const maxPortName = 63
+
+// targetOf returns the number of the pod's port to which a Service's port sends requests, 0 if no container of the pod has a port of the name.
+func targetOf(pod *core.Pod, port core.ServicePort) int {
+	if port.TargetPort.Type == intstr.Int {
+		return cmp.Or(port.TargetPort.IntValue(), int(port.Port))
+	}
+	for _, container := range slices.Concat(pod.Spec.Containers, pod.Spec.InitContainers) {
+		if number := portOf(container, port.TargetPort.StrVal); number != 0 {
+			return number
+		}
+	}
+	return 0
+}
+
 // selectedEndpoints returns the pods to which a Service sends requests, with the port.
 func selectedEndpoints(pods []*core.Pod, port core.ServicePort) (endpoints []release.Backend) {
 	for _, pod := range pods {
-		number := port.TargetPort.IntValue()
-		for _, container := range pod.Spec.Containers {
-			if named := portOf(container, port.TargetPort.String()); named != 0 {
-				number = named
-			}
-		}
+		number := targetOf(pod, port)
 		if number == 0 {
-			number = int(port.Port)
+			continue
 		}
 		endpoints = append(endpoints, release.Backend{Namespace: pod.Namespace, Pod: pod.Name, IP: pod.Status.PodIP, Port: number, HTTPS: schemeOf(port) == "https"})
 	}

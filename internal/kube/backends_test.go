@@ -434,3 +434,21 @@ func TestBehind(t *testing.T) {
 		})
 	}
 }
+
+// TestBackendsOfAPortThatNoContainerHas: nothing will ever answer there, whatever is waited for.
+func TestBackendsOfAPortThatNoContainerHas(t *testing.T) {
+	t.Parallel()
+	for target, want := range map[string]string{"http-web": "", "web": "web"} {
+		s := newServer(t)
+		s.Put(recordOf(t, 1, "deployed", workload("apps/v1", "Deployment", "web", "")), readyPod("web-a", "10.0.0.7", nil))
+		s.put(workload("apps/v1", "Deployment", "web", ""))
+		s.put(replicaSets)
+		web := service("web", core.ServiceTypeClusterIP, "", core.ServicePort{Port: 80, Name: "http", TargetPort: intstr.FromString(target)})
+		web.Spec.Selector = map[string]string{"app": "web"}
+		s.Put(web)
+		got, err := s.client().Backends(t.Context(), space, "shop", builtImage(t))
+		if err != nil || len(got.Services) != 1 || got.Services[0].NoPort != want {
+			t.Errorf("%s: got %+v, %v", target, got.Services, err)
+		}
+	}
+}

@@ -167,6 +167,7 @@ type BackendService struct {
 	URL       string // outside the cluster, "" if it has none
 	OnePort   bool   // it has no other TCP port
 	Endpoints []Backend
+	NoPort    string // name of the port to which it sends requests, if no container of the pods that it selects has it; else ""
 }
 
 // Route is a path of an address, with the ready endpoints of the Service to which requests for it go.

@@ -79,6 +79,7 @@ type Rendering struct {
 	Templates []PodTemplate // of the objects
 	Endpoints []Object      // Services of type LoadBalancer, and Ingresses
 	Leading   []Object      // those of Endpoints that lead to pods of the main image
+	NoPorts   []string      // Services that send requests to a port by a name that no container of the pods has which they select
 	Images    []ImageUse    // one for each of the deployment's images, in their order
 }
 

@@ -123,3 +123,21 @@ func TestAFurtherImageIsNotProvedByTheMainOne(t *testing.T) {
 		})
 	}
 }
+
+// TestVerdictsOfImagesWithOneDigestAreToldApart by their repositories.
+func TestVerdictsOfImagesWithOneDigestAreToldApart(t *testing.T) {
+	t.Parallel()
+	worker := release.Repository("localhost:5000/worker").At(image(t).Digest)
+	fake := &fakeDeps{answers: []release.Answer{answerFrom(commit)}, revision: commit.String(), pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest, Ready: true}}}}
+	for _, line := range []string{`recorded verdict "pass" of "staging" for %s`, `verdict "pass" of "staging" for %s is recorded since`} {
+		fake.lines, fake.probes = nil, 0
+		if _, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--image", "worker="+worker.String()); err != nil {
+			t.Fatal(err)
+		}
+		for _, each := range []release.Image{image(t), worker} {
+			if want := fmt.Sprintf(line, each); strings.Count(strings.Join(fake.lines, "\n"), want) != 1 {
+				t.Errorf("%q is not once in\n%s", want, strings.Join(fake.lines, "\n"))
+			}
+		}
+	}
+}

@@ -3,6 +3,7 @@ package smoke
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -83,7 +84,7 @@ func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Setti
 		}
 		now, outcome := judge(answers)
 		latencies.add(now, answers)
-		logLine(now.Sub(start), describeRound(report, settings.Consecutive))
+		logLine(now.Sub(start), describeRound(report, settings.Consecutive), report.Reason == "")
 		if report.Consecutive >= settings.Consecutive && soak.passed(now) {
 			last, err := runner.finalChecks(ctx, latencies, settings)
 			if err != nil {
@@ -107,7 +108,7 @@ func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Setti
 				break // it proves nothing
 			}
 			now = deps.Now()
-			logLine(now.Sub(start), describeRound(report, settings.Consecutive))
+			logLine(now.Sub(start), describeRound(report, settings.Consecutive), report.Reason == "")
 		}
 		seen.add(now, outcome, report.Reason)
 		if outcome == roundWrong && seen.wrongFor >= settings.Patience {
@@ -204,14 +205,22 @@ func summarizeRound(answers []release.Answer) (reason string, unreachable bool) 
 	return strings.Join(failures, " | "), unreachable && len(failures) > 0
 }
 
-// logChanges returns a function that logs a line, with the time since the start, unless it repeats the line before it.
-func logChanges(reporter release.Reporter) func(at time.Duration, line string) {
-	last := ""
-	return func(at time.Duration, line string) {
-		if line != last {
-			reporter.Raw(fmt.Sprintf("%6.1fs  %s", at.Seconds(), line))
-			last = line
+// ownPort matches the port of this machine in an error of a connection: it differs each time.
+var ownPort = regexp.MustCompile(`:[0-9]+->`)
+
+// logChanges returns a function that logs the line of a round, with the time since the start, unless it repeats the line before it, or that of a failed round since the
+// last one that passed: one cause may show in several ways that take turns.
+func logChanges(reporter release.Reporter) func(at time.Duration, line string, passed bool) {
+	last, shown := "", map[string]bool{}
+	return func(at time.Duration, line string, passed bool) {
+		key := ownPort.ReplaceAllString(line, "->")
+		if passed {
+			clear(shown)
 		}
+		if key != last && !shown[key] {
+			reporter.Raw(fmt.Sprintf("%6.1fs  %s", at.Seconds(), line))
+		}
+		last, shown[key] = key, !passed
 	}
 }
 

@@ -911,3 +911,27 @@ func TestAJobThatFailed(t *testing.T) {
 		t.Errorf("got %v, recorded %v", err, fake.recorded)
 	}
 }
+
+// TestOneCauseIsLoggedOnce, although it shows in two ways that take turns; after a round that passed it is logged again.
+func TestOneCauseIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	var answers []release.Answer
+	turns := func() {
+		for i := range 40 {
+			answers = append(answers, release.Answer{Stage: release.StageHTTP, Wrong: []string{fmt.Sprintf("read tcp 127.0.0.1:%d->192.0.2.1:80: reset", 40000+i)}},
+				release.Answer{Stage: release.StageConnect, Wrong: []string{"connection refused"}})
+		}
+	}
+	turns()
+	answers = append(answers, answerFrom(commit))
+	turns()
+	fake := &fakeDeps{answers: append(answers, repeat(answerFrom(commit), 10)...)}
+	if _, err := fake.run(t, "--url", "http://127.0.0.1:1", "--expect-commit", commit.String(), "--timeout", "60s", "--patience", "60s"); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]int{"reset": 2, "connection refused": 2, "passed, 1 of 3": 2, "passed, 3 of 3": 1} {
+		if got := strings.Count(strings.Join(fake.lines, "\n"), text); got != want {
+			t.Errorf("%q is logged %d times, want %d:\n%s", text, got, want, strings.Join(fake.lines, "\n"))
+		}
+	}
+}

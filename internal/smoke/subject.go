@@ -422,9 +422,14 @@ func (a *roundRunner) servicesWithoutPods(backends release.Backends) (answers []
 	return answers
 }
 
-// emptyServices are the Services to which the cluster has not yet added the ready pods that they select.
+// emptyServices are the Services to which the cluster has not yet added the ready pods that they select, and those whose pods do not have the port.
 func emptyServices(backends release.Backends) (answers []release.Answer) {
 	for _, service := range backends.Services {
+		if service.NoPort != "" {
+			answers = append(answers, release.Answer{Check: "endpoints", Stage: release.StageCheck,
+				Wrong: []string{fmt.Sprintf("%s sends requests to port %q, which no container of the pods that it selects has", service.Object, service.NoPort)}})
+			continue
+		}
 		if len(service.Endpoints) == 0 {
 			answers = append(answers, release.Answer{Check: "endpoints", Stage: release.StageConnect, Wrong: []string{service.Object.String() + " has no ready endpoint yet"}})
 		}

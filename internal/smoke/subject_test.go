@@ -60,6 +60,8 @@ func TestPodsAreAskedOneByOne(t *testing.T) {
 			return release.Backends{Pods: []release.BackendPod{pod}}
 		}
 	}
+	unnamed := backendService("shop", "")
+	unnamed.NoPort = "web"
 	for name, test := range map[string]struct {
 		url      string
 		checks   []release.Check // nil: default
@@ -111,6 +113,7 @@ func TestPodsAreAskedOneByOne(t *testing.T) {
 		"a probe of HTTP, and no HTTP":                        {url: "none", backends: two(shop), answer: map[string]release.Answer{"pod a:8081": notHTTP}, want: release.Fail, exit: 1, text: "malformed"},
 		"a Service that selects no pod":                       {url: "none", backends: lost(), want: release.Fail, exit: 1, text: "Service/wbe selects no pod"},
 		"a Service that selects no pod, beside one that does": {url: "none", backends: lost(backendService("shop", "", "a")), want: release.Pass, text: "Service/wbe selects no pod", asked: []string{"pod a:8081"}},
+		"a Service whose named port no container has":         {url: "none", backends: two(unnamed), want: release.Fail, exit: 1, text: `Service/shop sends requests to port "web", which no container of the pods that it selects has`},
 		"a Service whose port no pod has":                     {url: "none", backends: two(backendService("shop", "")), want: release.Inconclusive, exit: 3, text: "Service/shop has no ready endpoint yet"},
 		"the Service's only port":                             {url: "none", backends: two(only), want: release.Pass, asked: []string{"pod a:8081", "pod b:8081", "pod a:8080", "pod b:8080"}},
 		"the Service's only port refuses": {url: "none", backends: two(only), answer: map[string]release.Answer{"pod a:8080": refused, "pod b:8080": refused}, want: release.Inconclusive, exit: 3,

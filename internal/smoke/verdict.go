@@ -209,16 +209,24 @@ func recordEvidence(ctx context.Context, checks []release.Check, report Report, 
 	case err != nil: // one record too many does less harm than a verdict that is lost
 		deps.Reporter.Warnf("reading the newest record: %v", err)
 	case known && newest.Signer == deps.Signer && found.Repeats(newest.Evidence) && !isLifted(reading, newest, deps) && !isOfEarlierChart(reading, newest, deps):
-		deps.Reporter.Infof("verdict %q of %q for %s is recorded since %s", report.Verdict, settings.Environment, image.Image.Digest, newest.At.Format(time.RFC3339))
+		deps.Reporter.Infof("verdict %q of %q for %s is recorded since %s", report.Verdict, settings.Environment, nameOf(image.Image, settings), newest.At.Format(time.RFC3339))
 		return newest.Record, nil
 	}
 	recording, stopRecording := context.WithTimeout(ctx, recordTimeout)
 	defer stopRecording()
 	digest, err := deps.Registry.Record(recording, found)
 	if err == nil {
-		deps.Reporter.Infof("recorded verdict %q of %q for %s%s", report.Verdict, settings.Environment, image.Image.Digest, unsigned(deps))
+		deps.Reporter.Infof("recorded verdict %q of %q for %s%s", report.Verdict, settings.Environment, nameOf(image.Image, settings), unsigned(deps))
 	}
 	return digest, err
+}
+
+// nameOf names an image in a line about its verdict: by its digest, and with its repository beside others, which may have the same digest.
+func nameOf(image release.Image, settings Settings) string {
+	if len(settings.Further) > 0 {
+		return image.String()
+	}
+	return image.Digest.String()
 }
 
 // isLifted reports whether a record is a failure that is lifted, or may be.

@@ -1,7 +1,9 @@
 package chart
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/release"
@@ -45,6 +47,61 @@ func (r *Rendered) Endpoints(deployment release.Deployment) (endpoints, leading 
 		}
 	}
 	return endpoints, leading, nil
+}
+
+// ServicesWithoutPort says which Services send requests to a port by a name that no container has of the objects' pods which they select. A Service that selects none of
+// these pods is left out. Objects without a namespace get the given one.
+func ServicesWithoutPort(objects []map[string]any, namespace string) (found []string) {
+	for _, service := range objects {
+		selector := labelsAt(service, "spec", "selector")
+		if manifest.GroupKind(service) != "/Service" || len(selector) == 0 {
+			continue
+		}
+		ports, isSelecting := portsSelected(objects, selector, manifest.ObjectID(service, namespace).Namespace, namespace)
+		declared, _, _ := unstructured.NestedSlice(service, "spec", "ports")
+		for _, each := range declared {
+			port, _ := each.(map[string]any)
+			target, isName := port["targetPort"].(string)
+			if _, err := strconv.Atoi(target); isSelecting && isName && err != nil && !slices.Contains(ports, target) {
+				found = append(found, fmt.Sprintf("%s sends requests to port %q, which no container of the pods that it selects has: nothing answers behind it", manifest.ObjectID(service, namespace), target))
+			}
+		}
+	}
+	return found
+}
+
+// portsSelected returns the names of the ports of the objects' pods that a selector selects in a namespace, and whether it selects any.
+func portsSelected(objects []map[string]any, selector map[string]string, in, namespace string) (names []string, isSelecting bool) {
+	for _, object := range objects {
+		templates := release.PodTemplates(object)
+		if object["kind"] == "Pod" {
+			templates = []map[string]any{object}
+		}
+		for _, template := range templates {
+			own := labelsAt(template, "metadata", "labels")
+			isSelected := manifest.ObjectID(object, namespace).Namespace == in
+			for name, value := range selector {
+				isSelected = isSelected && own[name] == value
+			}
+			if !isSelected {
+				continue
+			}
+			isSelecting = true
+			for _, list := range []string{"containers", "initContainers"} {
+				containers, _ := manifest.PodSpec(template)[list].([]any)
+				for _, each := range containers {
+					container, _ := each.(map[string]any)
+					ports, _ := container["ports"].([]any)
+					for _, each := range ports {
+						port, _ := each.(map[string]any)
+						name, _ := port["name"].(string)
+						names = append(names, name)
+					}
+				}
+			}
+		}
+	}
+	return names, isSelecting
 }
 
 // podsOf returns the labels of an object's pods that run one of the images.
