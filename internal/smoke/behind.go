@@ -27,7 +27,7 @@ func (a *roundRunner) checkBehind(ctx context.Context, found roundPlan, answers 
 		if !isUnnamed(answer) {
 			continue
 		}
-		foreign := ""
+		var foreign string
 		if err != nil {
 			foreign = "what is behind the address cannot be read: " + err.Error()
 		} else if foreign = a.foreignBehind(routes, a.pathOf(answer, found.outside), runs); foreign != "" && !isRefreshed { // a pod may have become ready since
