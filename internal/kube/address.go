@@ -98,7 +98,11 @@ func (w addressWait) runNamed(ctx context.Context, kind, in, named string, other
 	}
 	search := func(namespaces ...string) (url, reason string, err error) {
 		w.searched = append(w.searched, namespaces...)
-		return w.run(ctx, eachOf(namespaces, func(namespace string) store.Source { return sources(namespace, named) }), find)
+		url, reason, err = w.run(ctx, eachOf(namespaces, func(namespace string) store.Source { return sources(namespace, named) }), find)
+		if apierrors.IsForbidden(err) && !slices.Contains(namespaces, w.namespace) {
+			return "", fmt.Sprintf("%s/%s in namespace %s may not be read", kind, named, quoted(namespaces)), nil
+		}
+		return url, reason, err
 	}
 	url, reason, err := search(cmp.Or(in, w.namespace))
 	if url == "" && err == nil && in == "" && len(others) > 0 {
@@ -106,7 +110,7 @@ func (w addressWait) runNamed(ctx context.Context, kind, in, named string, other
 			return "", err
 		}
 	}
-	if kind == "Ingress" {
+	if kind == "Ingress" && url == "" {
 		reason = cmp.Or(reason, fmt.Sprintf("there is no Ingress %q in namespace %s", named, quoted(w.searched)))
 	}
 	return reportNone(url, reason, err, w.report)

@@ -398,6 +398,7 @@ func TestAddressInAnotherNamespace(t *testing.T) {
 		"one that may not be read":        {inEdge, []runtime.Object{balancer("web", "edge", space, "edge.example.com")}, release.AddressAuto, true, "", `the Services in namespace "edge", which the release applies, may not be listed`, false},
 		"named":                           {inEdge, []runtime.Object{balancer("web", "edge", space, "edge.example.com")}, "service/web", false, "http://edge.example.com", "", false},
 		"named with its namespace":        {two, []runtime.Object{balancer("web", "edge", space, "edge.example.com"), balancer("web", "more", space, "more.example.com")}, "service/more/web", false, "http://more.example.com", "", false},
+		"named, and may not be read":      {inEdge, []runtime.Object{balancer("web", "edge", space, "edge.example.com")}, "service/edge/web", true, "", `Service/web in namespace "edge" may not be read`, false},
 		"named, of two":                   {two, []runtime.Object{balancer("web", "edge", space, "edge.example.com"), balancer("web", "more", space, "more.example.com")}, "service/web", false, "", "", true},
 		"an Ingress that is named":        {strings.Replace(inEdge, "Service", "Ingress", 1), []runtime.Object{elsewhere(ingress("web", "alb.example.com", func(*networking.Ingress) {}), "edge", space)}, "ingress/web", false, "http://alb.example.com", "", false},
 		"an Ingress that is nowhere":      {inEdge, nil, "ingress/web", false, "", `there is no Ingress "web" in namespace "staging" or "edge"`, false},
