@@ -360,6 +360,17 @@ func (g *Gate) WarnUnsigned(ctx context.Context, environment release.Environment
 	}
 }
 
+// WarnSigner returns what warns of a promotion: WarnCopy of one into another repository, WarnUnsigned of any other, which a dry run leaves out.
+func (g *Gate) WarnSigner(dryRun bool) func(ctx context.Context, rung policy.Rung, copiedTo release.Repository) {
+	return func(ctx context.Context, rung policy.Rung, copiedTo release.Repository) {
+		if copiedTo != "" {
+			g.WarnCopy(ctx, rung, copiedTo)
+		} else if !dryRun {
+			g.WarnUnsigned(ctx, rung.Environment)
+		}
+	}
+}
+
 // WarnCopy warns if the rules name signers of what an environment asks for, and this run signs with the key or the identity of none who makes it count in another
 // repository: of the environment's signers, or of those of each fact. Keys that cannot be read are left to what asks for them.
 func (g *Gate) WarnCopy(ctx context.Context, rung policy.Rung, to release.Repository) {

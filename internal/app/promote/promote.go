@@ -10,9 +10,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/app/keys"
 	"github.com/onedigest/onedigest/internal/git"
-	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/promote"
-	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
@@ -62,13 +60,7 @@ func Run(ctx context.Context, settings *promote.Settings, run *app.RunContext) (
 		return promote.Result{}, err
 	}
 	deps := promote.Deps{Registry: registry, Evidence: registry, Gate: gate, Rejections: gate, Policy: rules, Actor: run.Actor(), Reporter: run.Reporter, Now: run.Process.Now, Origin: run.Origin(), WatchExpiry: registry.WatchExpiry,
-		WarnSigner: func(ctx context.Context, rung policy.Rung, copiedTo release.Repository) {
-			if copiedTo != "" {
-				gate.WarnCopy(ctx, rung, copiedTo)
-			} else if !settings.DryRun {
-				gate.WarnUnsigned(ctx, rung.Environment)
-			}
-		}}
+		WarnSigner: gate.WarnSigner(settings.DryRun)}
 	defer registry.FinishExpiry()
 	if signer != nil {
 		deps.Facts = registry
