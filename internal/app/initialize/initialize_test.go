@@ -607,24 +607,6 @@ func TestWhatTheDockerfileSays(t *testing.T) {
 	}
 }
 
-// TestACommandOfTheChart: a chart that was written for the Dockerfile's image starts what the go builder's image does not have.
-func TestACommandOfTheChart(t *testing.T) {
-	t.Parallel()
-	chart := helmCreate(t, "shop", "charts")
-	chart["main.go"], chart["go.mod"] = goService, goMod
-	if _, stdout, stderr := newRepository(t, chart).init(required...); strings.Contains(stdout+stderr, "has commands") {
-		t.Errorf("the chart has none:\n%s%s", stdout, stderr)
-	}
-	for name, content := range chart {
-		if strings.HasSuffix(name, "templates/deployment.yaml") {
-			chart[name] = strings.Replace(content, "          ports:\n", "          command:\n            - ./shop\n          ports:\n", 1)
-		}
-	}
-	if _, stdout, stderr := newRepository(t, chart).init(required...); !strings.Contains(stdout+stderr, "templates/deployment.yaml:") || !strings.Contains(stdout+stderr, "build with docker") {
-		t.Errorf("no warning in\n%s%s", stdout, stderr)
-	}
-}
-
 // TestPreviewsElsewhere: a workflow of previews that has another name is found again, and a file of rules that is there is named in what is left to do.
 func TestPreviewsElsewhere(t *testing.T) {
 	t.Parallel()
@@ -771,12 +753,12 @@ func TestCommandsOfTheChartAreSaid(t *testing.T) {
 	}
 }
 
-// TestThePortOfADockerfileThatIsNotBuilt: init says that it names a port, and not that no Dockerfile does.
-func TestThePortOfADockerfileThatIsNotBuilt(t *testing.T) {
+// TestThePortsOfDockerfilesThatAreNotBuilt: of several, none says where the program listens; init names their ports.
+func TestThePortsOfDockerfilesThatAreNotBuilt(t *testing.T) {
 	t.Parallel()
-	r := newRepository(t, map[string]string{"main.go": "package main\n\nfunc main() {}\n", "go.mod": goMod, "Dockerfile": "FROM scratch\nEXPOSE 80\n"})
+	r := newRepository(t, map[string]string{"main.go": "package main\n\nfunc main() {}\n", "go.mod": goMod, "Dockerfile": "FROM scratch\nEXPOSE 80\n", "Containerfile": "FROM scratch\nEXPOSE 8080\n"})
 	code, _, stderr := r.init(append(slices.Clone(required), "--builder", "go", "--probe", "/")...)
-	if code != release.ExitInput || !strings.Contains(stderr, "no Go source listens on one, and Dockerfile, which is not built, exposes 80") {
+	if code != release.ExitInput || !strings.Contains(stderr, "no Go source listens on one, and Containerfile, which is not built, exposes 8080, and Dockerfile, which is not built, exposes 80") {
 		t.Errorf("exit code %d:\n%s", code, stderr)
 	}
 }
