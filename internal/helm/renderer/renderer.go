@@ -90,7 +90,7 @@ func renderHere(ctx context.Context, config *rest.Config, chart *helmchart.Chart
 			renders = engine.New(config)
 		}
 		files, err := renders.Render(chart, values)
-		if garbled := firstGarbled(files); err == nil && garbled != "" {
+		if garbled := firstInvalidUTF8(files); err == nil && garbled != "" {
 			files, err = nil, errors.New(garbledFile(garbled))
 		}
 		done <- result{files, err}

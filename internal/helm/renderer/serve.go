@@ -37,7 +37,7 @@ const watchInterval = 2 * time.Millisecond
 // process at once, because a rendering beyond its limits continues.
 func Serve(in io.Reader, out io.Writer) int {
 	log.SetOutput(io.Discard) // Helm logs there
-	channel := &channel{decoder: json.NewDecoder(in), encoder: json.NewEncoder(out)}
+	channel := &parentConn{decoder: json.NewDecoder(in), encoder: json.NewEncoder(out)}
 	var asked request
 	if err := channel.decoder.Decode(&asked); err != nil {
 		return exitBroken
@@ -45,7 +45,7 @@ func Serve(in io.Reader, out io.Writer) int {
 	debug.SetMemoryLimit(int64(asked.Memory) / 4 * 3) // #nosec G115 -- a few hundred MiB
 	most := asked.Memory + runtimeMemory
 	limitMemory(most)
-	channel.peak = peakMemory() + most
+	channel.maxResident = peakMemory() + most
 	done := make(chan int, 1)
 	go func() { done <- channel.render(asked) }()
 	for {
@@ -70,33 +70,33 @@ func heap() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// channel is the connection to the parent.
-type channel struct {
-	decoder *json.Decoder
-	encoder *json.Encoder
-	peak    uint64 // resident size that rendering may not have exceeded, in bytes
+// parentConn is the connection to the parent.
+type parentConn struct {
+	decoder     *json.Decoder
+	encoder     *json.Encoder
+	maxResident uint64 // resident size that rendering may not have exceeded, in bytes
 }
 
 // render renders the chart of a request, sends the result to the parent, and returns the exit code.
-func (c *channel) render(r request) int {
+func (c *parentConn) render(r request) int {
 	chart := r.Chart.chart()
 	values := r.renderValues(chart)
 	if !r.Lookups {
-		return c.answer(engine.Render(chart, values))
+		return c.sendResult(engine.Render(chart, values))
 	}
-	return c.answer(engine.RenderWithClientProvider(chart, values, c))
+	return c.sendResult(engine.RenderWithClientProvider(chart, values, c))
 }
 
-// answer sends the rendered files, or the template's error, to the parent, and returns the exit code.
-func (c *channel) answer(files map[string]string, err error) int {
-	if peakMemory() > c.peak {
-		return exitMemory // between two measurements of the heap
+// sendResult sends the rendered files, or the template's error, to the parent, and returns the exit code.
+func (c *parentConn) sendResult(files map[string]string, err error) int {
+	if peakMemory() > c.maxResident {
+		return exitMemory // the check of the heap, every few milliseconds, misses a short peak; the kernel does not
 	}
 	rendered, size := answer{Files: files}, 0
 	for _, file := range files {
 		size += len(file)
 	}
-	switch garbled := firstGarbled(files); {
+	switch garbled := firstInvalidUTF8(files); {
 	case err != nil:
 		rendered = answer{Failure: err.Error()}
 	case size > maxRendered:
@@ -111,14 +111,14 @@ func (c *channel) answer(files map[string]string, err error) int {
 }
 
 // GetClientFor implements Helm's ClientProvider: a client that asks the parent.
-func (c *channel) GetClientFor(apiVersion, kind string) (dynamic.NamespaceableResourceInterface, bool, error) {
+func (c *parentConn) GetClientFor(apiVersion, kind string) (dynamic.NamespaceableResourceInterface, bool, error) {
 	return client{channel: c, query: query{APIVersion: apiVersion, Kind: kind}}, true, nil
 }
 
 // client asks the parent for objects of one kind. All its other methods are nil, and no template calls them.
 type client struct {
 	dynamic.NamespaceableResourceInterface
-	channel *channel
+	channel *parentConn
 	query   query
 }
 

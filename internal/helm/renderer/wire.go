@@ -185,8 +185,8 @@ func (v value) decode() any {
 	return nil
 }
 
-// firstGarbled returns the first of the files that is not UTF-8; "" if all are.
-func firstGarbled(files map[string]string) string {
+// firstInvalidUTF8 returns the first of the files that is not UTF-8; "" if all are.
+func firstInvalidUTF8(files map[string]string) string {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if !utf8.ValidString(files[name]) {
 			return name

@@ -70,7 +70,7 @@ func assess(known snapshot, policy policy, now time.Time) assessment {
 			continue
 		}
 		a.observeSuccess(o)
-		cond := declaredCondition(o, a.withDeadNodes(o, a.withOlderPods(o, a.ignoreBaselineDeadline(o, a.conditionOf(o)))))
+		cond := declaredCondition(o, a.withDeadNodes(o, a.withOlderPods(o, a.ignoreBaselineDeadline(o, a.readinessOf(o)))))
 		switch {
 		case o.wait == reportOnly:
 			if cond, reported := reportedCondition(o.object.Kind, o.content); reported {
@@ -108,7 +108,7 @@ func (a *assessor) assessUnread(o observedObject) {
 	case o.wait == reportOnly:
 		return
 	case !o.sync.Synced && o.wait == tolerate && o.sync.Refused():
-		a.step(o.object, condition{ready: -1, desired: -1, done: true, message: "not waited for: " + text.Line(o.sync.Err.Error(), 160)})
+		a.step(o.object, readiness{ready: -1, desired: -1, done: true, message: "not waited for: " + text.Line(o.sync.Err.Error(), 160)})
 		return
 	}
 	if grace := refusalGrace(o.sync); grace > 0 && o.wait == require && a.due(a.policy.grace(grace)-a.now.Sub(o.sync.Since)) {
@@ -122,7 +122,7 @@ func (a *assessor) assessUnread(o observedObject) {
 }
 
 // assessObject adds one object to the assessment.
-func (a *assessor) assessObject(o observedObject, cond condition) {
+func (a *assessor) assessObject(o observedObject, cond readiness) {
 	if cond.done && !a.policy.hook && o.wait == require {
 		cond = a.requireProof(o, cond)
 	}
@@ -157,7 +157,7 @@ func (a *assessor) assessClaims(claims []observedObject) {
 	others := len(a.pending)
 	required := slices.ContainsFunc(a.pending, func(late pendingObject) bool { return late.wait != tolerate })
 	for _, o := range claims {
-		cond, namespace := a.conditionOf(o), a.namespaceOf(o)
+		cond, namespace := a.readinessOf(o), a.namespaceOf(o)
 		if !required && namespace.podSync != nil && namespace.podSync.Synced && o.content != nil && !isMounted(o.object.Name, namespace.pods) {
 			cond.done, cond.message = others == 0, cond.message+", and no pod mounts it"
 			o.wait = tolerate
@@ -179,7 +179,7 @@ func isMounted(claim string, pods []*core.Pod) bool {
 }
 
 // step adds an object's progress to the report.
-func (a *assessor) step(object release.Object, cond condition) {
+func (a *assessor) step(object release.Object, cond readiness) {
 	step := release.RolloutStep{Object: object, Ready: cond.ready, Desired: cond.desired, Done: cond.done, Message: cond.message}
 	if cond.done && cond.failed == "" && cond.desired >= 0 {
 		step.Message = cond.note
@@ -221,7 +221,7 @@ func (a *assessor) knowsPodsOf(o observedObject) bool {
 
 // requireProof makes a ready workload pending while one of its containers without a readiness probe has not yet run for long
 // enough.
-func (a *assessor) requireProof(o observedObject, cond condition) condition {
+func (a *assessor) requireProof(o observedObject, cond readiness) readiness {
 	switch o.object.Kind {
 	case "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod":
 	default:

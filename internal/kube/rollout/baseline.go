@@ -84,19 +84,18 @@ func (a *assessor) seenBefore(uid types.UID) bool {
 	return seen
 }
 
-// containerStart is the first observed state of a container of an earlier pod, and whether the container has failed again since.
-type containerStart struct {
-	runs    int32
-	waiting string // reason at the first observation; "" once the container was seen in another state
-	renewed bool
+// containerBaseline is the state in which a container of an earlier pod was first observed. A failure from before the deploy counts only once it has happened again.
+type containerBaseline struct {
+	endedRuns   int32
+	waiting     string // reason at the first observation; "" once the container was seen in another state
+	failedAgain bool
 }
 
 // backOffs are the kubelet's reasons for a pause before the next attempt.
 var backOffs = []string{"ImagePullBackOff", "CrashLoopBackOff"}
 
-// observeStart records the first state of the containers of a pod that existed before the release was applied, and whether one of
-// them has failed again since.
-func (a *assessor) observeStart(pod *core.Pod) {
+// recordBaselineState records the state in which the containers of a pod from before the deploy are first observed, and whether one of them has failed again since.
+func (a *assessor) recordBaselineState(pod *core.Pod) {
 	if !a.seenBefore(pod.UID) {
 		return
 	}
@@ -109,12 +108,12 @@ func (a *assessor) observeStart(pod *core.Pod) {
 		start, known := starts[status.Name]
 		switch {
 		case !known:
-			start = containerStart{runs: diagnose.EndedRuns(status), waiting: waiting}
-		case diagnose.EndedRuns(status) > start.runs:
-			start.renewed = true
+			start = containerBaseline{endedRuns: diagnose.EndedRuns(status), waiting: waiting}
+		case diagnose.EndedRuns(status) > start.endedRuns:
+			start.failedAgain = true
 		case waiting != start.waiting:
 			start.waiting = ""
-			start.renewed = start.renewed || waiting != "" && !slices.Contains(backOffs, waiting) && diagnose.IsTrouble(waiting)
+			start.failedAgain = start.failedAgain || waiting != "" && !slices.Contains(backOffs, waiting) && diagnose.IsTrouble(waiting)
 		}
 		starts[status.Name] = start
 	}
@@ -141,7 +140,7 @@ func (a *assessor) renewed(found diagnose.Finding) bool {
 			return a.known.before.Seen[string(found.UID)] != progressReport(o.content)
 		}
 	}
-	if a.memory.starts[found.UID][found.Container].renewed {
+	if a.memory.starts[found.UID][found.Container].failedAgain {
 		return true
 	}
 	switch found.Code {
@@ -160,7 +159,7 @@ func (a *assessor) renewed(found diagnose.Finding) bool {
 // ignoreBaselineDeadline treats a Deployment that existed before the release was applied as progressing, until its own deadline
 // has passed since then. Its controller counts from the last progress, and keeps reporting the expired deadline until a pod
 // becomes available.
-func (a *assessor) ignoreBaselineDeadline(o observedObject, cond condition) condition {
+func (a *assessor) ignoreBaselineDeadline(o observedObject, cond readiness) readiness {
 	if o.object.Kind != "Deployment" || cond.failed == "" || o.content == nil || !a.seenBefore(o.content.GetUID()) {
 		return cond
 	}

@@ -15,7 +15,7 @@ import (
 // updated. It is ready once the pods on all other nodes are; the nodes are named. Where their pods use up maxUnavailable, so that the controller replaces no further
 // one, it stays pending and says so: no other release would be rolled out either.
 // Source: k8s.io/kubernetes, pkg/controller/daemon/update.go, rollingUpdate; daemon_controller.go, updateDaemonSetStatus.
-func (a *assessor) withDeadNodes(o observedObject, cond condition) condition {
+func (a *assessor) withDeadNodes(o observedObject, cond readiness) readiness {
 	if o.object.Kind != "DaemonSet" || o.content == nil || cond.done || diagnose.NotObserved(o.content) {
 		return cond
 	}

@@ -111,7 +111,7 @@ func printedValue(value reflect.Value) string {
 
 // declaredCondition returns the condition of a custom resource by its own annotations or by those of its definition. It returns cond
 // if neither has any. A status about an earlier generation is ignored.
-func declaredCondition(o observedObject, cond condition) condition {
+func declaredCondition(o observedObject, cond readiness) readiness {
 	if o.wait != tolerate || o.content == nil || o.key.resource == definitionsResource { // a definition's own annotations are about its objects
 		return cond
 	}

@@ -13,7 +13,7 @@ import (
 
 // explain says why an object is not ready. It tries in this order: the object is paused; the most important finding among its
 // pods; its pods may not be created; a pod that is not ready; the object's own status.
-func (a *assessor) explain(o observedObject, cond condition) diagnose.Finding {
+func (a *assessor) explain(o observedObject, cond readiness) diagnose.Finding {
 	own := diagnose.Finding{Object: o.object, Reason: "NotReady", Message: cond.message, Grace: diagnose.GraceNever}
 	if cond.failed != "" {
 		own.Reason = cond.failed
@@ -82,7 +82,7 @@ func (a *assessor) worstOf(o observedObject, pods []*core.Pod) (worst *diagnose.
 		examined.Deadline = statedDeadline(o.content)
 		found, history := examined.Examine()
 		a.memory.containers[pod.UID] = history
-		a.observeStart(pod)
+		a.recordBaselineState(pod)
 		if found == nil {
 			continue
 		}
@@ -131,7 +131,7 @@ func wantedPods(object *unstructured.Unstructured) int {
 
 // recordCause stores why the pods of a Job or a hook fail, because the pods may be deleted together with it. For a Job,
 // DeadlineExceeded is more informative than a pod without a cause of its own.
-func (a *assessor) recordCause(o observedObject, found diagnose.Finding, cond condition) diagnose.Finding {
+func (a *assessor) recordCause(o observedObject, found diagnose.Finding, cond readiness) diagnose.Finding {
 	if o.object.Kind != "Job" && !a.policy.hook {
 		return found
 	}

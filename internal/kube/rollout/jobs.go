@@ -14,10 +14,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// conditionOf returns how far an object is. A Job, or a hook's Pod, is done when it has completed, and remains done if it is
+// readinessOf returns how far an object is. A Job, or a hook's Pod, is done when it has completed, and remains done if it is
 // deleted afterwards.
-func (a *assessor) conditionOf(o observedObject) condition {
-	cond := conditionOf(o.content)
+func (a *assessor) readinessOf(o observedObject) readiness {
+	cond := readinessOf(o.content)
 	if !a.policy.hook && o.object.Kind != "Job" {
 		return cond
 	}
@@ -40,8 +40,8 @@ func (a *assessor) conditionOf(o observedObject) condition {
 // deletedJob returns the condition of a Job, or a hook's Pod, that no longer exists: Helm created it, and it was deleted after
 // its end (ttlSecondsAfterFinished) or by somebody. Its controller's events say how it ended (pkg/controller/job,
 // recordJobFinished); without events, its pods do.
-func (a *assessor) deletedJob(object release.Object) condition {
-	cond := condition{ready: -1, desired: -1, message: "does not exist any more"}
+func (a *assessor) deletedJob(object release.Object) readiness {
+	cond := readiness{ready: -1, desired: -1, message: "does not exist any more"}
 	if a.endOf(a.eventsAboutJob(object, false), &cond) {
 		return cond
 	}
@@ -67,7 +67,7 @@ var failureReasons = []string{batch.JobReasonBackoffLimitExceeded, batch.JobReas
 	batch.JobReasonMaxFailedIndexesExceeded}
 
 // endOf sets how a Job ended according to its controller's events, and reports whether they say so.
-func (a *assessor) endOf(events []*core.Event, cond *condition) bool {
+func (a *assessor) endOf(events []*core.Event, cond *readiness) bool {
 	for _, event := range slices.Backward(events) {
 		switch {
 		case event.Reason == "Completed":

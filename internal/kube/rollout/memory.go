@@ -19,11 +19,11 @@ type memory struct {
 	// podCauses are the last findings about the pods of Jobs and hooks. The pods may be deleted before their owner is seen to
 	// fail.
 	podCauses map[release.Object]diagnose.Finding
-	began     time.Time                               // by pod, for pods that existed before the release was applied
-	starts    map[types.UID]map[string]containerStart // containers of pods of before the release was applied, by pod
+	began     time.Time                                  // by pod, for pods that existed before the release was applied
+	starts    map[types.UID]map[string]containerBaseline // containers of pods of before the release was applied, by pod
 
 	// About Jobs and hooks:  what has ended and may be deleted since, Jobs whose pods have succeeded, identities, and since when one is missing.
-	ended        map[release.Object]condition
+	ended        map[release.Object]readiness
 	succeeded    map[release.Object]bool
 	uids         map[release.Object]types.UID
 	missingSince map[release.Object]time.Time

@@ -11,7 +11,7 @@ import (
 
 // withOlderPods returns the condition of a workload whose settings keep pods of an older template: with OnDelete until somebody
 // deletes them, or below a StatefulSet's partition. Such pods are reported, and not waited for.
-func (a *assessor) withOlderPods(o observedObject, cond condition) condition {
+func (a *assessor) withOlderPods(o observedObject, cond readiness) readiness {
 	if o.object.Kind != "StatefulSet" && o.object.Kind != "DaemonSet" || o.content == nil || diagnose.NotObserved(o.content) {
 		return cond
 	}

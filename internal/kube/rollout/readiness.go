@@ -10,8 +10,8 @@ import (
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 )
 
-// condition says how far an object is.
-type condition struct {
+// readiness is what an object's status says about its rollout.
+type readiness struct {
 	ready, desired int // pods; -1 for a kind without any
 	done           bool
 	failed         string // the cluster's reason if it has given up on the object
@@ -22,17 +22,17 @@ type condition struct {
 	message        string
 }
 
-// conditionOf reads an object's status. It ignores a status about an earlier generation of the object.
-func conditionOf(object *unstructured.Unstructured) condition {
+// readinessOf reads an object's status. It ignores a status about an earlier generation of the object.
+func readinessOf(object *unstructured.Unstructured) readiness {
 	if object == nil {
-		return condition{ready: -1, desired: -1, message: "does not exist yet"}
+		return readiness{ready: -1, desired: -1, message: "does not exist yet"}
 	}
 	object = withoutForeignProgress(withNumericGeneration(object))
 	result, err := status.Compute(object)
 	if err != nil {
-		return condition{ready: -1, desired: -1, message: "its status cannot be read: " + text.Line(err.Error(), 256)}
+		return readiness{ready: -1, desired: -1, message: "its status cannot be read: " + text.Line(err.Error(), 256)}
 	}
-	cond := condition{done: result.Status == status.CurrentStatus, message: text.Line(result.Message, 256)}
+	cond := readiness{done: result.Status == status.CurrentStatus, message: text.Line(result.Message, 256)}
 	cond.ready, cond.desired = podCounts(object)
 	if diagnose.NotObserved(object) {
 		cond.done, cond.message = false, "not observed by its controller yet"
@@ -111,7 +111,7 @@ func podCounts(object *unstructured.Unstructured) (ready, desired int) {
 // availableCondition is not done while pods of a StatefulSet have been ready for less than its minReadySeconds. kstatus counts ready pods; of
 // Deployments and DaemonSets it counts available ones.
 // Source: kubernetes.io, "StatefulSets", Minimum ready seconds.
-func availableCondition(set *unstructured.Unstructured, cond condition) condition {
+func availableCondition(set *unstructured.Unstructured, cond readiness) readiness {
 	wait := status.GetIntField(set.Object, ".spec.minReadySeconds", 0)
 	available, wanted := status.GetIntField(set.Object, ".status.availableReplicas", 0), status.GetIntField(set.Object, ".spec.replicas", 1)
 	if cond.done && wait > 0 && available < wanted {
@@ -121,7 +121,7 @@ func availableCondition(set *unstructured.Unstructured, cond condition) conditio
 }
 
 // jobCondition is done when a Job has completed or is suspended. kstatus would accept a Job that has started.
-func jobCondition(object *unstructured.Unstructured, cond condition) condition {
+func jobCondition(object *unstructured.Unstructured, cond readiness) readiness {
 	if suspended, _, _ := unstructured.NestedBool(object.Object, "spec", "suspend"); suspended {
 		cond.done, cond.message = true, "suspended"
 		return cond
@@ -140,7 +140,7 @@ func jobCondition(object *unstructured.Unstructured, cond condition) condition {
 }
 
 // podCondition treats a failed pod as not done; kstatus treats it as done.
-func podCondition(object *unstructured.Unstructured, cond condition) condition {
+func podCondition(object *unstructured.Unstructured, cond readiness) readiness {
 	if phase, _, _ := unstructured.NestedString(object.Object, "status", "phase"); phase == "Failed" {
 		cond.done, cond.failed = false, "PodFailed"
 	} else if cond.failed == "PodUnschedulable" {

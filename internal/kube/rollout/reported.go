@@ -15,7 +15,7 @@ import (
 )
 
 // reportedCondition returns the condition of an object that is reported but not waited for; false if there is nothing to report.
-func reportedCondition(kind string, object *unstructured.Unstructured) (condition, bool) {
+func reportedCondition(kind string, object *unstructured.Unstructured) (readiness, bool) {
 	switch {
 	case object == nil:
 	case kind == "Service":
@@ -23,20 +23,20 @@ func reportedCondition(kind string, object *unstructured.Unstructured) (conditio
 	case kind == "HorizontalPodAutoscaler":
 		return autoscalerCondition(object), true
 	}
-	return condition{}, false
+	return readiness{}, false
 }
 
 // loadBalancerCondition is done when a load balancer has its address; false if the Service is of another type.
-func loadBalancerCondition(object *unstructured.Unstructured) (condition, bool) {
+func loadBalancerCondition(object *unstructured.Unstructured) (readiness, bool) {
 	service := &core.Service{}
 	if runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, service) != nil || service.Spec.Type != core.ServiceTypeLoadBalancer {
-		return condition{}, false
+		return readiness{}, false
 	}
 	var hosts []string
 	for _, ingress := range service.Status.LoadBalancer.Ingress {
 		hosts = append(hosts, cmp.Or(ingress.Hostname, ingress.IP))
 	}
-	cond := condition{ready: -1, desired: -1, done: len(hosts) > 0, message: "no address yet"}
+	cond := readiness{ready: -1, desired: -1, done: len(hosts) > 0, message: "no address yet"}
 	if cond.done {
 		cond.message = text.Line("at "+strings.Join(hosts, ", "), 256)
 	}
@@ -44,9 +44,9 @@ func loadBalancerCondition(object *unstructured.Unstructured) (condition, bool) 
 }
 
 // autoscalerCondition describes how many pods an autoscaler wants, or why it has no metrics.
-func autoscalerCondition(object *unstructured.Unstructured) condition {
+func autoscalerCondition(object *unstructured.Unstructured) readiness {
 	count := func(path string, missing int) int { return status.GetIntField(object.Object, path, missing) }
-	cond := condition{ready: -1, desired: -1, done: true, message: fmt.Sprintf("%s, wants %d of %d to %d", release.Count(count(".status.currentReplicas", 0), "pod"),
+	cond := readiness{ready: -1, desired: -1, done: true, message: fmt.Sprintf("%s, wants %d of %d to %d", release.Count(count(".status.currentReplicas", 0), "pod"),
 		count(".status.desiredReplicas", 0), count(".spec.minReplicas", 1), count(".spec.maxReplicas", 1))}
 	if active := diagnose.Conditions(object)["ScalingActive"]; active.Status == "False" {
 		cond.message += "; " + text.Truncate(active.Reason+": "+active.Message, 160)
