@@ -19,6 +19,7 @@ func TestTheControllerOfACustomResourceIsAwaited(t *testing.T) {
 		speaks   time.Duration // when its controller writes a status; 0: never
 		flags    []string
 		unfound  string
+		changed  time.Duration // how long ago it was applied with another spec
 		exit     int
 		from, to time.Duration // how long the deploy takes
 		says     []string
@@ -28,6 +29,7 @@ func TestTheControllerOfACustomResourceIsAwaited(t *testing.T) {
 		"late pods of another image": {pods: 40 * time.Second, digest: "b", exit: release.ExitFailed, from: 40 * time.Second, to: 50 * time.Second,
 			says: []string{"waiting up to 1m0s for the controller of Widget/shop"}, lacks: "warning: Widget/shop"},
 		"no controller":            {exit: release.ExitDone, from: time.Minute, to: 62 * time.Second, says: []string{"warning: Widget/shop: its controller has made no pod in 1m0s", "have no pod yet, so no pod proves it: the revision is not marked as verified"}},
+		"one that did not change":  {changed: time.Hour, exit: release.ExitDone, to: 2 * time.Second, says: []string{"have no pod yet, so no pod proves it"}},
 		"a controller that speaks": {speaks: 30 * time.Second, exit: release.ExitDone, from: 50 * time.Second, to: 52 * time.Second, says: []string{"warning: Widget/shop: its controller has made no pod in 50s"}},
 		"a short timeout":          {flags: []string{"--timeout", "30s"}, exit: release.ExitDone, from: 5 * time.Second, to: 30 * time.Second, says: []string{"warning: Widget/shop: its controller has made no pod in "}},
 		"an image outside of a template": {speaks: time.Nanosecond, unfound: "owns no pod of the image", exit: release.ExitDone, from: 20 * time.Second, to: 22 * time.Second,
@@ -39,7 +41,7 @@ func TestTheControllerOfACustomResourceIsAwaited(t *testing.T) {
 				began := time.Now()
 				fakes := &fakes{}
 				fakes.running = func() release.Running {
-					workload := release.RunningWorkload{Object: widget, Note: "has no pod that could be compared", Patience: time.Minute, Unfound: test.unfound}
+					workload := release.RunningWorkload{Object: widget, Note: "has no pod that could be compared", Patience: time.Minute, Changed: began.Add(-test.changed), Unfound: test.unfound}
 					if test.speaks > 0 && time.Since(began) >= test.speaks-time.Nanosecond {
 						workload.Patience = 20 * time.Second
 					}

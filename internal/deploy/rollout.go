@@ -175,7 +175,7 @@ type awaitedControllers struct {
 
 // mayStillMakePods reports whether the patience with the controllers is not used up. It begins again once, when a controller that was silent has spoken.
 func (a *awaitedControllers) mayStillMakePods(proof release.RunningProof, reporter release.Reporter) bool {
-	if len(proof.Awaited) == 0 {
+	if len(proof.Awaited) == 0 || !proof.ChangedRecently(time.Now()) {
 		return false
 	}
 	if a.told.IsZero() {

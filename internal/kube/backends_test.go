@@ -391,15 +391,28 @@ func TestBehind(t *testing.T) {
 		"of another release, and named":    {[]runtime.Object{balancer("web", func(s *core.Service) { s.Labels[instanceLabel] = "blog" })}, "http://web.example.com", "service/web", "", "web / web-a"},
 		"without a selector":               {[]runtime.Object{balancer("web", func(s *core.Service) { s.Spec.Selector = nil })}, "http://web.example.com", release.AddressAuto, "", "web / Service/web has no selector"},
 		"a URL of nothing":                 {[]runtime.Object{balancer("web", nil)}, "http://www.example.com", release.AddressAuto, "", ""},
-		"endpoints that may not be listed": {[]runtime.Object{balancer("web", nil), readyPod("web-b", "10.0.0.8", nil)}, "http://web.example.com", release.AddressAuto, "endpointslices", "web / web-b"},
+		"endpoints that may not be listed": {[]runtime.Object{balancer("web", nil), readyPod("web-b", "10.0.0.8", nil)}, "http://web.example.com", release.AddressAuto, "endpointslices", "web / web-b of the release"},
 		"nor pods":                         {[]runtime.Object{balancer("web", nil)}, "http://web.example.com", release.AddressAuto, "endpointslices pods", "web / the endpoints of Service/web may not be listed"},
-		"an Ingress":                       {[]runtime.Object{balancer("web", headless), balancer("blog", headless), ruled("shop.example.com", path("/", prefix, "web"), path("/blog", exact, "blog"))}, "https://shop.example.com", release.AddressAuto, "", "web / web-a, blog =/blog blog-a"},
+		"an Ingress":                       {[]runtime.Object{balancer("web", headless), balancer("blog", headless), ruled("shop.example.com", path("/", prefix, "web"), path("/blog", exact, "blog"))}, "https://shop.example.com", release.AddressAuto, "", "blog =/blog blog-a, web / web-a"},
 		"an Ingress for many hosts":        {[]runtime.Object{balancer("web", headless), ruled("*.example.com", path("", prefix, "web"))}, "https://shop.example.com", release.AddressAuto, "", "web / web-a"},
 		"an Ingress for all hosts":         {[]runtime.Object{balancer("web", headless), ruled("", path("/", prefix, "web"))}, "http://alb.example.com", release.AddressAuto, "", "web / web-a"},
 		"an Ingress of another host":       {[]runtime.Object{balancer("web", headless), ruled("blog.example.com", path("/", prefix, "web"))}, "https://shop.example.com", release.AddressAuto, "", ""},
 		"an expression":                    {[]runtime.Object{balancer("web", headless), ruled("shop.example.com", path("/api(/|$)(.*)", specific, "web"))}, "https://shop.example.com", release.AddressAuto, "", "web ~/api web-a"},
 		"an ExternalName":                  {[]runtime.Object{balancer("web", outside), ruled("shop.example.com", path("/", prefix, "web"))}, "https://shop.example.com", release.AddressAuto, "", "web / Service/web is of type ExternalName"},
-		"a Service that does not exist":    {[]runtime.Object{ruled("shop.example.com", path("/", prefix, "ssl-redirect"))}, "https://shop.example.com", release.AddressAuto, "", " / Service/ssl-redirect does not exist"},
+		"a Service that does not exist":    {[]runtime.Object{ruled("shop.example.com", path("/", prefix, "wbe"))}, "https://shop.example.com", release.AddressAuto, "", " / Ingress/shop leads to Service/wbe, which does not exist"},
+		"an action of the annotations": {[]runtime.Object{func() *networking.Ingress {
+			redirect := path("/", prefix, "ssl-redirect")
+			redirect.Backend.Service.Port.Name = useAnnotation
+			return ruled("shop.example.com", redirect)
+		}()}, "https://shop.example.com", release.AddressAuto, "", " / ssl-redirect is an action of the Ingress's annotations"},
+		"a port that the Service does not have": {[]runtime.Object{balancer("web", func(s *core.Service) { headless(s); s.Spec.Ports[0].Name = "web" }), ruled("shop.example.com", path("/", prefix, "web"))}, "https://shop.example.com", release.AddressAuto, "",
+			"web / Ingress/shop leads to a port that Service/web does not have"},
+		"another release's Ingress for the host": {[]runtime.Object{balancer("web", headless), balancer("blog", headless), ruled("shop.example.com", path("/", prefix, "web")), func() *networking.Ingress {
+			foreign := ruled("shop.example.com", path("/blog", prefix, "blog"))
+			foreign.Name, foreign.Labels = "blog", map[string]string{instanceLabel: "blog"}
+			return foreign
+		}()}, "https://shop.example.com", release.AddressAuto, "", "blog foreign /blog blog-a, web / web-a"},
+		"a pod of the release": {[]runtime.Object{balancer("web", nil), labelledPod("web-a")}, "http://web.example.com", release.AddressAuto, "", "web / web-a of the release"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -422,17 +435,28 @@ func TestBehind(t *testing.T) {
 			var got []string
 			for _, route := range routes {
 				at := map[bool]string{true: "="}[route.Exact] + map[bool]string{true: "~"}[route.Expression] + route.Path
-				ends := route.Unchecked
+				if route.Foreign {
+					at = "foreign " + at
+				}
+				ends := route.Unchecked + route.Broken
 				for _, endpoint := range route.Endpoints {
-					ends += endpoint.Pod
+					ends += endpoint.Pod + map[bool]string{true: " of the release"}[endpoint.Labelled]
 				}
 				got = append(got, route.Service.Name+" "+at+" "+ends)
 			}
+			slices.Sort(got)
 			if diff := cmp.Diff(test.want, strings.Join(got, ", ")); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
 	}
+}
+
+// labelledPod is a pod with the release's instance label.
+func labelledPod(name string) *core.Pod {
+	pod := readyPod(name, "10.0.0.9", nil)
+	pod.Labels = map[string]string{instanceLabel: "shop"}
+	return pod
 }
 
 // TestBackendsOfAPortThatNoContainerHas: nothing will ever answer there, whatever is waited for.

@@ -18,8 +18,8 @@ import (
 )
 
 // Behind finds to which ready endpoints a URL leads: of the release's Services that have its host, and of the Services to which the release's Ingresses with its host
-// lead. An object that the address names counts too. It returns none if no Service and no Ingress has the host, as that of a route of another kind. The error is
-// a *release.Fault.
+// lead. An object that the address names counts too. An Ingress with the host that is not the release's counts as foreign. It returns none if no Service and no Ingress of the
+// release has the host, as that of a route of another kind. The error is a *release.Fault.
 func (c *Client) Behind(ctx context.Context, namespace, name, url string, address release.Address) (routes []release.Route, err error) {
 	asked, err := neturl.Parse(url)
 	if err != nil {
@@ -36,7 +36,7 @@ func (c *Client) Behind(ctx context.Context, namespace, name, url string, addres
 	failed := func(err error) error {
 		return c.Fault(ctx, err, "reading what is behind the address of release %q in namespace %q", name, namespace)
 	}
-	services, _, err := c.listServices(ctx, namespaces)
+	services, unlisted, err := c.listServices(ctx, namespaces)
 	if err != nil {
 		return nil, failed(err)
 	}
@@ -44,6 +44,7 @@ func (c *Client) Behind(ctx context.Context, namespace, name, url string, addres
 	if err != nil {
 		return nil, failed(err)
 	}
+	behind := &behindReader{client: c, release: name, complete: len(unlisted) == 0, endpoints: map[string][]release.Backend{}, labelled: map[string]map[string]bool{}}
 	isOwn := func(object metav1.Object, identity release.Object) bool {
 		return belongsTo(object, namespace, name) || identity.HasAddress(address)
 	}
@@ -53,7 +54,7 @@ func (c *Client) Behind(ctx context.Context, namespace, name, url string, addres
 			continue
 		}
 		route := release.Route{Via: serviceObject(service), Path: "/"}
-		if err := c.addEndpoints(ctx, &route, service, portOfURL(service, asked)); err != nil {
+		if err := behind.addEndpoints(ctx, &route, service, portOfURL(service, asked)); err != nil {
 			return nil, failed(err)
 		}
 		routes = append(routes, route)
@@ -61,18 +62,47 @@ func (c *Client) Behind(ctx context.Context, namespace, name, url string, addres
 	for i := range ingresses {
 		ingress := &ingresses[i]
 		object := release.Object{APIVersion: "networking.k8s.io/v1", Kind: "Ingress", Namespace: ingress.Namespace, Name: ingress.Name}
-		if !isOwn(ingress, object) || !hasHost(ingressHosts(ingress), host) {
+		if !hasHost(ingressHosts(ingress), host) {
 			continue
 		}
 		for _, path := range pathsOf(ingress, host) {
-			route := release.Route{Via: object, Path: path.path, Exact: path.exact, Expression: path.expression}
-			if err := c.addBackend(ctx, &route, path.backend, services, ingress.Namespace); err != nil {
+			route := release.Route{Via: object, Path: path.path, Exact: path.exact, Expression: path.expression, Foreign: !isOwn(ingress, object)}
+			if err := behind.addBackend(ctx, &route, path.backend, services, ingress.Namespace); err != nil {
 				return nil, failed(err)
 			}
 			routes = append(routes, route)
 		}
 	}
+	if !slices.ContainsFunc(routes, func(route release.Route) bool { return !route.Foreign }) {
+		return nil, nil
+	}
 	return routes, nil
+}
+
+// useAnnotation is the name of the port of a backend that stands for an action of the Ingress's annotations. Source: AWS Load Balancer Controller, Ingress annotations, Actions.
+const useAnnotation = "use-annotation"
+
+// behindReader reads the endpoints of Services, of each port once.
+type behindReader struct {
+	client    *Client
+	release   string
+	complete  bool                         // all Services of the release's namespaces are listed
+	endpoints map[string][]release.Backend // by Service and port
+	labelled  map[string]map[string]bool   // pods with the release's instance label, by namespace
+}
+
+// isLabelled reports whether a pod has the release's instance label; false if that may not be read.
+func (b *behindReader) isLabelled(ctx context.Context, namespace, pod string) bool {
+	pods, listed := b.labelled[namespace]
+	if !listed {
+		pods = map[string]bool{}
+		found, err := b.client.Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(labels.Set{instanceLabel: b.release}).String()})
+		for i := range found.Items {
+			pods[found.Items[i].Name] = err == nil
+		}
+		b.labelled[namespace] = pods
+	}
+	return pods[pod]
 }
 
 // hasHost reports whether one of the hosts is the host; one with "*." is for all names one level below it.
@@ -133,7 +163,7 @@ func pathsOf(ingress *networking.Ingress, host string) (paths []ingressPath) {
 }
 
 // addBackend adds the ready endpoints of an Ingress's backend to a route.
-func (c *Client) addBackend(ctx context.Context, route *release.Route, backend networking.IngressBackend, services []core.Service, namespace string) error {
+func (b *behindReader) addBackend(ctx context.Context, route *release.Route, backend networking.IngressBackend, services []core.Service, namespace string) error {
 	if backend.Service == nil {
 		route.Unchecked = "it leads to a resource that is no Service"
 		return nil
@@ -141,8 +171,16 @@ func (c *Client) addBackend(ctx context.Context, route *release.Route, backend n
 	at := slices.IndexFunc(services, func(service core.Service) bool {
 		return service.Namespace == namespace && service.Name == backend.Service.Name
 	})
-	if at < 0 {
-		route.Unchecked = fmt.Sprintf("Service/%s does not exist", backend.Service.Name)
+	switch {
+	case at >= 0:
+	case backend.Service.Port.Name == useAnnotation:
+		route.Unchecked = fmt.Sprintf("%s is an action of the Ingress's annotations", backend.Service.Name)
+		return nil
+	case !b.complete:
+		route.Unchecked = fmt.Sprintf("Service/%s is not known", backend.Service.Name)
+		return nil
+	default:
+		route.Broken = fmt.Sprintf("%s leads to Service/%s, which does not exist", route.Via, backend.Service.Name)
 		return nil
 	}
 	var port *core.ServicePort
@@ -152,23 +190,31 @@ func (c *Client) addBackend(ctx context.Context, route *release.Route, backend n
 			port = each
 		}
 	}
-	return c.addEndpoints(ctx, route, &services[at], port)
+	return b.addEndpoints(ctx, route, &services[at], port)
 }
 
 // addEndpoints adds the ready endpoints of a Service's port to a route, or why they cannot be compared with pods.
-func (c *Client) addEndpoints(ctx context.Context, route *release.Route, service *core.Service, port *core.ServicePort) error {
+func (b *behindReader) addEndpoints(ctx context.Context, route *release.Route, service *core.Service, port *core.ServicePort) error {
 	route.Service = serviceObject(service)
 	switch {
 	case service.Spec.Type == core.ServiceTypeExternalName:
 		route.Unchecked = fmt.Sprintf("%s is of type ExternalName", route.Service)
 	case len(service.Spec.Selector) == 0:
 		route.Unchecked = fmt.Sprintf("%s has no selector", route.Service)
+	case port == nil && route.Via != route.Service:
+		route.Broken = fmt.Sprintf("%s leads to a port that %s does not have", route.Via, route.Service)
 	case port == nil:
 		route.Unchecked = fmt.Sprintf("%s does not have the port", route.Service)
 	}
-	if route.Unchecked != "" {
+	if route.Unchecked != "" || route.Broken != "" {
 		return nil
 	}
+	key := fmt.Sprintf("%s/%s:%d", service.Namespace, service.Name, port.Port)
+	if known, read := b.endpoints[key]; read {
+		route.Endpoints = known
+		return nil
+	}
+	c := b.client
 	endpoints, err := c.readyEndpoints(ctx, service.Namespace, service.Name, *port)
 	if apierrors.IsForbidden(err) {
 		pods, listErr := c.Pods(service.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(service.Spec.Selector).String()})
@@ -187,7 +233,10 @@ func (c *Client) addEndpoints(ctx context.Context, route *release.Route, service
 		}
 		endpoints, err = selectedEndpoints(ready, *port), nil
 	}
-	route.Endpoints = endpoints
+	for i := range endpoints {
+		endpoints[i].Labelled = endpoints[i].Pod != "" && b.isLabelled(ctx, endpoints[i].Namespace, endpoints[i].Pod)
+	}
+	route.Endpoints, b.endpoints[key] = endpoints, endpoints
 	return err
 }
 

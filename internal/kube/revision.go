@@ -67,6 +67,7 @@ func (c *Client) Undeployed(ctx context.Context, namespace, name string) (found 
 	}
 	object, err := c.Dynamic.Resource(coordination.SchemeGroupVersion.WithResource("leases")).Namespace(namespace).Get(ctx, leasePrefix+name, meta.GetOptions{})
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		found.LeaseUnknown = apierrors.IsForbidden(err)
 		return found, true, nil
 	}
 	lease := new(coordination.Lease)

@@ -269,6 +269,10 @@ func TestTheRoleOfSmokeIsExact(t *testing.T) {
 		} else if without != "secrets" {
 			t.Errorf("reading the revision: %v", err)
 		}
+		s.Put(recordOf(t, 1, "pending-install", manifest))
+		if found, undeployed, err := client.Undeployed(ctx, space, "shop"); err != nil || undeployed != (without != "secrets") || found.LeaseUnknown != (without == "leases.coordination.k8s.io") {
+			t.Errorf("of a first install: got %+v, %t, %v", found, undeployed, err)
+		}
 		return errors.Join(liveErr, addressErr, ingressErr, hostsErr, backendsErr, runningErr)
 	}
 	for name, objects := range map[string][]string{"few workloads": few, "many workloads": many, "Jobs": jobs} {

@@ -139,6 +139,7 @@ type Backend struct {
 	IP        string
 	Port      int
 	HTTPS     bool
+	Labelled  bool // with Behind, its pod has the release's label app.kubernetes.io/instance
 }
 
 // Backends are the pods and Services that serve a release inside its cluster, as the cluster reports them at one moment.
@@ -179,6 +180,8 @@ type Route struct {
 	Expression bool   // Path is the beginning of an expression, so that the paths which it is for are not known; "" is for all that no other route serves
 	Endpoints  []Backend
 	Unchecked  string // why its endpoints cannot be compared with pods, "" if they can
+	Broken     string // why requests for it reach no pod, "" if they may
+	Foreign    bool   // it is not the release's, and serves the host too
 }
 
 // RoutesFor returns those of the routes by which a path is served: the most specific ones. It returns none if none serves it, or if an expression may serve it.
@@ -199,6 +202,10 @@ func RoutesFor(routes []Route, path string) (chosen []Route) {
 			continue
 		}
 		switch {
+		case length == longest && len(chosen) > 0 && chosen[0].Foreign != route.Foreign:
+			if chosen[0].Foreign { // which of two serves the path, only the controller knows
+				chosen, isUnknown = []Route{route}, route.Expression && route.Path != ""
+			}
 		case length > longest:
 			chosen, longest, isUnknown = []Route{route}, length, route.Expression && route.Path != ""
 		case length == longest:

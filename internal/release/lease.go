@@ -33,8 +33,10 @@ type Pin struct {
 type Undeployed struct {
 	Revision int    // the newest
 	Status   string // Helm's own: failed, pending-install, uninstalling…
-	// Holder is the run that holds the release's Lease, "" if none does, or if the Lease may not be read.
+	// Holder is the run that holds the release's Lease, "" if none does, or if it is not known.
 	Holder string
+	// LeaseUnknown says that the Lease may not be read.
+	LeaseUnknown bool
 	// Heartbeat changes whenever the holder renews the Lease. One that stays the same for longer than Duration is a killed run's.
 	Heartbeat string
 	Duration  time.Duration

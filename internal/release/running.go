@@ -151,6 +151,13 @@ type RunningProof struct {
 	Hooked   bool // no workload names the image, and hooks ran it to their end
 }
 
+// recentChange is how old a change of a custom resource may be whose controller is waited for. It is well above the patience, because the clocks of the cluster and
+// the run may differ.
+const recentChange = 10 * time.Minute
+
+// ChangedRecently reports whether the controllers of the custom resources without pods may still be about to make some.
+func (p RunningProof) ChangedRecently(now time.Time) bool { return now.Sub(p.Changed) < recentChange }
+
 // Prove compares what the pods run with the image. It compares content, not only digests. A node may have pulled the same content
 // by several digests: of an index that was pushed again with one more attestation, of an index's child, or in another repository.
 // It then reports any of them (containerd, internal/cri/server, toContainerStatus: the first of the image's references).

@@ -13,12 +13,13 @@ import (
 
 // checkBehind takes back what counts of the answers from outside of the cluster that do not name the expected commit, unless the ready endpoints behind the address are pods of the
 // release that run the image: anything else may have given them. Such an answer is neither right nor wrong. If there are some for longer than the patience, the
-// error is a *release.Refusal. Where it cannot be known what is behind the address, the answers count, and it warns once.
+// error is a *release.Refusal. Where no object says what is behind the address, the answers count, and it warns once. If the cluster does not answer, they do not count.
 func (a *roundRunner) checkBehind(ctx context.Context, found roundPlan, answers []release.Answer, settings Settings) ([]release.Answer, error) {
 	isUnnamed := func(answer release.Answer) bool {
 		return answer.OK() && (settings.ExpectCommit == "" || !settings.ExpectCommit.IsNamedBy(answer.Commit))
 	}
 	if found.runs == nil || !slices.ContainsFunc(answers, isUnnamed) {
+		a.isUncounted = false
 		return answers, nil
 	}
 	routes, err := a.deps.Cluster.Behind(ctx, a.Namespace, a.Release, a.URL, a.Address)
@@ -43,7 +44,8 @@ func (a *roundRunner) checkBehind(ctx context.Context, found roundPlan, answers 
 		}
 	}
 	switch now := a.deps.Now(); {
-	case why == "" || err != nil:
+	case err != nil: // the time goes on, and decides nothing
+	case why == "":
 		a.isUncounted = false
 	case !a.isUncounted:
 		a.isUncounted, a.uncountedSince = true, now
@@ -70,38 +72,42 @@ func (a *roundRunner) pathOf(answer release.Answer, requests []request) string {
 	return base + "/"
 }
 
-// foreignBehind says which endpoint behind a path of the address is not a pod of the release that runs the image; "" if all are, or if that cannot be known.
+// foreignBehind says why the answers at a path of the address may come from elsewhere than the release's pods that run the image; "" if they come from these, or if that cannot be
+// known. Of several routes that serve the path, such as those of two Services with one address, one that leads to these pods alone is enough.
 func (a *roundRunner) foreignBehind(routes []release.Route, path string, runs map[podKey]bool) string {
 	chosen := release.RoutesFor(routes, path)
-	unchecked := ""
+	unknown, foreign := "", ""
 	switch {
 	case len(routes) == 0:
-		unchecked = "no Service and no Ingress of the release has its host"
+		unknown = "no Service and no Ingress of the release has its host"
 	case len(chosen) == 0:
-		unchecked = "it is not known to which Service " + path + " leads"
+		unknown = "it is not known to which Service " + path + " leads"
 	}
 	for _, route := range chosen {
 		through := route.Service.String()
 		if route.Via != route.Service {
 			through = fmt.Sprintf("%s, to which %s leads,", route.Service, route.Via)
 		}
+		stranger := slices.IndexFunc(route.Endpoints, func(endpoint release.Backend) bool { return !runs[podKey{endpoint.Namespace, endpoint.Pod}] })
 		switch {
 		case route.Unchecked != "":
-			unchecked = route.Unchecked
-			continue
+			unknown = route.Unchecked
+		case route.Broken != "":
+			foreign = cmp.Or(foreign, route.Broken)
 		case len(route.Endpoints) == 0:
-			return through + " has no ready endpoint"
-		}
-		for _, endpoint := range route.Endpoints {
-			if runs[podKey{endpoint.Namespace, endpoint.Pod}] {
-				continue
-			}
-			return fmt.Sprintf("%s sends requests to %s, which is not a pod of release %q that runs %s", through, endpointName(endpoint), a.Release, a.digests())
+			foreign = cmp.Or(foreign, through+" has no ready endpoint")
+		case stranger < 0:
+			return ""
+		case route.Endpoints[stranger].Labelled:
+			unknown = fmt.Sprintf("%s sends requests to %s, which is the release's and runs another image, as a proxy does", through, endpointName(route.Endpoints[stranger]))
+		default:
+			foreign = cmp.Or(foreign, fmt.Sprintf("%s sends requests to %s, which is not a pod of release %q that runs %s", through, endpointName(route.Endpoints[stranger]), a.Release, a.digests()))
 		}
 	}
-	if unchecked != "" {
-		a.warnOnce("the answers of %s name no commit, and whether they come from the release's pods cannot be known: %s", a.URL, unchecked)
+	if unknown == "" {
+		return foreign
 	}
+	a.warnOnce("the answers of %s name no commit, and whether they come from the release's pods cannot be known: %s", a.URL, unknown)
 	return ""
 }
 

@@ -25,6 +25,14 @@ func TestAnswersWithoutACommitCountOnlyFromTheReleasesPods(t *testing.T) {
 	elsewhere.Endpoints[0].Namespace = "other"
 	noPod := route("/")
 	noPod.Endpoints = []release.Backend{{Namespace: "staging", IP: "192.0.2.1", Port: 80}}
+	broken := route("/")
+	broken.Broken = "Ingress/shop leads to Service/egde, which does not exist"
+	proxy := route("/", "proxy")
+	proxy.Endpoints[0].Labelled = true
+	longer := route("/blog", "stranger")
+	longer.Foreign = true
+	same := route("/", "stranger")
+	same.Foreign = true
 	throughIngress := route("/", "stranger")
 	throughIngress.Via = release.Object{Kind: "Ingress", Namespace: "staging", Name: "shop"}
 	unnamed := release.Answer{Stage: release.StageDone, Status: 200}
@@ -39,20 +47,27 @@ func TestAnswersWithoutACommitCountOnlyFromTheReleasesPods(t *testing.T) {
 		says   string // the error, or a line
 		checks []release.Check
 	}{
-		"the release's pod":                {[]release.Route{route("/", "a")}, nil, unnamed, 0, "", nil},
-		"another release's pod":            {[]release.Route{route("/", "stranger")}, nil, unnamed, 1, `Service/edge sends requests to pod "stranger", which is not a pod of release "shop" that runs`, nil},
-		"another pod among them":           {[]release.Route{route("/", "a", "stranger")}, nil, unnamed, 1, `pod "stranger"`, nil},
-		"the release's pod of another one": {[]release.Route{route("/", "old")}, nil, unnamed, 1, `pod "old"`, nil},
-		"a pod of that name elsewhere":     {[]release.Route{elsewhere}, nil, unnamed, 1, `pod "a"`, nil},
-		"an address that is no pod":        {[]release.Route{noPod}, nil, unnamed, 1, "address 192.0.2.1", nil},
-		"nothing":                          {[]release.Route{route("/")}, nil, unnamed, 1, "Service/edge has no ready endpoint", nil},
-		"through an Ingress":               {[]release.Route{throughIngress}, nil, unnamed, 1, "Service/edge, to which Ingress/shop leads, sends requests", nil},
-		"the expected commit is named":     {[]release.Route{route("/", "stranger")}, nil, answerFrom(commit), 0, "", nil},
-		"a Service that names no pods":     {[]release.Route{external}, nil, unnamed, 0, "cannot be known: Service/edge is of type ExternalName", nil},
-		"no Service and no Ingress":        {nil, nil, unnamed, 0, "cannot be known: no Service and no Ingress of the release has its host", nil},
-		"what is behind cannot be read":    {nil, errors.New("refused"), unnamed, 3, "cannot be read: refused", nil},
-		"another path leads elsewhere":     {[]release.Route{route("/", "a"), route("/blog", "stranger")}, nil, unnamed, 0, "", nil},
-		"the path of a check leads there":  {[]release.Route{route("/", "a"), route("/blog", "stranger")}, nil, unnamed, 1, `pod "stranger"`, []release.Check{{Name: "blog", Path: "/blog/1"}}},
+		"the release's pod":                                {[]release.Route{route("/", "a")}, nil, unnamed, 0, "", nil},
+		"another release's pod":                            {[]release.Route{route("/", "stranger")}, nil, unnamed, 1, `Service/edge sends requests to pod "stranger", which is not a pod of release "shop" that runs`, nil},
+		"another pod among them":                           {[]release.Route{route("/", "a", "stranger")}, nil, unnamed, 1, `pod "stranger"`, nil},
+		"the release's pod of another one":                 {[]release.Route{route("/", "old")}, nil, unnamed, 1, `pod "old"`, nil},
+		"a pod of that name elsewhere":                     {[]release.Route{elsewhere}, nil, unnamed, 1, `pod "a"`, nil},
+		"an address that is no pod":                        {[]release.Route{noPod}, nil, unnamed, 1, "address 192.0.2.1", nil},
+		"nothing":                                          {[]release.Route{route("/")}, nil, unnamed, 1, "Service/edge has no ready endpoint", nil},
+		"through an Ingress":                               {[]release.Route{throughIngress}, nil, unnamed, 1, "Service/edge, to which Ingress/shop leads, sends requests", nil},
+		"to a Service that does not exist":                 {[]release.Route{broken}, nil, unnamed, 1, "Ingress/shop leads to Service/egde, which does not exist", nil},
+		"through a proxy of the release":                   {[]release.Route{proxy}, nil, unnamed, 0, `pod "proxy", which is the release's and runs another image`, nil},
+		"two Services with one address":                    {[]release.Route{route("/", "database"), route("/", "a")}, nil, unnamed, 0, "", nil},
+		"a backend without pods beside":                    {[]release.Route{route("/"), route("/", "a")}, nil, unnamed, 0, "", nil},
+		"a longer path of another release":                 {[]release.Route{route("/", "a"), longer}, nil, unnamed, 1, `pod "stranger"`, []release.Check{{Name: "blog", Path: "/blog/1"}}},
+		"the same path of another release":                 {[]release.Route{same, route("/", "a")}, nil, unnamed, 0, "", nil},
+		"the same path of another release, which is later": {[]release.Route{route("/", "a"), same}, nil, unnamed, 0, "", nil},
+		"the expected commit is named":                     {[]release.Route{route("/", "stranger")}, nil, answerFrom(commit), 0, "", nil},
+		"a Service that names no pods":                     {[]release.Route{external}, nil, unnamed, 0, "cannot be known: Service/edge is of type ExternalName", nil},
+		"no Service and no Ingress":                        {nil, nil, unnamed, 0, "cannot be known: no Service and no Ingress of the release has its host", nil},
+		"what is behind cannot be read":                    {nil, errors.New("refused"), unnamed, 3, "cannot be read: refused", nil},
+		"another path leads elsewhere":                     {[]release.Route{route("/", "a"), route("/blog", "stranger")}, nil, unnamed, 0, "", nil},
+		"the path of a check leads there":                  {[]release.Route{route("/", "a"), route("/blog", "stranger")}, nil, unnamed, 1, `pod "stranger"`, []release.Check{{Name: "blog", Path: "/blog/1"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

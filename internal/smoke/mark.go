@@ -34,7 +34,7 @@ func awaitDeployed(ctx context.Context, settings Settings, deps Deps) error {
 			confirmed = true
 			continue
 		case found.Holder == "", !isNew && found.Duration > 0 && now.Sub(since) > found.Duration:
-			return &release.Refusal{Why: noneDeployed(settings, found), Do: deployFirst(found.Status)}
+			return &release.Refusal{Why: noneDeployed(settings, found), Do: deployFirst(found)}
 		case isNew:
 			last, since, confirmed = found, now, false
 		}
@@ -58,19 +58,21 @@ func stillDeployed(ctx context.Context, settings Settings, deps Deps) error {
 	if err != nil || !undeployed {
 		return err
 	}
-	return &release.Fault{Side: "cluster", Err: fmt.Errorf("%s since it was checked, so there is no verdict", noneDeployed(settings, found)), Do: deployFirst(found.Status)}
+	return &release.Fault{Side: "cluster", Err: fmt.Errorf("%s since it was checked, so there is no verdict", noneDeployed(settings, found)), Do: deployFirst(found)}
 }
 
 func noneDeployed(settings Settings, found release.Undeployed) string {
 	return fmt.Sprintf("release %q in namespace %q has no deployed revision: revision %d is %s", settings.Release, settings.Namespace, found.Revision, found.Status)
 }
 
-// deployFirst says what to do about a release whose newest revision has a status of Helm's and none is deployed.
-func deployFirst(status string) string {
+// deployFirst says what to do about a release that has no deployed revision.
+func deployFirst(found release.Undeployed) string {
 	switch {
-	case strings.HasPrefix(status, "pending-"):
+	case found.LeaseUnknown && found.Status != "failed":
+		return "wait until the deploy that may be running has finished, then run smoke again; get of the Lease lets smoke wait for it (docs/rbac/smoke.yaml)"
+	case strings.HasPrefix(found.Status, "pending-"):
 		return "deploy the release, which heals what a killed run left (deploy --heal does only that), then run smoke again"
-	case status == "uninstalling":
+	case found.Status == "uninstalling":
 		return "finish the uninstall, or deploy the release, then run smoke again"
 	}
 	return "deploy the release first: smoke proves only what a deploy has finished"

@@ -82,17 +82,18 @@ func TestAReleaseWithoutADeployedRevisionIsRefused(t *testing.T) {
 		exit       int
 		says, do   string
 	}{
-		"a failed first install":                   {[]release.Undeployed{failed}, withImage, 1, "revision 1 is failed", "deploy the release first"},
-		"without an image":                         {[]release.Undeployed{failed}, shop, 1, "revision 1 is failed", "deploy the release first"},
-		"a killed install":                         {[]release.Undeployed{{Revision: 3, Status: "pending-install"}}, withImage, 1, "revision 3 is pending-install", "--heal"},
-		"a killed install, its Lease left":         {[]release.Undeployed{held("1")}, withImage, 1, "revision 1 is pending-install", "--heal"},
-		"a killed uninstall":                       {[]release.Undeployed{{Revision: 2, Status: "uninstalling"}}, withImage, 1, "revision 2 is uninstalling", "uninstall"},
-		"a deploy that takes longer":               {renewed, withImage, 3, "run 7 holds its Lease", "run smoke again"},
-		"a deploy that finishes":                   {[]release.Undeployed{held("1"), held("2"), {}}, withImage, 0, "", ""},
-		"a deploy that fails":                      {[]release.Undeployed{held("1"), held("2"), failed}, withImage, 1, "revision 1 is failed", "deploy the release first"},
-		"a deploy that finishes between two reads": {[]release.Undeployed{{Revision: 1, Status: "pending-install"}, {}}, withImage, 0, "", ""},
-		"an uninstall during the rounds":           {[]release.Undeployed{{}, {Revision: 1, Status: "uninstalling"}}, withImage, 3, "revision 1 is uninstalling", "uninstall"},
-		"of a URL alone":                           {[]release.Undeployed{failed}, []string{"--url", "http://127.0.0.1:1", "--timeout", "30s"}, 0, "", ""},
+		"a first install whose Lease may not be read": {[]release.Undeployed{{Revision: 1, Status: "pending-install", LeaseUnknown: true}}, withImage, 1, "revision 1 is pending-install", "wait until the deploy that may be running has finished"},
+		"a failed first install":                      {[]release.Undeployed{failed}, withImage, 1, "revision 1 is failed", "deploy the release first"},
+		"without an image":                            {[]release.Undeployed{failed}, shop, 1, "revision 1 is failed", "deploy the release first"},
+		"a killed install":                            {[]release.Undeployed{{Revision: 3, Status: "pending-install"}}, withImage, 1, "revision 3 is pending-install", "--heal"},
+		"a killed install, its Lease left":            {[]release.Undeployed{held("1")}, withImage, 1, "revision 1 is pending-install", "--heal"},
+		"a killed uninstall":                          {[]release.Undeployed{{Revision: 2, Status: "uninstalling"}}, withImage, 1, "revision 2 is uninstalling", "uninstall"},
+		"a deploy that takes longer":                  {renewed, withImage, 3, "run 7 holds its Lease", "run smoke again"},
+		"a deploy that finishes":                      {[]release.Undeployed{held("1"), held("2"), {}}, withImage, 0, "", ""},
+		"a deploy that fails":                         {[]release.Undeployed{held("1"), held("2"), failed}, withImage, 1, "revision 1 is failed", "deploy the release first"},
+		"a deploy that finishes between two reads":    {[]release.Undeployed{{Revision: 1, Status: "pending-install"}, {}}, withImage, 0, "", ""},
+		"an uninstall during the rounds":              {[]release.Undeployed{{}, {Revision: 1, Status: "uninstalling"}}, withImage, 3, "revision 1 is uninstalling", "uninstall"},
+		"of a URL alone":                              {[]release.Undeployed{failed}, []string{"--url", "http://127.0.0.1:1", "--timeout", "30s"}, 0, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

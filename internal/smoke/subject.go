@@ -260,7 +260,7 @@ func (a *roundRunner) backends(ctx context.Context) (all release.Backends, down 
 		all.Workloads = append(all.Workloads, of.Workloads...)
 		all.Notes = append(all.Notes, of.Notes...)
 		for _, pod := range of.Pods {
-			at := slices.IndexFunc(all.Pods, func(known release.BackendPod) bool { return known.Pod == pod.Pod })
+			at := slices.IndexFunc(all.Pods, func(known release.BackendPod) bool { return known.Namespace == pod.Namespace && known.Pod == pod.Pod })
 			if at >= 0 {
 				all.Pods[at].Runs = all.Pods[at].Runs && pod.Runs
 				continue
@@ -322,13 +322,10 @@ func (a *roundRunner) isRight(pod release.BackendPod) bool {
 // foreignEndpoints returns a failed answer for each ready endpoint of the release's Services that is not a pod with the release's
 // image: such an endpoint may answer clients from another commit.
 func (a *roundRunner) foreignEndpoints(backends release.Backends) (answers []release.Answer) {
-	ours := map[string]bool{}
-	for _, pod := range backends.Pods {
-		ours[pod.Pod] = a.isRight(pod)
-	}
+	ours := a.rightPods(backends)
 	for _, service := range backends.Services {
 		for _, endpoint := range service.Endpoints {
-			if ours[endpoint.Pod] {
+			if ours[podKey{endpoint.Namespace, endpoint.Pod}] {
 				continue
 			}
 			answers = append(answers, release.Answer{Check: "endpoints", Address: release.Endpoint{Backend: endpoint}.Name(), Stage: release.StageCheck, OtherCommit: true,

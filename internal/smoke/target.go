@@ -157,10 +157,6 @@ type confirmed struct {
 	awaits string
 }
 
-// recentChange is how old a change of a custom resource may be whose controller is waited for. It is well above the patience, because the clocks of the cluster and
-// the run may differ.
-const recentChange = 10 * time.Minute
-
 // awaitPods does what confirmPods does, and waits for at most half of the timeout while the only problem is that pods have not started: they may
 // have been moved to another node a moment ago. With controllers, it waits, too, for the controller of a custom resource that has changed a moment ago.
 func awaitPods(ctx context.Context, controllers bool, settings Settings, deps Deps) (confirmed, error) {
@@ -207,7 +203,7 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 			return confirmed{}, err
 		}
 		problems = append(problems, proof.Problems...)
-		if deps.Now().Sub(proof.Changed) < recentChange {
+		if proof.ChangedRecently(deps.Now()) {
 			found.controllers, found.patience = append(found.controllers, proof.Awaited...), max(found.patience, proof.Patience)
 		}
 		failed := false
