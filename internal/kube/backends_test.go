@@ -2,6 +2,7 @@ package kube
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
