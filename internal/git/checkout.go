@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,7 +13,7 @@ import (
 
 // CheckedOut compares the commits from which files and directories are checked out with another commit, each in its own
 // repository, and says which of them the work tree has otherwise than the commit that is checked out. The comparison is that of Differences: neither
-// flags of the index nor ignore rules nor filters hide a change. environ is the environment of git, as in Inspect. The error says why the
+// flags of the index nor ignore rules nor filters hide a change, and a file with the commit's own bytes, such as the pointer of a file of Git LFS, is none. environ is the environment of git, as in Inspect. The error says why the
 // checked-out commit is unknown or cannot be compared.
 func CheckedOut(ctx context.Context, environ []string, paths []string, commit release.Commit) (release.CheckedOut, error) {
 	found := release.CheckedOut{Commit: commit}
@@ -46,6 +45,9 @@ func CheckedOut(ctx context.Context, environ []string, paths []string, commit re
 			return found, fmt.Errorf("reading whether %q is changed: %w", path, err)
 		}
 		if len(changed) > 0 {
+			if len(found.Uncommitted) == 0 {
+				found.Change = changed[0]
+			}
 			found.Uncommitted = append(found.Uncommitted, path)
 		}
 		switch {
@@ -83,8 +85,8 @@ func (r repository) inputsAt(ctx context.Context, path string) (release.Inputs, 
 	if err != nil {
 		return release.Inputs{}, err
 	}
-	var inputs release.Inputs
-	err = addFiles(&inputs, path, maxLinks)
+	inputs := release.Inputs{Stored: true}
+	err = addFiles(ctx, &inputs, path)
 	return inputs, err
 }
 
@@ -105,31 +107,42 @@ func belowTop(path, top string) (string, error) {
 	}
 }
 
-// addFiles adds a file, or all files below a directory. It follows links to directories, as Helm does, at most the given number on one path.
-func addFiles(inputs *release.Inputs, path string, links int) error {
+// maxEntries is how many entries of a directory and those below it are compared at most, as many as of a chart are read.
+const maxEntries = 50_000
+
+// addFiles adds a file, or all files below a directory. A link to a directory below it is a file: no chart with one is rendered, and two that lead upwards have no end.
+func addFiles(ctx context.Context, inputs *release.Inputs, path string) error {
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
 		inputs.Files = append(inputs.Files, path) // one that is missing or leads nowhere is compared as such
 		return nil
 	}
 	inputs.Rules = append(inputs.Rules, release.InputRule{Dir: path, Matches: anyPath, MayContain: anyPath})
-	entries, err := os.ReadDir(path)
+	left := maxEntries
+	return addBelow(ctx, inputs, path, &left)
+}
+
+// addBelow adds the files below a directory. left is how many entries may still be read.
+func addBelow(ctx context.Context, inputs *release.Inputs, dir string, left *int) error {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
+	if *left -= len(entries); *left < 0 {
+		return fmt.Errorf("it has more than %d entries", maxEntries)
+	}
 	for _, entry := range entries {
-		name, left := filepath.Join(path, entry.Name()), links
+		name := filepath.Join(dir, entry.Name())
 		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
 		case entry.Name() == ".git": // the repository's own, or the file that a submodule has
-			continue
-		case entry.Type()&fs.ModeSymlink != 0:
-			left--
-		}
-		if left < 0 {
-			return fmt.Errorf("%q is reached through more than %d links", name, maxLinks)
-		}
-		if err := addFiles(inputs, name, left); err != nil {
-			return err
+		case !entry.IsDir():
+			inputs.Files = append(inputs.Files, name)
+		default:
+			if err := addBelow(ctx, inputs, name, left); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -18,8 +18,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// compare compares files on disk with the tree's.
-func (t *commitTree) compare(ctx context.Context, paths []string, modes bool) ([]release.Difference, error) {
+// compare compares files on disk with the tree's, by the rules of the inputs.
+func (t *commitTree) compare(ctx context.Context, paths []string, inputs release.Inputs) ([]release.Difference, error) {
 	remove, err := t.provideAttributes(ctx)
 	if err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func (t *commitTree) compare(ctx context.Context, paths []string, modes bool) ([
 	}
 	var differences []release.Difference
 	for _, path := range paths {
-		kind, note, same, err := t.compareFile(ctx, path, filters[path], modes)
+		kind, note, same, err := t.compareFile(ctx, path, filters[path], inputs)
 		if err != nil {
 			return nil, fmt.Errorf("comparing %q with its commit: %w", t.prefix+path, err)
 		}
@@ -43,7 +43,7 @@ func (t *commitTree) compare(ctx context.Context, paths []string, modes bool) ([
 }
 
 // compareFile compares one file with the tree. filter is its filter attribute, or "".
-func (t *commitTree) compareFile(ctx context.Context, path, filter string, modes bool) (kind release.DifferenceKind, note string, same bool, err error) {
+func (t *commitTree) compareFile(ctx context.Context, path, filter string, inputs release.Inputs) (kind release.DifferenceKind, note string, same bool, err error) {
 	want, committed := t.entries[path]
 	file := t.file(path)
 	info, err := os.Lstat(file)
@@ -63,12 +63,15 @@ func (t *commitTree) compareFile(ctx context.Context, path, filter string, modes
 		return release.DifferentContent, "", err == nil && blobID([]byte(target), want.object) == want.object, nil
 	case !info.Mode().IsRegular():
 		return release.DifferentContent, "not a file", false, nil
-	case modes && (want.mode == modeExecutable) != (info.Mode()&0o111 != 0):
+	case inputs.Modes && (want.mode == modeExecutable) != (info.Mode()&0o111 != 0):
 		return release.DifferentContent, "its mode", false, nil
 	}
 	got, err := fileID(file, want.object)
 	if err != nil {
 		return 0, "", false, err
+	}
+	if inputs.Stored && got == want.object {
+		return 0, "", true, nil
 	}
 	foreign, err := t.foreignAttributes(ctx, path)
 	if err != nil {

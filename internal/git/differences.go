@@ -216,7 +216,7 @@ func (c *comparison) run(ctx context.Context) ([]release.Difference, error) {
 		byTree[tree] = append(byTree[tree], rest)
 	}
 	for _, tree := range trees {
-		found, err := tree.compare(ctx, byTree[tree], c.inputs.Modes)
+		found, err := tree.compare(ctx, byTree[tree], c.inputs)
 		if err != nil {
 			return nil, err
 		}

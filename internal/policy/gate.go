@@ -426,7 +426,7 @@ func evaluateChart(facts Facts) Line {
 	case len(facts.Chart.Differing) > 0:
 		founds = append(founds, fmt.Sprintf("chart and values of commit %s, which differ from those of the image's commit", facts.Chart.Commit.Short()))
 	case len(facts.Chart.Uncommitted) > 0:
-		founds = append(founds, fmt.Sprintf("files that no commit has: %s is changed, new or ignored", filepath.Base(facts.Chart.Uncommitted[0])))
+		founds = append(founds, "files that no commit has: "+describeChange(*facts.Chart))
 	}
 	var elsewhere *ChartElsewhereError
 	switch {
@@ -457,6 +457,19 @@ func evaluateChart(facts Facts) Line {
 		line.Found += fmt.Sprintf("; the image is labelled with commit %s, and its tag alone says that it is that of commit %s too", facts.Labelled.Short(), facts.Commit.Short())
 	}
 	return line
+}
+
+// describeChange says how the first file that no commit has differs, with the chart that it is a file of.
+func describeChange(found release.CheckedOut) string {
+	name, change := filepath.Base(found.Uncommitted[0]), found.Change
+	if change.Path != "" && change.Path != name {
+		name = fmt.Sprintf("%s of %s", change.Path, name)
+	}
+	text := fmt.Sprintf("%s %s", name, change.Kind)
+	if change.Note != "" {
+		text += " (" + change.Note + ")"
+	}
+	return text
 }
 
 // few names at most maxNamed of several.

@@ -169,11 +169,14 @@ func TestEvaluate(t *testing.T) {
 		}, `failed in "production"`, "mend these and lift the failure with promote --lift-rejection"},
 		"rejected, which does not matter": {policy.Requirements{}, func(f *policy.Facts) { f.Against = []policy.Rejection{{Reason: "x"}} }, "", ""},
 		"the commit's chart":              {requires: policy.Requirements{ChartOfCommit: true}},
-		"generated values":                {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Uncommitted = []string{"/tree/generated.yaml"} }, "generated.yaml is changed, new or ignored", "check that commit out"},
+		"a new file of a chart": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) {
+			f.Chart.Uncommitted, f.Chart.Change = []string{"/tree/chart"}, release.Difference{Kind: release.NotInCommit, Path: "templates/debug.yaml"}
+		}, "files that no commit has: templates/debug.yaml of chart is new or ignored", "check that commit out"},
+		"generated values": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Uncommitted = []string{"/tree/generated.yaml"} }, "generated.yaml is changed", "check that commit out"},
 		"values that settings set": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Set = []string{"config.greeting", "replicas"} },
 			`values that no commit has: set or set-json sets "config.greeting", "replicas"`, "commit these values in a values file"},
 		"changed values and values that settings set": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Uncommitted, f.Set = []string{"values.yaml"}, []string{"replicas"} },
-			`values.yaml is changed, new or ignored, and values that no commit has`, "check that commit out and deploy its chart and values, and commit these values"},
+			`values.yaml is changed, and values that no commit has`, "check that commit out and deploy its chart and values, and commit these values"},
 		"values of a store of secrets":    {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Stored = []string{"db.password"} }, "", ""},
 		"another chart":                   {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Differing = []string{"chart"} }, "differ from those of the image's commit", "check that commit out"},
 		"a chart that is unknown":         {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Unknown = true }, "cannot be compared", ""},

@@ -209,6 +209,9 @@ type Inputs struct {
 	Links bool
 	// Modes: the executable bit of a file enters the image.
 	Modes bool
+	// Stored: a file whose bytes are those that the commit stores is the commit's, even if git would check it out otherwise: the pointer of a file of
+	// Git LFS, or a file whose filter is not set up. An image would have the pointer instead of the file; a chart is read from both.
+	Stored bool
 	// Fixed are inputs that are not files of the work tree, such as the toolchain, each in words.
 	Fixed []string
 }
@@ -243,3 +246,29 @@ const (
 	ConvertedByMachine                       // converted at checkout by a setting of this machine
 	ForeignAttributes                        // converted by attributes that the commit does not have
 )
+
+// String says in a clause how an input differs, such as "is missing".
+func (k DifferenceKind) String() string {
+	switch k {
+	case NotInCommit:
+		return "is new or ignored"
+	case OutsideWorkTree:
+		return "is outside the work tree"
+	case MissingFile:
+		return "is missing"
+	case AbsentSubmodule:
+		return "is a submodule that is not checked out"
+	case OtherSubmodule:
+		return "is a submodule at another commit"
+	case UnresolvedPointer:
+		return "is a pointer of Git LFS"
+	case UnavailableFilter:
+		return "needs a filter of .gitattributes that is not set up"
+	case ConvertedByMachine:
+		return "was converted by a setting of this machine (core.autocrlf, core.eol)"
+	case ForeignAttributes:
+		return "was checked out under attributes that the commit does not have"
+	default:
+		return "is changed"
+	}
+}

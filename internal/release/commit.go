@@ -79,6 +79,8 @@ type CheckedOut struct {
 	Unknown   bool     // the history lacks the commit compared with, so that the content is not compared
 	// Uncommitted are the files and directories that the work tree has otherwise than the commit that it has checked out: changed, new or ignored files.
 	Uncommitted []string
+	// Change is the first difference of the first of them. Its path is relative to that directory, or to the directory of that file.
+	Change Difference
 }
 
 // MaxLost is how many lost commits a Comparison names.
