@@ -206,14 +206,55 @@ func TestTheChartOfTheCommit(t *testing.T) {
 					}
 					return
 				}
-				lines := strings.Split(output, "\n")
 				if _, err := os.Stat(filepath.Join(dir, "charts/service")); err == nil && c.want == "none" {
 					t.Error("the chart of the branch is the default")
 				}
-				if code != 0 || len(lines) != 7 || lines[1] != strings.TrimPrefix(c.want, "none") || lines[4] != c.commit+"a.yaml" {
+				if code != 0 || multiline(output, "chart") != strings.TrimPrefix(c.want, "none") || multiline(output, "values") != c.commit+"a.yaml" {
 					t.Errorf("exit %d, output %q, log:\n%s", code, output, log)
 				}
 			})
 		}
+	}
+}
+
+// multiline returns the value of an output that is written with a delimiter, without its last newline.
+func multiline(output, name string) string {
+	_, rest, _ := strings.Cut("\n"+output, "\n"+name+"<<")
+	end, rest, _ := strings.Cut(rest, "\n")
+	value, _, _ := strings.Cut("\n"+rest, "\n"+end+"\n")
+	return strings.TrimPrefix(value, "\n")
+}
+
+// TestTheChecksOfTheCommit: a promotion asks the promoted commit's checks, and no weaker ones than those that are named.
+func TestTheChecksOfTheCommit(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		file                      string // of the promoted commit
+		service, checks, rollback string
+		want, log                 string // want "" if it is refused
+		code                      int
+	}{
+		"the default":                          {file: "promoted/deploy/checks.yaml", want: "promoted/deploy/checks.yaml"},
+		"the default by its name":              {file: "promoted/deploy/checks.yaml", checks: "default", want: "promoted/deploy/checks.yaml"},
+		"the default that the commit lacks":    {file: "deploy/checks.yaml", want: "probe"},
+		"the default of one of several":        {file: "promoted/deploy/checks.yaml", service: "cart", want: "probe"},
+		"no file":                              {file: "promoted/deploy/checks.yaml", checks: "probe", want: "probe"},
+		"a file":                               {file: "promoted/smoke.yaml", checks: "smoke.yaml", want: "promoted/smoke.yaml"},
+		"a file of one of several":             {file: "promoted/deploy/checks.yaml", service: "cart", checks: "deploy/checks.yaml", want: "promoted/deploy/checks.yaml"},
+		"a file that the commit lacks":         {file: "smoke.yaml", checks: "smoke.yaml", code: 2, log: "::error title=onedigest::the promoted commit has no smoke.yaml"},
+		"the default's file, lacking":          {file: "deploy/checks.yaml", checks: "deploy/checks.yaml", code: 2, log: "::error title=onedigest::the promoted commit has no deploy/checks.yaml"},
+		"a rollback to a commit that lacks it": {file: "smoke.yaml", checks: "smoke.yaml", rollback: "true", want: "probe", log: "::warning title=onedigest::the promoted commit has no smoke.yaml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			beside(t)
+			dir := t.TempDir()
+			if err := os.MkdirAll(filepath.Join(dir, c.file), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			output, log, code := runScript(t, dir, scriptOf(t, "environment.yaml", "deploy", "files"), "COMMIT=promoted/", "OF=promoted/", "SERVICE="+c.service, "CHECKS="+c.checks, "ALLOW_ROLLBACK="+c.rollback, "VALUES=")
+			if code != c.code || multiline(output, "checks") != c.want || !strings.Contains(log, c.log) {
+				t.Errorf("exit %d, output %q, log:\n%s", code, output, log)
+			}
+		})
 	}
 }
