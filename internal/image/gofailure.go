@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -14,9 +15,9 @@ import (
 // broken.
 var networkError = regexp.MustCompile(`dial tcp|no such host|connection re(?:fused|set)|i/o timeout|TLS handshake|network is unreachable|\b50[0-9] [A-Z]|unexpected EOF`)
 
-// failure returns a *release.Fault if the machine or the network does not work, a *release.InputError if a setting is wrong, and
+// failure says why the go command failed in a context, dir. It returns a *release.Fault if the machine or the network does not work, a *release.InputError if a setting is wrong, and
 // a *release.Failure if the source does not compile.
-func (g goCommand) failure(ctx context.Context, err error, stderr, what string) error {
+func (g goCommand) failure(ctx context.Context, dir string, err error, stderr, what string) error {
 	switch {
 	case ctx.Err() != nil || stderr == "":
 		return builderFault(ctx, err, stderr, "%s", what)
@@ -30,6 +31,9 @@ func (g goCommand) failure(ctx context.Context, err error, stderr, what string) 
 	do := ""
 	if strings.Contains(stderr, "go.sum") || strings.Contains(stderr, "updates to go.mod needed") {
 		do = "run go mod tidy and commit go.mod and go.sum"
+	}
+	if g.workspace != "" && g.workspace != filepath.Join(dir, goWork) {
+		do = strings.TrimPrefix(fmt.Sprintf("%s; it was built with %q, GOWORK=off in the environment builds without that", do, g.workspace), "; ")
 	}
 	return &release.Failure{What: what + " failed", Err: errors.New(firstLines(stderr, maxErrors)), Do: do}
 }

@@ -32,7 +32,7 @@ func (b *Builders) Inputs(ctx context.Context, builder string, recipe release.Re
 	if err := golang.refuseSettings(recipe.Tags); err != nil {
 		return release.Inputs{}, err
 	}
-	if unused := unusedWorkspace(recipe); unused != "" {
+	if unused := unusedWorkspace(recipe, b.golang.options.Environ); unused != "" {
 		b.warn(unused)
 	}
 	for _, ignored := range ignoredPlatforms(b.golang.options.Environ, recipe.Platforms) {
@@ -73,8 +73,8 @@ func (g goCommand) inputs(ctx context.Context, recipe release.Recipe) (release.I
 		return release.Inputs{}, release.BadSetting(settingMain, err.Error(), "name the directory of a Go main package, relative to the context")
 	}
 	mainDir := filepath.Join(recipe.Context, main)
-	found := release.Inputs{Files: append(workspaceFiles(recipe.Context, workspaceOf(recipe)), filepath.Join(mainDir, "default.pgo"))} // -pgo=auto (go help build)
-	addWorkspaceRules(&found, recipe)
+	found := release.Inputs{Files: append(workspaceFiles(recipe.Context, g.workspace), filepath.Join(mainDir, "default.pgo"))} // -pgo=auto (go help build)
+	addWorkspaceRules(&found, recipe, g.user)
 	found.Fixed = []string{"toolchain " + g.pin.name}
 	program := "" // its path in the image
 	for _, platform := range recipe.Platforms {
@@ -131,7 +131,7 @@ func (g goCommand) list(ctx context.Context, recipe release.Recipe, main string,
 	stderr, err := g.fetching.withEnviron(nil, environ...).runTo(ctx, recipe.Context, &listing, "list", tagsFlag(recipe), "-deps", "-json="+packageFields, "--", main)
 	what := fmt.Sprintf("listing the sources of %q", main)
 	if err != nil {
-		return nil, g.failure(ctx, err, stderr, what)
+		return nil, g.failure(ctx, recipe.Context, err, stderr, what)
 	}
 	var packages []goPackage
 	for decoder := json.NewDecoder(&listing); ; {

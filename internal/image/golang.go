@@ -70,7 +70,7 @@ func (g goCommand) findMain(ctx context.Context, recipe release.Recipe) (name, m
 	}
 	out, stderr, err := g.fetching.withEnviron(nil, environ...).run(ctx, recipe.Context, "list", tagsFlag(recipe), "-f", "{{.Name}} {{.ImportPath}}", "--", main)
 	if err != nil {
-		return "", "", g.failure(ctx, err, stderr, fmt.Sprintf("finding Go package %q", main))
+		return "", "", g.failure(ctx, recipe.Context, err, stderr, fmt.Sprintf("finding Go package %q", main))
 	}
 	kind, imported, _ := strings.Cut(strings.TrimSpace(out), " ")
 	if kind != "main" {
@@ -102,7 +102,7 @@ func (g goCommand) compile(ctx context.Context, recipe release.Recipe, main stri
 		"-ldflags="+linkerFlags(recipe),
 		"-o", binary, "--", main)
 	if err != nil {
-		return g.failure(ctx, err, stderr, fmt.Sprintf("compiling %q for %s", main, platform))
+		return g.failure(ctx, recipe.Context, err, stderr, fmt.Sprintf("compiling %q for %s", main, platform))
 	}
 	return nil
 }

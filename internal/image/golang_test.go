@@ -337,12 +337,49 @@ func TestGoWorkAboveTheContext(t *testing.T) {
 	if err != nil || settings["workspace"] != "go.work" {
 		t.Errorf("got settings %v, %v", settings, err)
 	}
+	fork["text/text.go"] = "package text\n"
+	changed.Context = filepath.Join(tree(t, fork), "a")
+	_, err = image.New(image.Options{Environ: append(os.Environ(), "GOPROXY=off")}).Build(t.Context(), image.Go, changed, t.TempDir())
+	if failure := new(release.Failure); !errors.As(err, &failure) || !strings.Contains(failure.Do, "GOWORK=off") {
+		t.Errorf("a workspace that does not compile: %v", err)
+	}
 	if err := os.Remove(filepath.Join(root, "go.work")); err != nil {
 		t.Fatal(err)
 	}
 	_, err = image.New(image.Options{Environ: os.Environ()}).Build(t.Context(), image.Go, recipe, t.TempDir())
 	if release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), "go.work\", and the work tree does not") {
 		t.Errorf("without the work tree's go.work: %v", err)
+	}
+}
+
+// TestGoWorkOffAboveTheContext: GOWORK=off leaves the commit's go.work above the context out, with the fork that it takes in place of a module, and the recipe does
+// not name it.
+func TestGoWorkOffAboveTheContext(t *testing.T) {
+	t.Parallel()
+	nested := map[string]string{"go.work": "go 1.24\n\nuse ./app\n"}
+	for path, content := range shop {
+		nested["app/"+path] = content
+	}
+	root := tree(t, nested)
+	recipe := recipeOf(filepath.Join(root, "app"))
+	recipe.Source.Path, recipe.Source.GoWork = "app", "go.work"
+	if err := os.WriteFile(filepath.Join(root, "go.work"), []byte("go 1.24\n\nuse (\n\t./app\n\t./gone\n)\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := build(t, recipe, "GOWORK=off").Digest, build(t, recipeOf(tree(t, shop))).Digest; got != want {
+		t.Errorf("built %s, want %s as without go.work", got, want)
+	}
+	var warned []string
+	builders := image.New(image.Options{Environ: append(os.Environ(), "GOWORK=off"), Warn: func(line string) { warned = append(warned, line) }})
+	if settings, err := builders.Settings(image.Go, recipe); err != nil || settings["workspace"] != "" {
+		t.Errorf("got settings %v, %v", settings, err)
+	}
+	inputs, err := builders.Inputs(t.Context(), image.Go, recipe)
+	if err != nil || slices.Contains(inputs.Files, filepath.Join(root, "go.work")) || len(taken(root, inputs, "go.work")) > 0 {
+		t.Errorf("go.work is an input: %v", err)
+	}
+	if got := strings.Join(warned, "\n"); !strings.Contains(got, "go.work\" is not used, because the environment has GOWORK=off") {
+		t.Errorf("warned %q", got)
 	}
 }
 

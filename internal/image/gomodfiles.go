@@ -6,6 +6,7 @@ import (
 	"path"
 	"path/filepath"
 
+	"github.com/onedigest/onedigest/internal/execx"
 	"github.com/onedigest/onedigest/internal/release"
 	"golang.org/x/mod/modfile"
 )
@@ -25,13 +26,16 @@ func moduleFile(dir string) string {
 	}
 }
 
-// workspaceOf returns the go.work that the recipe is built with, "" for none: that of the context, otherwise that which the commit has above it. One above the
-// context that does not use the module of the main package is left out: with it, the go command builds nothing there.
-func workspaceOf(recipe release.Recipe) string {
+// ignoresWorkspace reports whether the environment says that no go.work above the context is used, as it says to the go command (GOWORK=off).
+func ignoresWorkspace(environ []string) bool { return execx.Variable(environ, "GOWORK") == "off" }
+
+// workspaceOf returns the go.work that the recipe is built with, "" for none: that of the context, otherwise that which the commit has above it, unless environ
+// has GOWORK=off. One above the context that does not use the module of the main package is left out: with it, the go command builds nothing there.
+func workspaceOf(recipe release.Recipe, environ []string) string {
 	if own := filepath.Join(recipe.Context, goWork); isFile(own) {
 		return own
 	}
-	if recipe.Source.GoWork == "" {
+	if recipe.Source.GoWork == "" || ignoresWorkspace(environ) {
 		return ""
 	}
 	file := filepath.Join(repositoryOf(recipe), filepath.FromSlash(recipe.Source.GoWork))
@@ -76,21 +80,23 @@ func isFile(file string) bool {
 }
 
 // unusedWorkspace says that a go.work which the go command would find above the context is not used, and why; "" if there is none.
-func unusedWorkspace(recipe release.Recipe) string {
+func unusedWorkspace(recipe release.Recipe, environ []string) string {
 	if isFile(filepath.Join(recipe.Context, goWork)) {
 		return ""
 	}
-	used, top := workspaceOf(recipe), repositoryOf(recipe)
+	used, top := workspaceOf(recipe, environ), repositoryOf(recipe)
 	for dir := recipe.Context; dir != top; {
 		dir = filepath.Dir(dir)
 		file := filepath.Join(dir, goWork)
 		if !isFile(file) {
 			continue
 		}
-		switch file {
-		case used:
+		switch isCommitted := file == filepath.Join(top, filepath.FromSlash(recipe.Source.GoWork)); {
+		case file == used:
 			return ""
-		case filepath.Join(top, filepath.FromSlash(recipe.Source.GoWork)):
+		case isCommitted && ignoresWorkspace(environ):
+			return fmt.Sprintf("%q is not used, because the environment has GOWORK=off", file)
+		case isCommitted:
 			return fmt.Sprintf("%q does not use the module of the main package, and is not used; go work use adds it", file)
 		}
 		return fmt.Sprintf("%q is not in the commit, and is not used; commit it if the image is to be built with it", file)
@@ -98,8 +104,11 @@ func unusedWorkspace(recipe release.Recipe) string {
 	return ""
 }
 
-// addWorkspaceRules adds rules for each go.work that the commit has above the context: without it in the work tree, another one or none would be used.
-func addWorkspaceRules(found *release.Inputs, recipe release.Recipe) {
+// addWorkspaceRules adds rules for each go.work that the commit has above the context, unless environ has GOWORK=off: without it in the work tree, another one or none would be used.
+func addWorkspaceRules(found *release.Inputs, recipe release.Recipe, environ []string) {
+	if ignoresWorkspace(environ) {
+		return
+	}
 	for dir, top := recipe.Context, repositoryOf(recipe); dir != top; {
 		dir = filepath.Dir(dir)
 		found.Rules = append(found.Rules, release.InputRule{Dir: dir, Matches: func(name string) bool { return name == goWork }, MayContain: func(string) bool { return false }})

@@ -79,9 +79,11 @@ var keptVariables = []string{"GOPROXY", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "
 // modules are fetched with.
 type goCommand struct {
 	program
-	fetching program
-	pin      toolchain
-	machine  map[string]string // the user's settings, also those of `go env -w`
+	fetching  program
+	pin       toolchain
+	user      []string          // the user's environment
+	workspace string            // the go.work that is used, "" for none
+	machine   map[string]string // the user's settings, also those of `go env -w`
 }
 
 // toolchain finds the go command, pins its toolchain, and prepares its environment.
@@ -90,9 +92,9 @@ func (b GoBuilder) toolchain(ctx context.Context, recipe release.Recipe) (goComm
 	if err != nil {
 		return goCommand{}, release.NewFault("builder", "install Go (https://go.dev/dl), or give --builder docker", err, "looking for %q", "go")
 	}
-	workspace := workspaceOf(recipe)
+	workspace := workspaceOf(recipe, b.options.Environ)
 	if workspace != "" && !isFile(workspace) {
-		return goCommand{}, release.BadSetting("context", fmt.Sprintf("the commit has %q, and the work tree does not", workspace), "restore it (git restore), or add it to the sparse checkout")
+		return goCommand{}, release.BadSetting("context", fmt.Sprintf("the commit has %q, and the work tree does not", workspace), "restore it (git restore), or add it to the sparse checkout; GOWORK=off in the environment builds without it")
 	}
 	pin := pinnedToolchain(recipe.Context, workspace)
 	machine, err := goSettings(ctx, found, recipe.Context, pin)
@@ -107,7 +109,7 @@ func (b GoBuilder) toolchain(ctx context.Context, recipe release.Recipe) (goComm
 	compiling.environ = append(ownEnviron(b.options.Environ), fixed...)
 	fetching.environ = append(withoutGoSettings(b.options.Environ), fixed...)
 	compiling.log, fetching.log = onlyProgress(found.log), onlyProgress(found.log)
-	return goCommand{program: compiling, fetching: fetching, pin: pin, machine: machine}, nil
+	return goCommand{program: compiling, fetching: fetching, pin: pin, user: b.options.Environ, workspace: workspace, machine: machine}, nil
 }
 
 // goSettings returns the user's settings, including those of `go env -w`. It first checks that the go command switches to the

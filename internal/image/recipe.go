@@ -46,7 +46,7 @@ func (b *Builders) Settings(builder string, recipe release.Recipe) (release.Reci
 		if !recipe.Base.IsZero() {
 			settings[settingBase] = recipe.Base.Digest.String()
 		}
-		if work := workspaceOf(recipe); work != "" && work != filepath.Join(recipe.Context, goWork) {
+		if work := workspaceOf(recipe, b.golang.options.Environ); work != "" && work != filepath.Join(recipe.Context, goWork) {
 			settings["workspace"] = recipe.Source.GoWork
 		}
 		if recipe.User != "" && (recipe.User != defaultUser || !recipe.Base.IsZero()) {
