@@ -2,6 +2,7 @@ package initialize
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -28,6 +29,7 @@ type plan struct {
 	terraform    *terraform // nil: not wanted
 	previews     *previews  // nil: not wanted
 	promotion    bool       // a workflow of promotions by hand
+	notOurs      string     // the file that would be that workflow and that init did not write, "" if there is none
 }
 
 // previews is what the workflow of previews is told. What pull requests build and run reaches nothing that an environment uses.
@@ -92,7 +94,11 @@ func (d *decider) decide() (plan, error) {
 	if s := d.settings; s.Previews || s.PreviewRepo != "" || s.PreviewRole != "" || s.PreviewEKS != "" {
 		made.previews = d.previews(made)
 	}
-	made.promotion = len(made.environments) > 1 && !d.settings.NoPromotion && d.ownsPromotion()
+	if len(made.environments) > 1 && !d.settings.NoPromotion {
+		if made.promotion = d.ownsPromotion(); !made.promotion && d.found.Promotion == "" {
+			made.notOurs = promotionFile
+		}
+	}
 	usesAWS := made.role != "" || slices.ContainsFunc(made.environments, func(e environment) bool { return e.cluster != "" || e.role != "" })
 	d.checkPaths(made)
 	if keys := len(d.settings.SignKeys); keys > 0 && keys < len(d.settings.Environments) {
@@ -110,13 +116,13 @@ const promotionFile = ".github/workflows/promote.yaml"
 // written is in the first line of each workflow that init writes.
 const written = "written by onedigest init"
 
-// ownsPromotion reports whether the workflow of promotions by hand is init's to write: nobody wrote one.
+// ownsPromotion reports whether the workflow of promotions by hand is init's to write: nobody wrote one, nor another file in its place.
 func (d *decider) ownsPromotion() bool {
-	if d.found.Promotion == "" {
-		return true
+	content, err := fs.ReadFile(d.tree, promotionFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return d.found.Promotion == ""
 	}
-	content, err := fs.ReadFile(d.tree, d.found.Promotion)
-	return err == nil && d.found.Promotion == promotionFile && strings.Contains(string(content), written)
+	return err == nil && (d.found.Promotion == "" || d.found.Promotion == promotionFile) && strings.Contains(string(content), written)
 }
 
 // previews decides what previews are built to and run with.

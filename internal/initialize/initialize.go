@@ -135,6 +135,9 @@ func settle(ctx context.Context, settings *Settings, found survey.Found, deps De
 
 // report says what was found.
 func report(made plan, reporter release.Reporter) {
+	if made.notOurs != "" {
+		reporter.Infof("%s stays as it is, because init did not write it, and no workflow of promotions by hand is written; move it, and init writes one", made.notOurs)
+	}
 	for _, s := range made.services {
 		what := "Go main package"
 		if s.main != "." {

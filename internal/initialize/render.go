@@ -120,7 +120,7 @@ func (p plan) promotionContent() string {
 		granted += ", pull-requests: write"
 	}
 	lines := []string{"name: promote # " + written + ": promotes a commit by hand, or goes back to an earlier one", "run-name: promote ${{ inputs.commit || inputs.digest }} to " + last, "on:", "  workflow_dispatch:", "    inputs:"}
-	to := last
+	to, group := last, "promote"
 	if len(p.environments) > 2 {
 		var names []string
 		for _, e := range p.environments[1:] {
@@ -129,6 +129,7 @@ func (p plan) promotionContent() string {
 		lines[1] = "run-name: promote ${{ inputs.commit || inputs.digest }} to ${{ inputs.to }}"
 		lines = append(lines, fmt.Sprintf("      to: {description: Environment, type: choice, options: [%s], default: %s, required: true}", strings.Join(names, ", "), last))
 		to = "${{ inputs.to }}"
+		group += "-" + to
 	}
 	several := p.services[0].name != ""
 	if several {
@@ -137,6 +138,7 @@ func (p plan) promotionContent() string {
 			names = append(names, s.name)
 		}
 		lines = append(lines, fmt.Sprintf("      service: {description: Service, type: choice, options: [%s], required: true}", strings.Join(names, ", ")))
+		group += "-${{ inputs.service }}"
 	}
 	lines = append(lines,
 		"      commit: {description: 'Commit to promote, or to go back to (or give a digest)', type: string}",
@@ -146,8 +148,8 @@ func (p plan) promotionContent() string {
 		"      allow-diverged: {description: 'Allow a commit whose history lacks live commits', type: boolean}",
 		"      unpin: {description: 'Remove the pin that a rollback has set', type: boolean}",
 		"permissions: {"+granted+"}",
-		"concurrency: # one promotion at a time, in their order; a rollback waits for none of them",
-		"  group: promote${{ inputs.allow-rollback && '-rollback' || '' }}",
+		"concurrency: # one promotion at a time of a service into an environment, in their order; a rollback waits for none of them",
+		"  group: "+group+"${{ inputs.allow-rollback && '-rollback' || '' }}",
 		"  cancel-in-progress: false",
 		"  queue: max",
 		"jobs:", "  pipeline:", "    uses: onedigest/onedigest/.github/workflows/pipeline.yaml@"+p.pin, "    with:")

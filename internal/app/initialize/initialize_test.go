@@ -533,7 +533,8 @@ func TestPromotions(t *testing.T) {
 				t.Fatalf("got %v", states)
 			}
 			var written struct {
-				Jobs map[string]struct {
+				Concurrency struct{ Group string }
+				Jobs        map[string]struct {
 					Uses string
 					With map[string]string
 				}
@@ -543,6 +544,11 @@ func TestPromotions(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := written.Jobs["pipeline"].With
+			for _, input := range []string{"to", "service"} { // promotions of two services, or into two environments, wait for each other's approval in one group
+				if chosen := "${{ inputs." + input + " }}"; (got[input] == chosen) != strings.Contains(written.Concurrency.Group, "-"+chosen) {
+					t.Errorf("the group is %q, and %s is %q", written.Concurrency.Group, input, got[input])
+				}
+			}
 			for input := range got {
 				if !strings.Contains(string(declared), "\n      "+input+":\n") {
 					t.Errorf("pipeline.yaml has no input %q", input)
@@ -588,6 +594,17 @@ func TestPromotions(t *testing.T) {
 		if _, is := newRepository(t, map[string]string{"main.go": goService, "go.mod": goMod}).must(append(slices.Clone(mine), args...)...)[file]; is {
 			t.Errorf("%v: there is nothing to promote", args)
 		}
+	}
+}
+
+// TestAnotherPromoteWorkflow: a file of the name of the workflow of promotions that init did not write is left alone, whatever it does.
+func TestAnotherPromoteWorkflow(t *testing.T) {
+	t.Parallel()
+	const file, theirs = ".github/workflows/promote.yaml", "name: promote a package\non: {workflow_dispatch: {}}\njobs: {}\n"
+	r := newRepository(t, map[string]string{"main.go": goService, "go.mod": goMod, file: theirs})
+	code, stdout, stderr := r.init(append(slices.Clone(required), "--overwrite")...)
+	if code != 0 || r.read(file) != theirs || !strings.Contains(stdout+stderr, file+" stays as it is, because init did not write it") {
+		t.Errorf("exit code %d, %s\n%s%s", code, r.read(file), stdout, stderr)
 	}
 }
 
