@@ -121,6 +121,7 @@ func planned(promotions []promotion, deps Deps) Result {
 
 // prepareAll finds what the promotion of each image needs, and joins the refusals. It writes nothing.
 func prepareAll(ctx context.Context, settings Settings, deps Deps) (promotions []promotion, refused error) {
+	refused = settings.checkTagsOf(deps.Policy)
 	for _, one := range settings.each() {
 		promotion, err := prepare(ctx, one, deps)
 		promotions, refused = append(promotions, promotion), errors.Join(refused, err)

@@ -458,7 +458,9 @@ func TestSettings(t *testing.T) {
 		"a moving commit":                    {[]string{"--image", image, "--moving-tag", commit.String()}, "which must not move"},
 		"a moving promotion":                 {[]string{"--image", image, "--moving-tag", "production-" + commit.String()}, "which must not move"},
 		"a promotion to another environment": {[]string{"--image", image, "--tag", "staging-" + commit.String()}, `is promoted to "staging", and this is a promotion to "production"`},
-		"one of a commit of SHA-256":         {[]string{"--image", image, "--moving-tag", "qa-" + strings.Repeat("c", 64)}, `is promoted to "qa"`},
+		"one of a commit of SHA-256":         {[]string{"--image", image, "--from", "qa", "--moving-tag", "qa-" + strings.Repeat("c", 64)}, `is promoted to "qa"`},
+		"a tag of one's own":                 {[]string{"--image", image, "--tag", "release-" + commit.String()}, ""},
+		"a moving tag of a commit":           {[]string{"--image", image, "--moving-tag", "release-" + commit.String()}, "which must not move"},
 		"a promotion to this environment":    {[]string{"--image", image, "--to", "staging", "--from", "qa", "--tag", "staging-" + commit.String()}, ""},
 		"uncommitted work":                   {[]string{"--image", image, "--tag", commit.String() + "-dirty-1"}, "registries are told to delete"},
 		"tags of other forms":                {[]string{"--image", image, "--tag", "v1.2.3-" + commit.String(), "--moving-tag", "sha256"}, ""},
@@ -471,6 +473,25 @@ func TestSettings(t *testing.T) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestTagsOfListedEnvironments: a tag is that of another environment if the rules list the environment, and one's own if they do not.
+func TestTagsOfListedEnvironments(t *testing.T) {
+	t.Parallel()
+	for _, listed := range []bool{true, false} {
+		registry, settings := provedImage(t)
+		settings.Tag = "qa-" + release.Tag(commit)
+		registry.tags["localhost:5000/shop:"+commit.String()] = settings.Image.Digest
+		var rules policy.Policy
+		if listed {
+			rules.Ladder = []policy.Rung{{Environment: "qa"}, {Environment: settings.To}}
+		}
+		before := len(registry.tags)
+		_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Policy: rules, Reporter: releasetest.DiscardReporter{}, Now: now})
+		if (release.ExitCode(err) == release.ExitInput) != listed || !listed && err != nil || listed && (len(registry.tags) != before || !strings.Contains(err.Error(), `is promoted to "qa"`)) {
+			t.Errorf("listed %v: got %v and %d tags, before %d", listed, err, len(registry.tags), before)
+		}
 	}
 }
 

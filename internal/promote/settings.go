@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/matrix"
+	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 )
@@ -193,8 +194,8 @@ func (s *Settings) validate() error {
 	return problemsError(problems)
 }
 
-// checkTags refuses tags that others write: the list of what is attached to an image, and the tags of commits and of other environments. Whether a commit in --tag is the
-// image's is known later (checkOwnTags).
+// checkTags refuses tags that others write: the list of what is attached to an image, and the tags of commits and of other environments. Those of environments that
+// only the rules list (checkTagsOf), and whether a commit in --tag is the image's (checkOwnTags), are known later.
 func (s *Settings) checkTags() (problems []release.Problem) {
 	refuse := func(name, what, do string) {
 		problems = append(problems, release.Problem{Setting: name, What: what, Do: do})
@@ -208,8 +209,8 @@ func (s *Settings) checkTags() (problems []release.Problem) {
 		case given.tag.IsReferrersTag():
 			refuse(given.setting, fmt.Sprintf("%q has the form of the tags under which registries list the evidence and the signatures of an image, which would be lost", given.tag), "name it otherwise")
 		case !isNamed:
-		case environment != "" && environment != s.To:
-			refuse(given.setting, fmt.Sprintf("%q is the tag by which commit %s is promoted to %q, and this is a promotion to %q", given.tag, commit.Short(), environment, s.To), "name it otherwise, or give that environment in --to")
+		case environment == s.From && s.From != "" && environment != s.To, slices.Contains(release.DefaultPromotionOrder, environment) && environment != s.To:
+			problems = append(problems, s.ofAnother(given.setting, given.tag, environment, commit))
 		case given.setting == "moving-tag":
 			refuse(given.setting, fmt.Sprintf("%q is the tag of commit %s, which must not move", given.tag, commit.Short()), "name it without a commit, such as "+s.To.String())
 		case given.tag.String() != commit.String() && environment == "":
@@ -217,6 +218,27 @@ func (s *Settings) checkTags() (problems []release.Problem) {
 		}
 	}
 	return problems
+}
+
+// ofAnother is the problem of a tag by which an image is promoted to another environment.
+func (s *Settings) ofAnother(name string, tag release.Tag, environment release.Environment, commit release.Commit) release.Problem {
+	return release.Problem{Setting: name, What: fmt.Sprintf("%q is the tag by which commit %s is promoted to %q, and this is a promotion to %q", tag, commit.Short(), environment, s.To),
+		Do: "name it otherwise, or give that environment in --to"}
+}
+
+// checkTagsOf refuses the tags of other environments that the rules list. Those that are known without the rules are refused by checkTags. The error is a *release.InputError.
+func (s *Settings) checkTagsOf(rules policy.Policy) error {
+	var problems []release.Problem
+	for _, given := range []struct {
+		setting string
+		tag     release.Tag
+	}{{"tag", s.Tag}, {"moving-tag", s.MovingTag}} {
+		environment, commit, isNamed := given.tag.Named()
+		if _, isListed := rules.Rung(environment); isNamed && isListed && environment != s.To {
+			problems = append(problems, s.ofAnother(given.setting, given.tag, environment, commit))
+		}
+	}
+	return problemsError(problems)
 }
 
 func problemsError(problems []release.Problem) error {
