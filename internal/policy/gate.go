@@ -404,9 +404,10 @@ func evaluateRejections(environment release.Environment, facts Facts) Line {
 		if each.Failed {
 			line.Found = fmt.Sprintf("smoke of %s failed in %q%s at %s%s", facts.Image.Digest, each.Environment, ofTarget(each.Target), dated(each.At), each.Why)
 		}
-		line.Do = "build and prove another commit; or, if the rejection was wrong, lift it with promote --lift-rejection, with a key of the environment if the rules name signers"
+		lift := fmt.Sprintf("promote --lift-rejection TEXT --to %s --image %s --sign-key KEY", environment, facts.Image)
+		line.Do = "build and prove another commit; or, if the rejection was wrong, lift it with " + lift + ", with a key of the environment if the rules name signers"
 		if each.Failed {
-			line.Do = "build and prove another commit; or, if its values or another service were at fault and not the image, mend these and lift the failure with promote --lift-rejection, with a key of the environment if the rules name signers"
+			line.Do = "build and prove another commit; or, if its values or another service were at fault and not the image, mend these and lift the failure with " + lift + ", with a key of the environment if the rules name signers"
 		}
 		return line
 	}

@@ -166,7 +166,7 @@ func TestEvaluate(t *testing.T) {
 		}, "", ""},
 		"failed there": {staging, func(f *policy.Facts) {
 			f.Against = []policy.Rejection{{Environment: "production", Failed: true, At: now}}
-		}, `failed in "production"`, "mend these and lift the failure with promote --lift-rejection"},
+		}, `failed in "production"`, "mend these and lift the failure with promote --lift-rejection TEXT --to production --image "},
 		"rejected, which does not matter": {policy.Requirements{}, func(f *policy.Facts) { f.Against = []policy.Rejection{{Reason: "x"}} }, "", ""},
 		"the commit's chart":              {requires: policy.Requirements{ChartOfCommit: true}},
 		"a new file of a chart": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) {

@@ -476,6 +476,33 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// lifter records nothing.
+type lifter struct{ promote.Rejections }
+
+func (lifter) MayLift(context.Context, policy.Rung) error { return nil }
+
+func (lifter) Lift(context.Context, release.Image, policy.Rung, string, string, []policy.Rejection) (release.Digest, error) {
+	return release.Digest{}, nil
+}
+
+// TestALiftWithoutASignature: what is not signed counts only where no keys are verified, and the report says so.
+func TestALiftWithoutASignature(t *testing.T) {
+	t.Parallel()
+	for _, signed := range []bool{true, false} {
+		registry, settings := provedImage(t)
+		registry.against = []policy.Rejection{{Reason: "orders are lost"}}
+		settings.LiftRejection = "it was another image"
+		if signed {
+			settings.SignKey.Name = "production.key"
+		}
+		warned := new(strings.Builder)
+		_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Rejections: lifter{}, Reporter: warnings{log: warned}, Now: now})
+		if got := warned.String(); err != nil || !strings.Contains(got, "do not count for") || strings.Contains(got, "only where no keys are verified") == signed {
+			t.Errorf("signed %v: warned %q, %v", signed, got, err)
+		}
+	}
+}
+
 // TestTagsOfListedEnvironments: a tag is that of another environment if the rules list the environment, and one's own if they do not.
 func TestTagsOfListedEnvironments(t *testing.T) {
 	t.Parallel()

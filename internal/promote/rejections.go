@@ -7,6 +7,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
 )
 
 // Rejections records the decisions of people that an image must not enter an environment, or may enter it again.
@@ -118,7 +119,11 @@ func (p *promotion) recordStatement(ctx context.Context, deps Deps) (err error) 
 			return err
 		}
 		created = true
-		deps.Reporter.Warnf("%s of %s do not count for %q any more", liftedWords(p.against), image.Digest, p.settings.To)
+		limit := ""
+		if p.settings.SignKey == (setting.KeyRef{}) {
+			limit = ", but only where no keys are verified (--verify-key, signers of the rules): the statement is not signed"
+		}
+		deps.Reporter.Warnf("%s of %s do not count for %q any more%s", liftedWords(p.against), image.Digest, p.settings.To, limit)
 	default:
 		deps.Reporter.Infof("no rejection or failure of %s applies to %q", image.Digest, p.settings.To)
 	}

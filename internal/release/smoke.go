@@ -336,8 +336,8 @@ func (p Proof) Explain(newest Record, found bool, err error, now time.Time) (why
 func (p Proof) advise(newest Record) string {
 	switch {
 	case newest.Verdict != Pass && !newest.Target.IsZero():
-		return fmt.Sprintf("make smoke pass there first (newest record: %s): run it with --environment %s and --image for %s, because a pass of another target takes nothing back; if that is gone for good, lift the failure: promote --lift-rejection TEXT --to %s",
-			newest.At.Format(time.RFC3339), p.By, newest.Target, p.By)
+		return fmt.Sprintf("make smoke pass there first (newest record: %s): run it with --environment %s and --image for %s, because a pass of another target takes nothing back; if that is gone for good, lift the failure: promote --lift-rejection TEXT --to %s --image %s --sign-key KEY, with a key that counts for %q, or without one where no keys are verified",
+			newest.At.Format(time.RFC3339), p.By, newest.Target, p.By, p.Image, p.By)
 	case newest.Verdict != Pass:
 		return fmt.Sprintf("make smoke pass in %q first (newest record: %s): mend the values, the service or the image that failed, and run smoke there again with --image %s; the newest verdict counts",
 			p.By, newest.At.Format(time.RFC3339), p.Image)

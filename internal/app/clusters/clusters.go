@@ -26,7 +26,7 @@ func Connect(ctx context.Context, run *app.RunContext, ref setting.ClusterRef) (
 	return client, config, err
 }
 
-// Name names a cluster in what is recorded: by EKS's name, or by the host of its API server.
+// Name names a cluster in what is recorded: by EKS's name, or by the host of its API server, with the path of its address.
 func Name(ref setting.ClusterRef, server string) string {
 	if ref.Cluster != "" {
 		return ref.Cluster
@@ -43,10 +43,10 @@ func Target(run *app.RunContext, ref setting.ClusterRef, server, namespace, name
 	return target
 }
 
-// hostOf returns the host of an address, with its port if it has one.
+// hostOf returns the host of an address, with its port and its path if it has them: one host may serve several clusters by their paths.
 func hostOf(server string) string {
 	if parsed, err := url.Parse(server); err == nil && parsed.Host != "" {
-		return parsed.Host
+		return parsed.Host + strings.TrimRight(parsed.Path, "/")
 	}
 	return server
 }

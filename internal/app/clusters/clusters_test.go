@@ -25,6 +25,9 @@ func TestTarget(t *testing.T) {
 	if got, want := of("shop", "https://1234.eks.example"), (release.Target{Cluster: "shop", Server: "1234.eks.example", Namespace: "staging", Release: "shop"}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
+	if one, two := of("", "https://rancher.example/k8s/clusters/c-1"), of("", "https://rancher.example/k8s/clusters/c-2"); one == two || one.Cluster != "rancher.example/k8s/clusters/c-1" {
+		t.Errorf("got %+v and %+v of two clusters behind one host", one, two)
+	}
 	one, two := of("", "https://eu.internal.example"), of("", "https://us.internal.example")
 	if one == two || one != of("", "https://eu.internal.example") || strings.Contains(one.Cluster+two.Cluster, "internal.example") {
 		t.Errorf("got %+v and %+v", one, two)

@@ -60,7 +60,7 @@ func TestEachTargetHasToPass(t *testing.T) {
 	g.smokedAt("eu", release.Fail, "staging")
 	g.smokedAt("us", release.Pass, "staging")
 	of := `release "shop" in namespace "staging" of cluster eu`
-	enters("eu failed", `the verdict in "staging", of `+of+`, was "fail"`, "run it with --environment staging and --image for "+of, "promote --lift-rejection TEXT --to staging")
+	enters("eu failed", `the verdict in "staging", of `+of+`, was "fail"`, "run it with --environment staging and --image for "+of, "promote --lift-rejection TEXT --to staging --image ")
 	g.smokedAt("", release.Pass, "staging")
 	enters("a pass of no target", of)
 	g.smokedAt("eu", release.Pass, "stranger")
