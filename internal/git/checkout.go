@@ -110,7 +110,7 @@ func belowTop(path, top string) (string, error) {
 // maxEntries is how many entries of a directory and those below it are compared at most, as many as of a chart are read.
 const maxEntries = 50_000
 
-// addFiles adds a file, or all files below a directory. A link to a directory below it is a file: no chart with one is rendered, and two that lead upwards have no end.
+// addFiles adds a file, or all files below a directory. A link to a directory below it is a file: no chart with one is rendered, and one may lead to all files of the machine, or to itself again.
 func addFiles(ctx context.Context, inputs *release.Inputs, path string) error {
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
