@@ -876,7 +876,7 @@ func TestQuestions(t *testing.T) {
 	if states := r.must("--previews"); states[".github/workflows/preview.yaml"] != "created" || states[".github/workflows/delivery.yaml"] != "unchanged" {
 		t.Errorf("with previews: %v", states)
 	}
-	r.write(".github/workflows/promote.yaml", "name: x\n")
+	r.write(".github/workflows/promote.yaml", "name: x # written by onedigest init\n")
 	answers[`replace ".github/workflows/promote.yaml"? yes or no`] = []string{"no", "yes"}
 	if code, _, stderr := r.init(); code != release.ExitFailed {
 		t.Errorf("exit code %d after no:\n%s", code, stderr)
