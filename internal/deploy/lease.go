@@ -65,8 +65,11 @@ func (r request) heal(leaseCtx context.Context, lease release.Lease) (*release.H
 	if previous, found := lease.Previous(); by == "" && found {
 		by = previous.URL
 	}
-	r.Reporter.Warnf("healed: revision %d was left %s at %s%s; it is marked as failed now", healed.Revision, healed.Status,
-		healed.At.UTC().Format(time.RFC3339), prefixIfSet(" by ", by))
+	now := "it is marked as failed now"
+	if healed.Whole {
+		now = "nothing of it was deleted, and it counts as installed"
+	}
+	r.Reporter.Warnf("healed: revision %d was left %s at %s%s; %s", healed.Revision, healed.Status, healed.At.UTC().Format(time.RFC3339), prefixIfSet(" by ", by), now)
 	if healed.Uninstalling() && !r.settings.Heal {
 		r.Reporter.Warnf("an uninstall of the release had begun: this deploy installs it again, and no rollback goes back to what was there before; to finish the uninstall, run uninstall instead")
 	}

@@ -3,6 +3,7 @@ package helm
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -157,7 +158,9 @@ func (k *kubeClient) DeleteWithPropagationPolicy(resources kube.ResourceList, po
 		return nil, []error{err}
 	}
 	deleted, errs := k.Client.DeleteWithPropagationPolicy(append(resources[:len(resources):len(resources)], more...), policy)
+	k.deletes = k.deletes || slices.ContainsFunc(errs, func(err error) bool { return !apierrors.IsForbidden(err) })
 	if deleted != nil {
+		k.deletes = k.deletes || len(deleted.Deleted) > 0
 		k.removed = append(k.removed, deleted.Deleted...)
 	}
 	return deleted, errs

@@ -115,12 +115,17 @@ func (s *session) install(ctx context.Context, deployment release.Deployment, lo
 	install.SkipCRDs, install.SkipSchemaValidation = true, true
 	install.PostRenderer, install.Description = chart.PostRenderer{Deployment: deployment}, describe(deployment)
 	s.kube.readsAhead = true
-	_, err := install.Run(literal, loaded.Values)
-	if newest := state.Newest(); s.store.Created != nil && state.IsUninstalled() && newest.Info.Status == helmrelease.StatusFailed {
-		if lost := s.store.MarkUninstalled(newest); lost != nil {
-			s.client.log("WARNING: revision " + strconv.Itoa(newest.Version) + " is not recorded as uninstalled: " + failure.Sanitize(lost.Error()))
+	s.store.Recorded = func() { // before the rollout, which may be killed
+		for _, revision := range state.Revisions {
+			if revision.Info.Deleted.IsZero() || revision.Info.Status != helmrelease.StatusFailed {
+				continue
+			}
+			if lost := s.store.MarkUninstalled(revision); lost != nil {
+				s.client.log("WARNING: revision " + strconv.Itoa(revision.Version) + " is not recorded as uninstalled: " + failure.Sanitize(lost.Error()))
+			}
 		}
 	}
+	_, err := install.Run(literal, loaded.Values)
 	return err
 }
 

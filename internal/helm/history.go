@@ -2,10 +2,14 @@ package helm
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/onedigest/onedigest/internal/helm/history"
+	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/helm/objects"
 	"github.com/onedigest/onedigest/internal/release"
+	helmrelease "helm.sh/helm/v3/pkg/release"
 )
 
 // History lists the revisions of a release, newest first and at most ten; none if it is not installed.
@@ -41,8 +45,30 @@ func (c *Client) Heal(ctx context.Context, name string, report func(string)) (*r
 		return nil, err
 	}
 	defer s.close()
-	return s.store.Heal(ctx, name, history.HealPolicy{Timeout: c.timeouts.otherHelm, Poll: c.timeouts.poll, Sleep: s.sleep, Report: report})
+	return s.store.Heal(ctx, name, history.HealPolicy{Timeout: c.timeouts.otherHelm, Poll: c.timeouts.poll, Sleep: s.sleep, Report: report, IsWhole: s.isWhole})
 }
+
+// isWhole reports whether every object of a revision is in the cluster, and none is being deleted. It returns false if that is not known.
+func (s *session) isWhole(revision *helmrelease.Release) bool {
+	rendered, err := manifest.Parse(revision.Manifest)
+	if err != nil {
+		return false
+	}
+	s.kube.Name, s.kube.TargetNamespace = revision.Name, s.namespace
+	list, err := s.built(rendered)
+	if err != nil || len(list) != len(rendered) {
+		return false
+	}
+	return objects.Each(len(list), func(i int) error {
+		current, err := objects.Get(list[i])
+		if err == nil && isDeleting(current) {
+			err = errDeleting
+		}
+		return err
+	}) == nil
+}
+
+var errDeleting = errors.New("it is being deleted")
 
 // authors stores, for each release, the author of the last deploy by this client. A rollback gets the author of the deploy that
 // failed.

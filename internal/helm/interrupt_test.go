@@ -297,7 +297,7 @@ func TestADeployAfterAKilledUninstall(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		start, killed := s.snapshot(), 0
+		start, killed, whole := s.snapshot(), 0, 0
 		for at := 1; ; at++ {
 			s.restore(start)
 			if !s.interrupt(t, at, true, func(ctx context.Context, c *Client) error { return c.Uninstall(ctx, "shop") }).happened {
@@ -311,8 +311,18 @@ func TestADeployAfterAKilledUninstall(t *testing.T) {
 			if healed == nil { // it had not begun, or only the last answers were lost
 				continue
 			}
-			killed++
 			next := withWord(d, "four")
+			if healed.Whole { // nothing was deleted yet
+				if target, err := c.RollbackTarget(t.Context(), next); err != nil || target.Revision != 3 {
+					t.Errorf("killed at request %d: a rollback would go to revision %d: %v", at, target.Revision, err)
+				}
+				if got, err := c.Deploy(t.Context(), next, ready); err != nil || got.Outcome != release.Changed {
+					t.Errorf("killed at request %d: got %+v, %v", at, got, err)
+				}
+				whole++
+				continue
+			}
+			killed++
 			if target, err := c.RollbackTarget(t.Context(), next); err != nil || target.Revision != 0 {
 				t.Errorf("killed at request %d: a rollback would go to revision %d: %v", at, target.Revision, err)
 			}
@@ -334,8 +344,57 @@ func TestADeployAfterAKilledUninstall(t *testing.T) {
 				t.Errorf("killed at request %d: of the next upgrade, a rollback would go to revision %d: %v", at, target.Revision, err)
 			}
 		}
-		if killed < 3 {
-			t.Errorf("%d uninstalls were killed", killed)
+		if killed < 3 || whole < 1 {
+			t.Errorf("%d uninstalls were killed, and %d before they had deleted anything", killed, whole)
+		}
+	})
+}
+
+// TestAKilledDeployAfterAKilledUninstall: whichever request of it is the last, no later rollback goes back beyond the uninstall.
+func TestAKilledDeployAfterAKilledUninstall(t *testing.T) {
+	t.Parallel()
+	d := wideDeployment(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := newServerInBubble(t)
+		if _, err := s.client("staging").Deploy(t.Context(), withWord(d, "one"), ready); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.client("staging").Mark(t.Context(), "shop", 1, release.MarkProved); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.client("staging").Deploy(t.Context(), withWord(d, "unproved"), ready); err != nil {
+			t.Fatal(err)
+		}
+		for at := 1; ; at++ {
+			s.interrupt(t, at, true, func(ctx context.Context, c *Client) error { return c.Uninstall(ctx, "shop") })
+			healed, err := s.client("staging").Heal(t.Context(), "shop", func(string) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if healed != nil && healed.Uninstalling() {
+				break
+			}
+		}
+		deploying := func(ctx context.Context, c *Client) error {
+			_, err := c.Deploy(ctx, withWord(d, "two"), ready)
+			return err
+		}
+		start := s.snapshot()
+		for at := 1; ; at++ {
+			s.restore(start)
+			if !s.interrupt(t, at, true, deploying).happened {
+				break
+			}
+			c := s.client("staging")
+			if _, err := c.Heal(t.Context(), "shop", func(string) {}); err != nil {
+				t.Fatal(err)
+			}
+			if err := deploying(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			if target, err := c.RollbackTarget(t.Context(), withWord(d, "three")); err != nil || target.Revision != 0 {
+				t.Errorf("killed at request %d: a rollback would go to revision %d: %v", at, target.Revision, err)
+			}
 		}
 	})
 }
@@ -376,6 +435,12 @@ func TestAnUninstallThatIsResumed(t *testing.T) {
 				t.Errorf("killed at request %d: %d of %d objects are left, and no uninstall has begun", at, len(left.Deletes), len(before.Deletes))
 			}
 			healed, err := c.Heal(t.Context(), "shop", func(string) {})
+			if healed != nil && healed.Whole {
+				if len(left.Deletes) < len(before.Deletes) {
+					t.Errorf("killed at request %d: %d of %d objects are left, and it counts as installed", at, len(left.Deletes), len(before.Deletes))
+				}
+				continue
+			}
 			if err != nil || (healed != nil && healed.Uninstalling()) != begun {
 				t.Errorf("killed at request %d: healed %+v, %v, begun: %t", at, healed, err, begun)
 			}

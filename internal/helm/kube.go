@@ -29,6 +29,8 @@ type kubeClient struct {
 
 	readsAhead bool // the objects that are built next are read in parallel, before Helm reads them one after the other
 
+	deletes bool // an uninstall has deleted an object of the release, or may have
+
 	deletionMu sync.Mutex
 	removed    kube.ResourceList // objects that are no longer part of the release, and were deleted
 

@@ -122,6 +122,9 @@ func TestAHookThatFailsInAnUninstall(t *testing.T) {
 	s := newServer(t)
 	c, d := s.client("staging"), hookDeployment(t, "Job", "pre-delete", ", helm.sh/hook-delete-policy: 'hook-failed,before-hook-creation'")
 	mustDeploy(t, c, d)
+	if err := c.Mark(t.Context(), "shop", 1, release.MarkProved); err != nil {
+		t.Fatal(err)
+	}
 	s.admit = func(object map[string]any) {
 		if object["kind"] == "Job" {
 			object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}}}
@@ -143,8 +146,14 @@ func TestAHookThatFailsInAnUninstall(t *testing.T) {
 	if !errors.Is(err, explained) || !there || len(s.named("jobs")) > 0 || len(s.named("deployments")) != 1 {
 		t.Errorf("got %v, asked while the hook was there: %t", err, there)
 	}
-	if _, err := c.Heal(t.Context(), "shop", func(string) {}); err != nil {
-		t.Fatal(err)
+	if healed, err := c.Heal(t.Context(), "shop", func(string) {}); err != nil || healed != nil || statuses(t, c) != "deployed" {
+		t.Fatalf("nothing was deleted, and it is %s: %v", statuses(t, c), err)
+	}
+	if target, err := c.RollbackTarget(t.Context(), withWord(d, "two")); err != nil || target.Revision != 1 {
+		t.Errorf("a rollback would go to revision %d: %v", target.Revision, err)
+	}
+	if got := mustDeploy(t, c, withWord(d, "two")); got.Outcome != release.Changed {
+		t.Errorf("a deploy after it: %+v", got)
 	}
 	if err := c.UninstallWith(t.Context(), "shop", UninstallOptions{NoHooks: true}); err != nil || len(s.named("deployments")) > 0 {
 		t.Errorf("without hooks: %v", err)

@@ -183,7 +183,8 @@ func restamp(revision *helmrelease.Release, author history.Author) history.Autho
 
 // Uninstall deletes a release's objects, those that failed revisions left behind, and its history. It does not wait for the
 // pods to end. A release that is not installed is no error. If it is stopped, the release is marked as failed, and uninstalling
-// or deploying it again continues from there.
+// or deploying it again continues from there; if nothing of it was deleted,
+// as after a hook before the deletion that fails, it stays as it was.
 func (c *Client) Uninstall(ctx context.Context, name string) error {
 	return c.UninstallWith(ctx, name, UninstallOptions{})
 }
@@ -213,6 +214,9 @@ func (c *Client) UninstallWith(ctx context.Context, name string, options Uninsta
 	uninstall := action.NewUninstall(s.helm)
 	uninstall.DisableHooks = options.NoHooks
 	_, err = uninstall.Run(name)
+	if err != nil && !s.kube.deletes { // Helm records the begin before the hooks that may fail
+		s.store.KeepInstalled(state.Newest())
+	}
 	s.store.FailPending(err)
 	s.kube.reportKept()
 	if s.kube.waitErr != nil {

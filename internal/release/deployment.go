@@ -227,10 +227,11 @@ type Healed struct {
 	Status   string    `json:"status"` // before: pending-install, pending-upgrade, pending-rollback or uninstalling
 	At       time.Time `json:"at"`
 	RunURL   string    `json:"runURL,omitempty"` // of the run that left it, "" if unknown
+	Whole    bool      `json:"whole,omitempty"`  // it was uninstalling and nothing of it was deleted: it counts as installed
 }
 
-// Uninstalling reports whether the run that left it had begun to uninstall the release.
-func (h Healed) Uninstalling() bool { return h.Status == "uninstalling" }
+// Uninstalling reports whether the run that left it had begun to uninstall the release, and may have deleted a part of it.
+func (h Healed) Uninstalling() bool { return h.Status == "uninstalling" && !h.Whole }
 
 // RollbackTarget is the revision that a rollback would apply, and the obstacles to that rollback.
 type RollbackTarget struct {

@@ -26,6 +26,23 @@ func (s *Store) FailPending(cause error) {
 	}
 }
 
+// KeepInstalled takes back that this operation has begun to uninstall a release, of which it has deleted nothing: the revision is recorded again as it was
+// before. A revision that was in progress, or whose uninstall had begun earlier, stays with FailPending.
+func (s *Store) KeepInstalled(before *helmrelease.Release) {
+	pending := s.Pending
+	if pending == nil || pending.Version != before.Version || !before.Info.Deleted.IsZero() || InProgress(before.Info.Status) {
+		return
+	}
+	deleted := pending.Info.Deleted
+	pending.Info.Deleted = before.Info.Deleted
+	pending.SetStatus(before.Info.Status, before.Info.Description)
+	if err := s.Update(recordName(pending.Name, pending.Version), pending); err != nil {
+		pending.Info.Deleted = deleted
+		pending.SetStatus(helmrelease.StatusUninstalling, "onedigest: nothing was deleted")
+		s.Log(fmt.Sprintf("WARNING: revision %d of release %q could not be recorded as installed, although nothing of it was deleted: %s", pending.Version, pending.Name, failure.Sanitize(err.Error())))
+	}
+}
+
 // maxPruned is how many revisions one operation deletes at most, so that a long history shrinks step by step.
 const maxPruned = 30
 

@@ -10,6 +10,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
 	helmrelease "helm.sh/helm/v3/pkg/release"
+	helmtime "helm.sh/helm/v3/pkg/time"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
@@ -19,11 +20,13 @@ type HealPolicy struct {
 	Poll    time.Duration // between two reads of the record
 	Sleep   func(time.Duration) (ok bool)
 	Report  func(line string) // called when the wait begins
+	// IsWhole reports whether every object of a revision is certainly in the cluster; nil if that is not known.
+	IsWhole func(*helmrelease.Release) bool
 }
 
 // Heal marks the newest revision as failed if a killed run has left it in progress, and returns nil if none is. The caller holds
 // the release's Lease, so that no other run of this pipeline can be alive. A revision of another Helm client may still be in progress: Heal waits until its record has not been written
-// for the policy's timeout.
+// for the policy's timeout. A revision that is being uninstalled, and of which nothing was deleted, counts as installed again.
 //
 // A wait that ctx ends is a *release.Failure, and a cluster that does not answer a *release.Fault.
 func (s *Store) Heal(ctx context.Context, name string, policy HealPolicy) (*release.Healed, error) {
@@ -51,7 +54,7 @@ func (s *Store) Heal(ctx context.Context, name string, policy HealPolicy) (*rele
 				continue
 			}
 		}
-		healed, err := s.heal(newest)
+		healed, err := s.heal(newest, policy.IsWhole)
 		if !errors.Is(err, errInUse) {
 			return healed, classify(err)
 		}
@@ -61,8 +64,9 @@ func (s *Store) Heal(ctx context.Context, name string, policy HealPolicy) (*rele
 // errInUse is returned if a revision is written while it is being healed.
 var errInUse = errors.New("it is being changed")
 
-// heal marks a revision as failed, unless it was written after its entry was read.
-func (s *Store) heal(entry Entry) (*release.Healed, error) {
+// heal marks a revision as failed, unless it was written after its entry was read. One of which an uninstall has deleted nothing is deployed again, if it
+// has a mark: its record does not say what it was before.
+func (s *Store) heal(entry Entry, isWhole func(*helmrelease.Release) bool) (*release.Healed, error) {
 	revision, err := s.Get(entry.name)
 	if err != nil {
 		return nil, err
@@ -81,7 +85,15 @@ func (s *Store) heal(entry Entry) (*release.Healed, error) {
 	if healed.RunURL != "" {
 		by = healed.RunURL
 	}
-	revision.SetStatus(helmrelease.StatusFailed, fmt.Sprintf("onedigest: left %s by %s, and marked as failed by the next run", healed.Status, by))
+	status := helmrelease.StatusFailed
+	if healed.Uninstalling() && isWhole != nil && isWhole(revision) {
+		healed.Whole = true
+		revision.Info.Deleted = helmtime.Time{}
+		if entry.mark() != "" {
+			status = helmrelease.StatusDeployed
+		}
+	}
+	revision.SetStatus(status, fmt.Sprintf("onedigest: left %s by %s, and marked as %s by the next run", healed.Status, by, status))
 	if err := s.Update(entry.name, revision); apierrors.IsConflict(err) {
 		return nil, errInUse
 	} else if err != nil {

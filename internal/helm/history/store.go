@@ -32,7 +32,7 @@ import (
 // MaxRevisions is how many revisions of a release are kept, and how many are read at most.
 const MaxRevisions = 10
 
-// Options say how a store reaches the cluster. All but the last two are required.
+// Options say how a store reaches the cluster. All but the last three are required.
 type Options struct {
 	Config    *rest.Config // its transport ends the requests
 	Namespace string
@@ -43,6 +43,7 @@ type Options struct {
 	AuthorOf func(*helmrelease.Release) (Author, error)
 	Collect  func(*helmrelease.Release) // gets every revision that is read or recorded; may be nil
 	Redact   func(string) string        // of what is recorded in words; may be nil
+	Recorded func()                     // called after a new revision was recorded, and before it is rolled out; may be nil
 }
 
 // Store is the revisions of a namespace's releases, for one operation. In place of Helm's driver it reads no more of a long
@@ -77,6 +78,9 @@ func NewStore(options Options) (*Store, error) {
 	}
 	if options.Collect == nil {
 		options.Collect = func(*helmrelease.Release) {}
+	}
+	if options.Recorded == nil {
+		options.Recorded = func() {}
 	}
 	if options.Redact == nil {
 		options.Redact = func(text string) string { return text }
@@ -266,6 +270,7 @@ func (s *Store) Create(name string, revision *helmrelease.Release) error {
 	}
 	s.Created = revision
 	s.cacheWrite(created, revision)
+	s.Recorded()
 	return nil
 }
 
