@@ -3,6 +3,7 @@ package chart
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -209,16 +210,43 @@ func NamedSecrets(value any) (found []string) {
 }
 
 // Defaults returns the strings in the values that a chart and its subcharts have themselves. Those below keys whose names say that they hold a secret, or that look
-// like one, are left out, as is what the schema marks: it may be a password that nobody has changed.
+// like one, are left out, as is what the schema marks or a name calls a secret anywhere: it may be a password that nobody has changed.
 func (c *Chart) Defaults() []string {
 	marked := map[string]bool{}
-	for _, value := range c.SecretValues() {
+	for _, value := range slices.Concat(c.SecretValues(), NamedSecrets(c.Values), namedDefaults(c.Chart)) {
 		marked[value] = true
 	}
 	return slices.DeleteFunc(defaultsOf(c.Chart), func(value string) bool {
-		return marked[value] || mayBeSecret.MatchString(value) || text.IsSecret(value) || text.PasswordOf(value) != ""
+		return marked[value] || mayBeSecret.MatchString(value) || text.IsSecret(value) || text.PasswordOf(value) != "" || isTellingURL(value)
 	})
 }
+
+// namedDefaults returns the strings that the names of keys call secrets in the values of a chart and its subcharts.
+func namedDefaults(c *helmchart.Chart) []string {
+	found := NamedSecrets(c.Values)
+	for _, subchart := range c.Dependencies() {
+		found = append(found, namedDefaults(subchart)...)
+	}
+	return found
+}
+
+// maxPlainPath is the length of the longest path of a URL that is no secret, in bytes: that of a webhook is longer.
+const maxPlainPath = 24
+
+// isTellingURL reports whether a value is a URL with a query, a fragment, user information or a long path, each of which may be a secret.
+func isTellingURL(value string) bool {
+	if !strings.Contains(value, "://") {
+		return false
+	}
+	parsed, err := url.Parse(strings.TrimSpace(value))
+	return err != nil || parsed.RawQuery != "" || parsed.Fragment != "" || parsed.User != nil || len(parsed.EscapedPath()) > maxPlainPath
+}
+
+// mayHoldSecret matches the name of a key below which a default may be a secret, in the words that charts use.
+var mayHoldSecret = regexp.MustCompile(`(?i)pass|pwd|pw$|key$|auth|salt|hmac|webhook|license|conn|token|secret|cred`)
+
+// holdsSecret reports whether a key or a variable of this name may hold a secret.
+func holdsSecret(name string) bool { return text.NamesSecret(name) || mayHoldSecret.MatchString(name) }
 
 // mayBeSecret matches a default that names a secret itself.
 var mayBeSecret = regexp.MustCompile(`(?i)passw|passphrase|secret|token|credential|api-?_?key|private`)
@@ -231,17 +259,17 @@ func defaultsOf(c *helmchart.Chart) []string {
 	return found
 }
 
-// plainStrings returns the strings in a value, without those below keys whose names say that they hold a secret, and without variables that are called so.
+// plainStrings returns the strings in a value, without those below keys whose names say that they may hold a secret, and without variables that are called so.
 func plainStrings(value any) (found []string) {
 	switch value := value.(type) {
 	case string:
 		return []string{value}
 	case map[string]any:
-		if name, _ := value["name"].(string); text.NamesSecret(name) {
+		if name, _ := value["name"].(string); holdsSecret(name) {
 			return nil
 		}
 		for name, inner := range value {
-			if !text.NamesSecret(name) {
+			if !holdsSecret(name) {
 				found = append(found, plainStrings(inner)...)
 			}
 		}

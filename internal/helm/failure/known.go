@@ -51,10 +51,16 @@ var knownErrors = []knownError{
 // immutable matches an apiserver's messages that a field cannot be changed.
 // Source: k8s.io/apimachinery, pkg/api/validation/objectmeta.go, FieldImmutableErrorMsg; pkg/apis/apps/validation of Kubernetes.
 var immutable = regexp.MustCompile(`(?i:\bis immutable\b)|updates to statefulset spec for fields other than|` +
-	`cannot change roleRef|may not change once set|updates to (?:parameters|provisioner|reclaimPolicy|volumeBindingMode) are forbidden`)
+	`cannot change roleRef|may not change once set|updates to (?:parameters|provisioner|reclaimPolicy|volumeBindingMode) are forbidden|` +
+	`field can ?not be less than|pod updates may not change fields other than|may not be changed in an update`)
+
+// fixed matches what an admission plugin says of a field that cannot be changed. Source: Kubernetes, plugin/pkg/admission/storage/persistentvolume/resize.
+var fixed = regexp.MustCompile(`only dynamically provisioned pvc can be resized`)
 
 // IsImmutable reports whether an apiserver refused an object because of a field that cannot be changed.
-func IsImmutable(err error) bool { return immutable.MatchString(err.Error()) }
+func IsImmutable(err error) bool {
+	return immutable.MatchString(err.Error()) || fixed.MatchString(err.Error())
+}
 
 // IsConflict reports whether an error says that somebody else changed an object at the same time. Helm drops its type.
 func IsConflict(err error) bool { return strings.Contains(err.Error(), "the object has been modified") }

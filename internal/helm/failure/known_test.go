@@ -41,3 +41,20 @@ func TestClassifyByTheClustersWords(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatCannotBeChanged is told from other refusals by the apiserver's words.
+func TestWhatCannotBeChanged(t *testing.T) {
+	t.Parallel()
+	for message, want := range map[string]bool{
+		`PersistentVolumeClaim "data" is invalid: spec.resources.requests.storage: Forbidden: field can not be less than status.capacity`:                              true,
+		`Pod "a" is invalid: spec: Forbidden: pod updates may not change fields other than spec.containers[*].image`:                                                   true,
+		`PriorityClass.scheduling.k8s.io "a" is invalid: value: Forbidden: may not be changed in an update.`:                                                           true,
+		`persistentvolumeclaims "data" is forbidden: only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize`: true,
+		`Deployment.apps "a" is invalid: spec.selector: Invalid value: {}: field is immutable`:                                                                         true,
+		`persistentvolumeclaims "data" is forbidden: maximum storage usage per PersistentVolumeClaim is 1Gi, but request is 2Gi`:                                       false,
+	} {
+		if got := IsImmutable(errors.New(message)); got != want {
+			t.Errorf("%s: got %t", message, got)
+		}
+	}
+}

@@ -109,8 +109,14 @@ func (s *secretSearch) addVariable(variable map[string]any, isEnv bool) {
 // flag matches the name of a flag. One with a single dash may have its value behind it, as mysql's -p.
 var flag = regexp.MustCompile(`^--[a-z][a-z0-9]{0,30}(?:[-.][a-z0-9]{1,30}){0,8}$`)
 
+// secretFlag matches the name of a flag whose value may be a secret.
+var secretFlag = regexp.MustCompile(`(?i)pass|pw|pin|key|auth|cred|token|secret`)
+
+// minSearched is the length of the shortest possible secret that is redacted by itself, in bytes (text.Secrets.AddPossible).
+const minSearched = 8
+
 // addArgument adds an argument, and the value of --name=value, as a secret if the name says so. Of a flag whose name does not say so, only the value is added: a program that does
-// not start has to be seen with what it was started with.
+// not start has to be seen with what it was started with. If the value is too short to be redacted by itself and the flag may have a secret, the whole argument is added.
 func (s *secretSearch) addArgument(argument string) {
 	name, value, found := strings.Cut(argument, "=")
 	isFlag := flag.MatchString(name)
@@ -119,6 +125,9 @@ func (s *secretSearch) addArgument(argument string) {
 		s.secret, s.possible = append(s.secret, value), append(s.possible, argument)
 	case found && isFlag:
 		s.possible = append(s.possible, value)
+		if len(value) < minSearched && secretFlag.MatchString(name) {
+			s.possible = append(s.possible, argument)
+		}
 	case found:
 		s.possible = append(s.possible, argument, value)
 	case !isFlag:

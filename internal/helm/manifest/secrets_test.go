@@ -16,6 +16,7 @@ func TestAProgramsNameIsNoSecret(t *testing.T) {
 		"a line":              {[]any{"app --password hunter2"}, []any{"app --password hunter2"}},
 		"flags":               {[]any{"/app/svc", "--verbose", "--port", "8080", "--db-user=shop", "--hunter2-Hunter2", "-phunter2", "user=hunter2"}, []any{"8080", "shop", "--hunter2-Hunter2", "-phunter2", "user=hunter2", "hunter2"}},
 		"a secret flag":       {[]any{"/app/svc", "--db-password=hunter2"}, []any{"--db-password=hunter2"}},
+		"a short secret":      {[]any{"/app/svc", "--pass=hunter2", "--db-pw=short", "--port=80", "--auth-mode=long-enough"}, []any{"hunter2", "--pass=hunter2", "short", "--db-pw=short", "80", "long-enough"}},
 		"a word like a token": {[]any{"GhT0ken4hunter2"}, []any{"GhT0ken4hunter2"}},
 	} {
 		_, possible := Secrets([]map[string]any{{"kind": "Pod", "spec": map[string]any{"containers": []any{map[string]any{"command": test.command}}}}})

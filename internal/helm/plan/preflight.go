@@ -14,7 +14,7 @@ import (
 )
 
 // Impossible returns what the cluster would refuse of an upgrade because a field cannot be changed, one line for each object and field, and changes
-// nothing. It sends requests only for objects that have such a field in another version than the release's, and for custom resources whose spec is another
+// nothing. It sends requests only for objects that have such a field in another version than the release's, for claims of another size, and for custom resources whose spec is another
 // one: a dry run of the patch that Helm would send. What the cluster does not answer, or may not be asked, the upgrade itself finds out, and so it does with an
 // object that may be gone when it is applied (replacement).
 //
@@ -30,7 +30,7 @@ func Impossible(request Request) ([]string, error) {
 	}
 	isSuspect := func(before, object map[string]any) bool {
 		redefined := request.Deployment.ApplyCRDs // which may allow the change
-		return len(immutableChanges(before, object)) > 0 || isCustom(object) && !redefined && !manifest.Equal(before["spec"], object["spec"])
+		return len(immutableChanges(before, object)) > 0 || isResized(before, object) || isCustom(object) && !redefined && !manifest.Equal(before["spec"], object["spec"])
 	}
 	suspects, err := suspectsOf(target, append(request.State.AppliedManifests(), newest.Manifest), objectsOf.TargetNamespace, isSuspect)
 	if err != nil || len(suspects) == 0 {
@@ -83,6 +83,12 @@ func suspectsOf(target []map[string]any, manifests []string, namespace string, i
 		}
 	}
 	return suspects, nil
+}
+
+// isResized reports whether the size of a claim changes, which its class may not allow.
+func isResized(before, object map[string]any) bool {
+	const size = "spec.resources.requests.storage"
+	return manifest.GroupKind(object) == "/PersistentVolumeClaim" && !manifest.Equal(manifest.ValueAt(before, size, ""), manifest.ValueAt(object, size, ""))
 }
 
 // isCustom reports whether an object is of no group of Kubernetes itself, so that its definition may say which fields cannot be changed.
