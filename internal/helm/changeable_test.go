@@ -47,16 +47,22 @@ func TestAChangeThatTheClusterRefuses(t *testing.T) {
 		refused bool
 		notes   string
 	}{
-		"no hook":                            {refused: true},
-		"a hook of the default account":      {more: upgradeHook(""), refused: true},
-		"a hook that only writes":            {more: upgradeHook(withAccount, hookAccount, hookBinding, fmt.Sprintf(hookRole, "get, patch")), refused: true},
-		"a hook that may delete it":          {more: upgradeHook(withAccount, hookAccount, hookBinding, fmt.Sprintf(hookRole, "get, delete")), notes: "hook Job/before may delete it before"},
-		"a hook with a role of the cluster":  {more: upgradeHook(withAccount, hookAccount, hookBinding), notes: "hook Job/before may delete it before"},
-		"a hook with an account of another":  {more: upgradeHook(withAccount), notes: "hook Job/before may delete it before"},
-		"a hook that says that it deletes":   {more: strings.Replace(upgradeHook(""), "[migrate, up]", "[kubectl, delete, deployment, shop, --cascade=orphan]", 1), notes: "hook Job/before may delete it before"},
-		"it was deleted by hand":             {before: func(s *server) { s.remove("/deployments/shop") }},
-		"it is being deleted":                {before: deletingDeployment, notes: "it is being deleted"},
-		"somebody has changed it so already": {before: changedSelector},
+		"no hook":                                               {refused: true},
+		"a hook of the default account":                         {more: upgradeHook(""), refused: true},
+		"a hook that only writes":                               {more: upgradeHook(withAccount, hookAccount, hookBinding, fmt.Sprintf(hookRole, "get, patch")), refused: true},
+		"a hook that may delete it":                             {more: upgradeHook(withAccount, hookAccount, hookBinding, fmt.Sprintf(hookRole, "get, delete")), notes: "hook Job/before may delete it before"},
+		"a hook with a role of the cluster":                     {more: upgradeHook(withAccount, hookAccount, hookBinding), notes: "hook Job/before may delete it before"},
+		"a hook with an account of another":                     {more: upgradeHook(withAccount), notes: "hook Job/before may delete it before"},
+		"a hook that says that it deletes":                      {more: strings.Replace(upgradeHook(""), "[migrate, up]", "[kubectl, delete, deployment, shop, --cascade=orphan]", 1), notes: "hook Job/before may delete it before"},
+		"a hook with an account that has no right of the chart": {more: upgradeHook(withAccount, hookAccount), notes: "hook Job/before may delete it before"},
+		"a hook without a token":                                {more: upgradeHook(withAccount+"automountServiceAccountToken: false, ", hookAccount), refused: true},
+		"a hook whose account gives no token":                   {more: upgradeHook(withAccount, hookAccount+"automountServiceAccountToken: false\n"), refused: true},
+		"a hook that says so in a second line":                  {more: strings.Replace(upgradeHook(""), "[migrate, up]", `[sh, -c, "set -e\ndelete-old"]`, 1), notes: "hook Job/before may delete it before"},
+		"it is a hook, too":                                     {more: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop, annotations: {helm.sh/hook: pre-upgrade}}\nspec: {selector: {matchLabels: {app: two}}, template: {metadata: {labels: {app: two}}, spec: {containers: [{name: a, image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'}]}}}\n", notes: "a hook before replaces it"},
+		"a hook that forces":                                    {more: strings.Replace(upgradeHook(""), "[migrate, up]", "[kubectl, apply, --force, -f, x]", 1), notes: "hook Job/before may delete it before"},
+		"it was deleted by hand":                                {before: func(s *server) { s.remove("/deployments/shop") }},
+		"it is being deleted":                                   {before: deletingDeployment, notes: "it is being deleted"},
+		"somebody has changed it so already":                    {before: changedSelector},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -90,9 +96,6 @@ func TestAChangeThatTheClusterRefuses(t *testing.T) {
 			}
 			if err != nil && (release.IsBadRelease(err) || release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "OD-201 ") || !strings.Contains(err.Error(), "Deployment/shop: spec.selector: cannot be changed")) {
 				t.Errorf("got %v", err)
-			}
-			if name == "somebody has changed it so already" { // the plan says what the manifests say
-				return
 			}
 			plan, err := c.Plan(t.Context(), next)
 			if err != nil || (len(plan.Problems) > 0) != test.refused || !strings.Contains(strings.Join(plan.Notes, "\n"), test.notes) {
@@ -131,6 +134,9 @@ func TestObstaclesOfAFieldThatCannotBeChanged(t *testing.T) {
 		t.Errorf("got %+v, %v", target, err)
 	}
 	s.remove("/deployments/shop")
+	if target, err = c.RollbackTarget(t.Context(), two); err != nil || len(target.Obstacles) != 1 { // the deploy creates it so
+		t.Errorf("without the live object: got %+v, %v", target, err)
+	}
 	if _, err := c.Deploy(t.Context(), two, func(context.Context, release.Phase, []release.Object) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
@@ -138,5 +144,25 @@ func TestObstaclesOfAFieldThatCannotBeChanged(t *testing.T) {
 	target, err = c.RollbackTarget(t.Context(), two)
 	if err != nil || target.Revision != first.Revision || len(target.Obstacles) != 1 || !strings.Contains(target.Obstacles[0].What, "Deployment/shop: spec.selector cannot be changed") {
 		t.Errorf("got %+v, %v", target, err)
+	}
+}
+
+// TestAClaimOfAnotherSize is refused before the upgrade, if its class does not allow it, in the cluster's words.
+func TestAClaimOfAnotherSize(t *testing.T) {
+	t.Parallel()
+	for name, more := range map[string]string{"alone": "", "what admits objects changes too": "---\napiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {name: shop}\n"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			c, d := s.client("staging"), selectorDeployment(t, "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: '{{ .Values.size }}'}}}\n"+more)
+			d.Set = []string{"size=1Gi"}
+			mustDeploy(t, c, d)
+			s.answers(on("PATCH", "/persistentvolumeclaims/data", 403, `persistentvolumeclaims "data" is forbidden: only dynamically provisioned pvc can be resized`))
+			d.Set = []string{"size=2Gi"}
+			err := c.CheckChangeable(t.Context(), d)
+			if refused := err != nil && strings.Contains(err.Error(), "can be resized"); refused != (more == "") {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }

@@ -66,9 +66,16 @@ func (p *planner) dryRun(info, base *resource.Info) (*dryRunResult, error) {
 	}
 	fields := unchangeable(info, base)
 	patched, err := dryRunPatch(base, info, current)
+	if err == nil { // the cluster takes the change: the live object may have these fields already
+		fields = nil
+	}
 	if len(fields) > 0 || err != nil && failure.IsImmutable(err) {
 		if why := p.replaced.of(current, time.Now()); why != "" {
 			p.note("%s may not be changed as it is, and is created if it is gone by then: %s", objects.ID(info), why)
+			return r, nil
+		}
+		if by := p.replaced.redefined(current); by != "" && len(fields) == 0 {
+			p.note("%s may not be changed as it is, unless %s, which is applied too, allows it", objects.ID(info), by)
 			return r, nil
 		}
 	}

@@ -50,7 +50,9 @@ func RollbackObstacles(target, live *helmrelease.Release, since []*helmrelease.R
 		}
 		var forward []string
 		if now := liveByKey[key]; now != nil && len(next.PreHooks()) == 0 { // a hook may delete the object
-			forward = immutableChanges(now, other)
+			if forward = immutableChanges(now, other); len(forward) > 0 && !exists(cluster, now) {
+				forward = nil // it is created, and has the fields then
+			}
 		}
 		for _, field := range immutableChanges(other, object) {
 			if slices.Contains(forward, field) {
@@ -61,6 +63,20 @@ func RollbackObstacles(target, live *helmrelease.Release, since []*helmrelease.R
 	}
 	obstacles = append(obstacles, missingPolicy(target, targetObjects, nextObjects)...)
 	return append(obstacles, forwardOnlyHooks(target, since, next)...), nil
+}
+
+// exists reports whether the cluster certainly has an object.
+func exists(cluster *objects.Cluster, object map[string]any) bool {
+	text, err := manifest.Format([]map[string]any{object})
+	if err != nil {
+		return false
+	}
+	list, err := cluster.BuildServed(text.String())
+	if err != nil || len(list) != 1 {
+		return false
+	}
+	_, err = objects.Get(list[0])
+	return err == nil
 }
 
 // byKey returns objects by their keys.

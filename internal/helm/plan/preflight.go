@@ -113,8 +113,12 @@ func refusedChange(objectsOf *objects.Release, info, base *resource.Info, replac
 	if err == nil || failure.IsTransient(err) || !failure.IsImmutable(err) {
 		return nil, nil
 	}
+	fields := unchangeable(info, base)
+	if len(fields) == 0 && replaced.redefined(current) != "" {
+		return nil, nil
+	}
 	var problems []string
-	for _, field := range unchangeable(info, base) {
+	for _, field := range fields {
 		problems = append(problems, fmt.Sprintf("%s: %s: cannot be changed", objects.ID(info), field))
 	}
 	if len(problems) == 0 {

@@ -20,12 +20,13 @@ import (
 // is deleted because it has ended, or a hook that runs before may delete it, as charts do with a StatefulSet whose claims change.
 type replacement struct {
 	hooks     []map[string]any // that run before the objects are applied
+	target    []map[string]any // the objects
 	rendered  []map[string]any // all objects and hooks
 	namespace string
 }
 
 func newReplacement(rendered *chart.Rendered, target []map[string]any, namespace string) replacement {
-	r := replacement{rendered: slices.Clone(target), namespace: namespace}
+	r := replacement{target: target, rendered: slices.Clone(target), namespace: namespace}
 	pre := rendered.PreHooks()
 	for _, hook := range rendered.Hooks {
 		object, err := manifest.ParseObject([]byte(hook.Manifest))
@@ -54,9 +55,26 @@ func (r replacement) of(current *resource.Info, now time.Time) string {
 	if at := expiryOf(manifest.Fields(current.Object)); !at.IsZero() && !at.After(now) {
 		return "it has ended, and ttlSecondsAfterFinished deletes it"
 	}
+	key := manifest.Key(manifest.Fields(current.Object), r.namespace)
 	for _, hook := range r.hooks {
+		if manifest.Key(hook, r.namespace) == key {
+			return "a hook before replaces it"
+		}
 		if r.mayDelete(hook, current) {
 			return fmt.Sprintf("hook %s may delete it before", manifest.KindAndName(hook))
+		}
+	}
+	return ""
+}
+
+// redefined returns the rendered object by which other rules may hold for an object when its new version is applied, "" if there is none: the definition
+// of a custom resource's group, or what admits objects. Those of hooks that run later do not count.
+func (r replacement) redefined(current *resource.Info) string {
+	for _, object := range slices.Concat(r.hooks, r.target) {
+		group, _, _ := strings.Cut(manifest.GroupKind(object), "/")
+		defines := manifest.GroupKind(object) == "apiextensions.k8s.io/CustomResourceDefinition" && manifest.ValueAt(object, "spec.group", "") == current.Mapping.GroupVersionKind.Group
+		if defines || group == "admissionregistration.k8s.io" {
+			return manifest.KindAndName(object)
 		}
 	}
 	return ""
@@ -88,13 +106,30 @@ func expiryOf(object map[string]any) time.Time {
 }
 
 // deletes matches what a hook's command says if it deletes objects by kubectl or the API.
-var deletes = regexp.MustCompile(`(?i)\b(?:delete|replace)`)
+var deletes = regexp.MustCompile(`(?i)delete|replace|recreate|destroy|uninstall|--force`)
+
+// saysDelete reports whether a string in a value says that objects are deleted.
+func saysDelete(value any) bool {
+	switch value := value.(type) {
+	case string:
+		return deletes.MatchString(value)
+	case []any:
+		return slices.ContainsFunc(value, saysDelete)
+	case map[string]any:
+		for _, inner := range value {
+			if saysDelete(inner) {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // runsNothing matches the groups of Kubernetes' kinds that run nothing themselves.
 var runsNothing = regexp.MustCompile(`^(?:|policy|(?:rbac\.authorization|networking|storage|scheduling|apiextensions|admissionregistration)\.k8s\.io)/`)
 
 // mayDelete reports whether a hook may delete an object: it says so, or its service account may have the right to. A service account that the chart does
-// not make may have any right, the default one of the namespace those that the chart gives it.
+// not make, or to which it gives no right, may have any right, the default one of the namespace those that the chart gives it.
 func (r replacement) mayDelete(hook map[string]any, current *resource.Info) bool {
 	specs := manifest.PodSpecs(hook)
 	if len(specs) == 0 {
@@ -102,19 +137,34 @@ func (r replacement) mayDelete(hook map[string]any, current *resource.Info) bool
 	}
 	namespace := manifest.ObjectID(hook, r.namespace).Namespace
 	for _, spec := range specs {
-		if deletes.MatchString(manifest.JSON(spec)) {
+		if saysDelete(spec) {
 			return true
 		}
 		account := cmp.Or(stringAt(spec, "serviceAccountName"), stringAt(spec, "serviceAccount"), "default")
-		if account != "default" && r.find("/ServiceAccount", namespace, account) == nil || r.mayAccountDelete(namespace, account, current) {
+		made := r.find("/ServiceAccount", namespace, account)
+		if !mounts(spec, made) {
+			continue
+		}
+		bound, may := r.mayAccountDelete(namespace, account, current)
+		if may || account != "default" && (made == nil || !bound) {
 			return true
 		}
 	}
 	return false
 }
 
-// mayAccountDelete reports whether a binding of the chart gives a service account the right to delete an object.
-func (r replacement) mayAccountDelete(namespace, account string, current *resource.Info) bool {
+// mounts reports whether pods may have the token of their service account, nil if the chart does not make it.
+// Source: kubernetes.io, "Configure Service Accounts for Pods", Opt out of API credential automounting.
+func mounts(spec, account map[string]any) bool {
+	automount, set := spec["automountServiceAccountToken"]
+	if !set && account != nil {
+		automount = account["automountServiceAccountToken"]
+	}
+	return automount != false || strings.Contains(manifest.JSON(spec["volumes"]), "serviceAccountToken")
+}
+
+// mayAccountDelete reports whether a binding of the chart names a service account, and whether one gives it the right to delete an object.
+func (r replacement) mayAccountDelete(namespace, account string, current *resource.Info) (bound, may bool) {
 	for _, binding := range r.rendered {
 		kind := manifest.GroupKind(binding)
 		if kind != "rbac.authorization.k8s.io/RoleBinding" && kind != "rbac.authorization.k8s.io/ClusterRoleBinding" {
@@ -125,13 +175,14 @@ func (r replacement) mayAccountDelete(namespace, account string, current *resour
 		if !slices.ContainsFunc(subjects, func(item any) bool { return isSubject(item, namespace, account, where) }) {
 			continue
 		}
+		bound = true
 		reference, _ := binding["roleRef"].(map[string]any)
 		role := r.find("rbac.authorization.k8s.io/"+stringAt(reference, "kind"), where, stringAt(reference, "name"))
 		if role == nil || allowsDelete(role, current) { // one that the chart does not make may allow anything
-			return true
+			return true, true
 		}
 	}
-	return false
+	return bound, false
 }
 
 // find returns a rendered object, nil if there is none. The namespace of one that has none does not count.
