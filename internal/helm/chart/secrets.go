@@ -3,7 +3,6 @@ package chart
 import (
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -235,11 +234,9 @@ const maxPlainPath = 24
 
 // isTellingURL reports whether a value is a URL with a query, a fragment, user information or a long path, each of which may be a secret.
 func isTellingURL(value string) bool {
-	if !strings.Contains(value, "://") {
-		return false
-	}
-	parsed, err := url.Parse(strings.TrimSpace(value))
-	return err != nil || parsed.RawQuery != "" || parsed.Fragment != "" || parsed.User != nil || len(parsed.EscapedPath()) > maxPlainPath
+	_, address, found := strings.Cut(value, "://")
+	_, path, _ := strings.Cut(address, "/")
+	return found && (strings.ContainsAny(address, "?#@") || len(path) >= maxPlainPath)
 }
 
 // mayHoldSecret matches the name of a key below which a default may be a secret, in the words that charts use.
