@@ -68,7 +68,7 @@ func TestOneCommitToProduction(t *testing.T) {
 
 	// Production refuses it also when somebody goes around the chain.
 	image := site.registry + "/shop@" + result.Steps[0].Digest.String()
-	if got := tree.verb(t.Context(), apppromote.Command(), "--image", image); got.code != 1 || !strings.Contains(got.stderr, `verdict in "staging" was "fail"`) {
+	if got := tree.verb(t.Context(), apppromote.Command(), "--image", image); got.code != 1 || !strings.Contains(got.stderr, `verdict in "staging", of release "shop" in namespace "staging"`) || !strings.Contains(got.stderr, `was "fail"`) {
 		t.Errorf("promoting the broken image: exit %d, %s", got.code, got.stderr)
 	}
 }

@@ -151,7 +151,7 @@ var canaryVerbs = map[string]canaryVerb{
 	"uninstall, not confirmed":          {verb: "uninstall", ends: refusedInput, args: append(slices.Clone(uninstallArgs), "--confirm", "x\n::set-output name=pwned::1")},
 	"uninstall, cancelled":              {verb: "uninstall", ends: cancelled, installed: true, args: append(slices.Clone(uninstallArgs), "--yes")},
 	"init":                              {verb: "init", ends: ended, local: true, args: initArgs, writes: "deploy/checks.yaml"},
-	"init, a file that differs":         {verb: "init", ends: failed, local: true, args: initArgs, files: map[string]string{".github/workflows/promote.yaml": "name: x\n", "deploy/staging.yaml": "secret: {PASSWORD: canary-values-4}\nlist: [\n- canary-values-5\n# canary: values\n"}},
+	"init, a file that differs":         {verb: "init", ends: failed, local: true, args: initArgs, files: map[string]string{".github/workflows/promote.yaml": "name: x # written by onedigest init\n", "deploy/staging.yaml": "secret: {PASSWORD: canary-values-4}\nlist: [\n- canary-values-5\n# canary: values\n"}},
 	"init, no names":                    {verb: "init", ends: refusedInput, local: true, args: append(slices.Clone(initArgs), "--repository", "https://u:canary-in-a-url@r.example.com/shop")},
 	"init, a directory's name":          {verb: "init", ends: refusedInput, local: true, args: initArgs, files: map[string]string{"b\n::set-output name=pwned::1\n##[add-mask]x/Dockerfile": "FROM scratch\n"}},
 	"init, cancelled":                   {verb: "init", ends: cancelled, local: true, args: initArgs},
