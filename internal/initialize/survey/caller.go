@@ -3,6 +3,7 @@ package survey
 import (
 	"encoding/json"
 	"io/fs"
+	"iter"
 	"maps"
 	"path"
 	"regexp"
@@ -98,52 +99,47 @@ const PreviewWorkflow = "onedigest/onedigest/.github/workflows/preview.yaml@"
 
 // preview returns the first workflow that calls preview.yaml, and what its first job by name gives to it; "" if none does.
 func preview(tree fs.FS, files []string) (file string, with map[string]string) {
-	for _, name := range files {
-		content := read(tree, name)
-		if path.Dir(name) != ".github/workflows" || !strings.Contains(content, PreviewWorkflow) {
-			continue
-		}
-		var workflow struct {
-			Jobs map[string]struct {
-				Uses string
-				With map[string]string
-			}
-		}
-		if err := yaml.Unmarshal([]byte(content), &workflow); err != nil {
-			continue
-		}
-		for _, job := range slices.Sorted(maps.Keys(workflow.Jobs)) {
-			if strings.HasPrefix(workflow.Jobs[job].Uses, PreviewWorkflow) {
-				return name, workflow.Jobs[job].With
-			}
-		}
+	for name, with := range calls(tree, files, PreviewWorkflow) {
+		return name, with
 	}
 	return "", nil
 }
 
 // promotion returns the first workflow that calls pipeline.yaml to promote to one environment, "" if there is none.
 func promotion(tree fs.FS, files []string) string {
-	for _, name := range files {
-		content := read(tree, name)
-		if path.Dir(name) != ".github/workflows" || !strings.Contains(content, pipelineWorkflow) {
-			continue
-		}
-		var workflow struct {
-			Jobs map[string]struct {
-				Uses string
-				With map[string]string
-			}
-		}
-		if err := yaml.Unmarshal([]byte(content), &workflow); err != nil {
-			continue
-		}
-		for _, job := range workflow.Jobs {
-			if strings.HasPrefix(job.Uses, pipelineWorkflow) && job.With["to"] != "" {
-				return name
-			}
+	for name, with := range calls(tree, files, pipelineWorkflow) {
+		if with["to"] != "" {
+			return name
 		}
 	}
 	return ""
+}
+
+// calls yields the workflows that call a reusable one, with what each job that does gives to it, in the order of the files and of the jobs' names. It passes over
+// files that cannot be read as workflows.
+func calls(tree fs.FS, files []string, called string) iter.Seq2[string, map[string]string] {
+	return func(yield func(string, map[string]string) bool) {
+		for _, name := range files {
+			content := read(tree, name)
+			if path.Dir(name) != ".github/workflows" || !strings.Contains(content, called) {
+				continue
+			}
+			var workflow struct {
+				Jobs map[string]struct {
+					Uses string
+					With map[string]string
+				}
+			}
+			if err := yaml.Unmarshal([]byte(content), &workflow); err != nil {
+				continue
+			}
+			for _, job := range slices.Sorted(maps.Keys(workflow.Jobs)) {
+				if strings.HasPrefix(workflow.Jobs[job].Uses, called) && !yield(name, workflow.Jobs[job].With) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // caller returns the first workflow that calls pipeline.yaml when a branch is pushed, nil if none does.
