@@ -413,7 +413,8 @@ func TestBehind(t *testing.T) {
 			foreign.Name, foreign.Labels = "blog", map[string]string{instanceLabel: "blog"}
 			return foreign
 		}()}, "https://shop.example.com", release.AddressAuto, "", "blog foreign /blog blog-a, web / web-a"},
-		"a pod of the release": {[]runtime.Object{balancer("web", nil), labelledPod("web-a")}, "http://web.example.com", release.AddressAuto, "", "web / web-a of the release"},
+		"pods that may not be listed": {[]runtime.Object{balancer("web", nil), labelledPod("web-a")}, "http://web.example.com", release.AddressAuto, "pods", "web / web-a"},
+		"a pod of the release":        {[]runtime.Object{balancer("web", nil), labelledPod("web-a")}, "http://web.example.com", release.AddressAuto, "", "web / web-a of the release"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

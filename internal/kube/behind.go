@@ -97,8 +97,10 @@ func (b *behindReader) isLabelled(ctx context.Context, namespace, pod string) bo
 	if !listed {
 		pods = map[string]bool{}
 		found, err := b.client.Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(labels.Set{instanceLabel: b.release}).String()})
-		for i := range found.Items {
-			pods[found.Items[i].Name] = err == nil
+		if err == nil {
+			for i := range found.Items {
+				pods[found.Items[i].Name] = true
+			}
 		}
 		b.labelled[namespace] = pods
 	}
