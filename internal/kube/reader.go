@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 	apps "k8s.io/api/apps/v1"
@@ -85,10 +86,51 @@ func (r *reader) workload(ctx context.Context, object release.Object) (*unstruct
 	return nil, apierrors.NewNotFound(list.resource.GroupResource(), object.Name)
 }
 
+// observation is the state of a kind in a namespace that a watch has reported.
+type observation struct {
+	version string // resource version
+	at      time.Time
+}
+
+// observationTime is how long after the end of a watch a list need not be newer than the watch. A consistent list takes up to 100 ms longer, because the
+// apiserver's cache has to learn that nothing else was written.
+const observationTime = time.Second
+
+var (
+	podsResource        = core.SchemeGroupVersion.WithResource("pods")
+	replicaSetsResource = apps.SchemeGroupVersion.WithResource("replicasets")
+)
+
+// RecordObservedPods records the resource versions up to which a watch has reported the pods and the ReplicaSets of a namespace when it ended; "" for a kind that
+// was not watched. Running accepts lists that are as new, for a second.
+func (c *Client) RecordObservedPods(namespace, pods, replicaSets string) {
+	for resource, version := range map[schema.GroupVersionResource]string{podsResource: pods, replicaSetsResource: replicaSets} {
+		if version != "" {
+			c.observed.Store(listed{resource, namespace}, observation{version, time.Now()})
+		}
+	}
+}
+
+// listFresh lists objects as new as the last watch of them, if that has just ended, and otherwise consistently. An apiserver that lags behind the one that was
+// watched is asked for a consistent list.
+// Source: kubernetes.io, "Kubernetes API Concepts", Resource versions, semantics for get and list (resourceVersionMatch unset).
+func listFresh[L any](ctx context.Context, c *Client, objects listed, options metav1.ListOptions, list func(context.Context, metav1.ListOptions) (L, error)) (L, error) {
+	if found, _ := c.observed.Load(objects); found != nil {
+		if last, _ := found.(observation); time.Since(last.at) < observationTime {
+			recent := options
+			recent.ResourceVersion = last.version
+			if result, err := list(ctx, recent); err == nil {
+				return result, nil
+			}
+		}
+	}
+	return list(ctx, options)
+}
+
 // podsOf lists the pods among which a workload's own are.
 func (r *reader) podsOf(ctx context.Context, live *unstructured.Unstructured, selector string) ([]core.Pod, error) {
 	return among(r, r.pods, live, selector, func(options metav1.ListOptions) ([]core.Pod, error) {
-		list, err := r.client.Pods(live.GetNamespace()).List(ctx, options)
+		list, err := listFresh(ctx, r.client, listed{podsResource, live.GetNamespace()}, options, r.client.Pods(live.GetNamespace()).List)
 		if err != nil {
 			return nil, err
 		}
@@ -99,7 +141,7 @@ func (r *reader) podsOf(ctx context.Context, live *unstructured.Unstructured, se
 // replicaSetsOf lists the ReplicaSets among which a Deployment's own are.
 func (r *reader) replicaSetsOf(ctx context.Context, live *unstructured.Unstructured, selector string) ([]apps.ReplicaSet, error) {
 	return among(r, r.replicaSets, live, selector, func(options metav1.ListOptions) ([]apps.ReplicaSet, error) {
-		list, err := r.client.ReplicaSets(live.GetNamespace()).List(ctx, options)
+		list, err := listFresh(ctx, r.client, listed{replicaSetsResource, live.GetNamespace()}, options, r.client.ReplicaSets(live.GetNamespace()).List)
 		if err != nil {
 			return nil, err
 		}

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -679,5 +681,62 @@ func TestRunningListsPodsAndReplicaSetsTogether(t *testing.T) {
 	running, err := s.client().Running(t.Context(), space, "shop", builtImage(t))
 	if err != nil || len(running.Workloads) != 1 || len(running.Workloads[0].Pods) != 1 {
 		t.Errorf("got %+v, %v", running, err)
+	}
+}
+
+// TestRunningListsWhatAWatchHasReported: pods and ReplicaSets that a watch has just reported need not be read from the database again. An apiserver that lags behind,
+// and a watch that ended long ago, ask for a consistent list.
+func TestRunningListsWhatAWatchHasReported(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		watched time.Duration // how long ago, 0 for never
+		lags    bool
+		want    []string // the resource version that each list asks for
+	}{
+		"a watch has ended":               {watched: time.Millisecond, want: []string{"pods 41", "replicasets 40"}},
+		"the apiserver lags behind it":    {watched: time.Millisecond, lags: true, want: []string{"pods ", "pods 41", "replicasets ", "replicasets 40"}},
+		"a watch ended more than 1 s ago": {watched: 2 * observationTime, want: []string{"pods ", "replicasets "}},
+		"there was no watch":              {want: []string{"pods ", "replicasets "}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			manifest := workload("apps/v1", "Deployment", "web", "")
+			pod := owned("web-x", "ReplicaSet", "web-2", digest)
+			pod.Labels["app"] = "web"
+			s.put(manifest + "\n---\n" + strings.TrimSpace(strings.Split(replicaSets, "\n---\n")[1]))
+			s.Put(pod, recordOf(t, 1, "deployed", manifest))
+			client := s.client()
+			if test.watched > 0 {
+				client.RecordObservedPods(space, "41", "40")
+				for _, resource := range []schema.GroupVersionResource{podsResource, replicaSetsResource} {
+					last, _ := client.observed.Load(listed{resource, space})
+					client.observed.Store(listed{resource, space}, observation{last.(observation).version, time.Now().Add(-test.watched)}) //nolint:forcetypeassert // stored above
+				}
+			}
+			var mu sync.Mutex
+			var asked []string
+			s.Break(func(r *http.Request) int {
+				resource, version := path.Base(r.URL.Path), r.URL.Query().Get("resourceVersion")
+				if resource != "pods" && resource != "replicasets" {
+					return 0
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				asked = append(asked, resource+" "+version)
+				if test.lags && version != "" {
+					return http.StatusGatewayTimeout // "Too large resource version"
+				}
+				return 0
+			})
+			running, err := client.Running(t.Context(), space, "shop", builtImage(t))
+			if err != nil || len(running.Workloads) != 1 || len(running.Workloads[0].Pods) != 1 {
+				t.Fatalf("got %+v, %v", running, err)
+			}
+			slices.Sort(asked)
+			if diff := cmp.Diff(test.want, asked); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }

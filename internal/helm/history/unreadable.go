@@ -53,10 +53,10 @@ func indexOfDeployed(entries []Entry) int {
 
 // checkOtherDrivers returns a *release.Failure if a release has no records in Secrets but some in ConfigMaps, where Helm stores
 // them with HELM_DRIVER=configmap: an install would take over its objects and lose its history. A user who may not list
-// ConfigMaps gets no error.
+// ConfigMaps gets no error. The apiserver answers from its cache as it is: a consistent list waits up to 100 ms for the cache.
 func (s *Store) checkOtherDrivers(ctx context.Context, name string) error {
 	by := labels.SelectorFromSet(labels.Set{labelName: name, labelOwner: "helm"}).String()
-	found, err := s.configMaps.List(ctx, meta.ListOptions{LabelSelector: by, Limit: 1})
+	found, err := s.configMaps.List(ctx, meta.ListOptions{LabelSelector: by, Limit: 1, ResourceVersion: "0"})
 	if err != nil || len(found.Items) == 0 {
 		return nil
 	}

@@ -82,6 +82,13 @@ func (s *stores) followPods(namespace, kind string) {
 	}
 }
 
+// recordObserved tells the client how new the pods and ReplicaSets are that the stores have reported.
+func (s *stores) recordObserved() {
+	for namespace, pods := range s.pods {
+		s.client.RecordObservedPods(namespace, pods.Version(), s.replicaSets[namespace].Version())
+	}
+}
+
 // followClaims opens the stores of claims in namespaces where a pod mounts one; opened reports whether it opened any.
 func (s *stores) followClaims(namespaces []string) (opened bool) {
 	for _, namespace := range namespaces {

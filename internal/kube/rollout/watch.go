@@ -102,6 +102,7 @@ func (w *Watcher) watch(ctx context.Context, namespace string, objects []release
 		case result.failure != nil:
 			return r.failed(ctx, known, *result.failure)
 		case len(result.pending) == 0 && !result.uncertain:
+			r.stores.recordObserved()
 			return nil
 		}
 		r.reporter.remind(result.pending)

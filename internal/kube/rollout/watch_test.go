@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -650,6 +651,38 @@ func TestWatchReadsNothingStale(t *testing.T) {
 	}
 	if s.Count("get /apis/apps/v1/namespaces/staging/deployments") == 0 {
 		t.Error("nothing was listed")
+	}
+}
+
+// TestRunningAfterAWatch: when a watch ends, the client knows how new the pods and the ReplicaSets are that it has reported.
+func TestRunningAfterAWatch(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	image, err := release.ParseImage("localhost:5000/shop@" + digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	workload := deployment(1, 1, 1, 1)
+	workload.Labels = map[string]string{"app.kubernetes.io/instance": "shop"}
+	workload.Spec.Selector = &meta.LabelSelector{MatchLabels: workload.Labels}
+	workload.Spec.Template.Spec.Containers = []core.Container{{Name: "app", Image: image.String()}}
+	s.Put(workload, ready(1, 1))
+	watcher := s.watcher()
+	if _, err := observe(t, watcher, ofDeployment).rest(); err != nil {
+		t.Fatal(err)
+	}
+	var lists sync.Map // whether a list asks for a resource version, by resource
+	s.Break(func(r *http.Request) int {
+		lists.Store(path.Base(r.URL.Path), r.URL.Query().Get("resourceVersion") != "")
+		return 0
+	})
+	if running, err := watcher.client.Running(t.Context(), space, "shop", image); err != nil || len(running.Workloads) != 1 {
+		t.Fatalf("got %+v, %v", running, err)
+	}
+	for _, resource := range []string{"pods", "replicasets"} {
+		if known, listed := lists.Load(resource); !listed || known != true {
+			t.Errorf("%s: listed %t, with a resource version: %v", resource, listed, known)
+		}
 	}
 }
 

@@ -33,6 +33,7 @@ type Store struct {
 	mu      sync.Mutex
 	initial map[types.UID]string // resource versions of the objects that the first list returned
 	state   SyncState
+	version string // resource version of the last list or event
 }
 
 // SyncState says how well a store follows the cluster.
@@ -137,19 +138,31 @@ func (s *Store) State() SyncState {
 // Started returns when the store was made.
 func (s *Store) Started() time.Time { return s.started }
 
+// Version returns the resource version of the last list or event, "" before the first list and for a nil store. A list that is not older
+// contains everything that the store has reported.
+func (s *Store) Version() string {
+	if s == nil {
+		return ""
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.version
+}
+
 // Add stores a new object.
-func (s *Store) Add(object any) error { return s.announce(s.Store.Add(object)) }
+func (s *Store) Add(object any) error { return s.announceEvent(object, s.Store.Add(object)) }
 
 // Update stores a changed object.
-func (s *Store) Update(object any) error { return s.announce(s.Store.Update(object)) }
+func (s *Store) Update(object any) error { return s.announceEvent(object, s.Store.Update(object)) }
 
 // Delete removes an object.
-func (s *Store) Delete(object any) error { return s.announce(s.Store.Delete(object)) }
+func (s *Store) Delete(object any) error { return s.announceEvent(object, s.Store.Delete(object)) }
 
 // Replace replaces all objects by a list.
 func (s *Store) Replace(objects []any, resourceVersion string) error {
 	err := s.Store.Replace(objects, resourceVersion)
 	s.mu.Lock()
+	s.version = resourceVersion
 	if err == nil && !s.state.Synced {
 		s.state.Synced, s.initial = true, map[types.UID]string{}
 		for _, object := range objects {
@@ -168,6 +181,17 @@ func (s *Store) ChangedSinceSync(object meta.Object) bool {
 	defer s.mu.Unlock()
 	version, listed := s.initial[object.GetUID()]
 	return s.state.Synced && (!listed || version != object.GetResourceVersion())
+}
+
+// announceEvent records the resource version of an event, whose object has that of the change, also of a deletion.
+// Source: kubernetes.io, "Kubernetes API Concepts", Efficient detection of changes.
+func (s *Store) announceEvent(object any, err error) error {
+	if described, ok := object.(meta.Object); ok {
+		s.mu.Lock()
+		s.version = described.GetResourceVersion()
+		s.mu.Unlock()
+	}
+	return s.announce(err)
 }
 
 func (s *Store) announce(err error) error {

@@ -32,6 +32,25 @@ func TestChangedSinceSync(t *testing.T) {
 	}
 }
 
+// TestVersion: the version is that of the last list or event, also of a deletion.
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	s := New(func() {})
+	if got := s.Version() + (*Store)(nil).Version(); got != "" {
+		t.Errorf("nothing was read, and the version is %q", got)
+	}
+	for want, change := range map[string]func() error{
+		"3": func() error { return s.Replace([]any{pod("a", "1")}, "3") },
+		"4": func() error { return s.Add(pod("b", "4")) },
+		"5": func() error { return s.Update(pod("b", "5")) },
+		"6": func() error { return s.Delete(pod("b", "6")) },
+	} {
+		if err := change(); err != nil || s.Version() != want {
+			t.Errorf("got %q, %v, want %q", s.Version(), err, want)
+		}
+	}
+}
+
 func TestSyncState(t *testing.T) {
 	t.Parallel()
 	changes := 0
