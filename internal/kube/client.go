@@ -36,6 +36,7 @@ type Client struct {
 	allowed    sync.Map // results of access reviews that allowed: authorization.ResourceAttributes
 	everything sync.Map // whether this user may do everything, by namespace: func() bool
 	applied    sync.Map // appliedObjects by types.NamespacedName: what a GitOps controller has applied of a release
+	revisions  sync.Map // recordedRevision by types.NamespacedName of the release: the record that was read last
 	observed   sync.Map // observation by listed: the last watch of pods or ReplicaSets
 
 	secretReadsMu sync.Mutex

@@ -740,3 +740,29 @@ func TestRunningListsWhatAWatchHasReported(t *testing.T) {
 		})
 	}
 }
+
+// TestRunningReadsARecordOnce: a record of Helm's is read again only if it has changed.
+func TestRunningReadsARecordOnce(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	manifest := workload("apps/v1", "Deployment", "web", "")
+	s.put(manifest)
+	record := recordOf(t, 1, "deployed", manifest)
+	s.Put(record)
+	client := s.client()
+	for i, want := range []struct {
+		reads, workloads int
+		change           string // of the manifest, before Running
+	}{{1, 1, ""}, {1, 1, ""}, {2, 0, workload("apps/v1", "Deployment", "other", "")}} {
+		if want.change != "" {
+			s.Put(recordOf(t, 1, "deployed", strings.ReplaceAll(want.change, digest, older)))
+		}
+		running, err := client.Running(t.Context(), space, "shop", builtImage(t))
+		if err != nil || len(running.Workloads) != want.workloads {
+			t.Fatalf("%d: got %+v, %v", i, running, err)
+		}
+		if reads := s.Count("get /api/v1/namespaces/" + space + "/secrets/" + record.Name); reads != want.reads {
+			t.Errorf("%d: the record was read %d times, want %d", i, reads, want.reads)
+		}
+	}
+}
