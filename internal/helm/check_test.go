@@ -396,3 +396,19 @@ func TestNothingIsPrinted(t *testing.T) {
 		t.Errorf("got %s", text)
 	}
 }
+
+// TestAChartThatComparesItsTag: the tag is set to the commit, which is no version; the error says how the chart keeps its own.
+func TestAChartThatComparesItsTag(t *testing.T) {
+	t.Parallel()
+	dir := files(t, map[string]string{"Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.0.0\nappVersion: 1.2.3\n", "values.yaml": "image: {repository: '', digest: '', tag: ''}\n",
+		"templates/shop.yaml": "{{ if semverCompare \">=1.0.0\" (default .Chart.AppVersion .Values.image.tag) }}\napiVersion: v1\nkind: Pod\nmetadata: {name: shop}\nspec: {containers: [{name: a, image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'}]}\n{{ end }}\n"})
+	d := deployment(t, "staging")
+	d.Chart, d.ValuesFiles, d.Set = dir, nil, nil
+	if got := strings.Join(problems(t, d, dir), "\n"); !strings.Contains(got, "the tag is set to the commit, unless") {
+		t.Errorf("got %q", got)
+	}
+	d.Images[0].Values = []string{"image.repository", "image.digest"}
+	if got := problems(t, d, dir); got != nil {
+		t.Errorf("without the tag: got %q", got)
+	}
+}

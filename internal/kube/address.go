@@ -25,11 +25,6 @@ import (
 // (https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels).
 const instanceLabel = "app.kubernetes.io/instance"
 
-// instanceSelector selects the objects of a release.
-func instanceSelector(name string) string {
-	return labels.SelectorFromSet(labels.Set{instanceLabel: name}).String()
-}
-
 // Address returns the release's URL outside the cluster: that of its Service of type LoadBalancer, or else of its Ingress. It watches
 // until an address is assigned; report is called with what it waits for. A release that has neither gets "" at once, and report
 // says why. A user who may not read Ingresses is treated as if there were none.

@@ -32,6 +32,7 @@ func (c *Client) Backends(ctx context.Context, namespace, name string, image rel
 	}
 	var backends release.Backends
 	var ready []*core.Pod
+	var notes []string
 	reader := newReader(c, named.objects()...)
 	for _, workload := range named.workloads {
 		object := workload.object
@@ -60,8 +61,14 @@ func (c *Client) Backends(ctx context.Context, namespace, name string, image rel
 		}
 	}
 	slices.SortFunc(backends.Pods, func(a, b release.BackendPod) int { return cmp.Compare(a.Pod, b.Pod) })
-	list, notes, err := c.listServices(ctx, named.namespaces)
+	list, unlisted, err := c.listServices(ctx, named.namespaces)
 	if err == nil {
+		backends.Missing, err = c.missingEndpoints(ctx, namespace, name, list, unlisted)
+	}
+	if err == nil {
+		for _, one := range unlisted {
+			notes = append(notes, fmt.Sprintf("the Services in namespace %q, which the release applies, may not be listed and are left out", one))
+		}
 		own := slices.DeleteFunc(list, func(service core.Service) bool {
 			return !belongsTo(&service, namespace, name) || len(service.Spec.Selector) == 0 || urlPort(&service) == nil
 		})

@@ -142,6 +142,59 @@ func TestServicesThatSelectNoPod(t *testing.T) {
 	}
 }
 
+// TestEndpointsThatSomebodyDeleted: the Services and Ingresses that the release's record has and the cluster has not.
+func TestEndpointsThatSomebodyDeleted(t *testing.T) {
+	t.Parallel()
+	const applied = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: admin}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: far, namespace: other}\n---\n" +
+		"apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: web}\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: lost}"
+	for name, test := range map[string]struct {
+		change func(*server)
+		want   []string
+	}{
+		"all are there": {func(s *server) {
+			s.Put(service("admin", core.ServiceTypeClusterIP, "", port(80, "http")), &networking.Ingress{ObjectMeta: described("web", nil)})
+			far := service("far", core.ServiceTypeClusterIP, "", port(80, "http"))
+			far.Namespace = "other"
+			s.Put(far)
+		}, nil},
+		"three were deleted": {func(*server) {}, []string{"Ingress/web", "Service/admin", "Service/far"}},
+		"two kinds may not be listed": {func(s *server) {
+			s.Break(func(r *http.Request) int {
+				if strings.HasSuffix(r.URL.Path, "/ingresses") || strings.HasSuffix(r.URL.Path, "/namespaces/other/services") {
+					return http.StatusForbidden
+				}
+				return 0
+			})
+		}, []string{"Service/admin"}},
+		"the record may not be read": {func(s *server) {
+			s.Break(func(r *http.Request) int {
+				if strings.Contains(r.URL.Path, "/secrets") {
+					return http.StatusForbidden
+				}
+				return 0
+			})
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			web := workload("apps/v1", "Deployment", "web", "")
+			s.Put(recordOf(t, 1, "deployed", web+"\n---\n"+applied), service("web", core.ServiceTypeClusterIP, "", port(80, "http")))
+			s.put(web + "\n---\n" + strings.TrimSpace(replicaSets))
+			s.Put(readyPod("web-a", "10.0.0.7", nil))
+			test.change(s)
+			found, err := s.client().Backends(t.Context(), space, "shop", builtImage(t))
+			var got []string
+			for _, object := range found.Missing {
+				got = append(got, object.Kind+"/"+object.Name)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" || err != nil {
+				t.Errorf("%v, -want +got:\n%s", err, diff)
+			}
+		})
+	}
+}
+
 // TestProbeOfAPod: what stands for the readiness of the container that runs the image.
 func TestProbeOfAPod(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package kube
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	neturl "net/url"
 	"slices"
@@ -252,4 +253,45 @@ func portOfURL(service *core.Service, url *neturl.URL) *core.ServicePort {
 		}
 	}
 	return urlPort(service)
+}
+
+// missingEndpoints returns the Services and Ingresses of the release's live revision that are not in the cluster. It leaves out those of namespaces in which this
+// user may not list them, and all if there is no record of the revision or this user may not read it.
+func (c *Client) missingEndpoints(ctx context.Context, namespace, name string, services []core.Service, unlisted []string) (missing []release.Object, err error) {
+	revision, err := c.appliedRevision(ctx, namespace, name)
+	if errors.Is(err, errNoRecord) || apierrors.IsForbidden(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	ingresses := map[string][]release.Object{} // by namespace
+	if err := eachObject(revision.Manifest, "kind", func(object map[string]any) {
+		switch own := objectID(object, namespace); {
+		case own.Kind == "Service" && own.Group() == "" && !slices.Contains(unlisted, own.Namespace):
+			if !slices.ContainsFunc(services, func(live core.Service) bool { return live.Namespace == own.Namespace && live.Name == own.Name }) {
+				missing = append(missing, own)
+			}
+		case own.Kind == "Ingress" && own.Group() == networking.GroupName:
+			ingresses[own.Namespace] = append(ingresses[own.Namespace], own)
+		}
+	}); err != nil {
+		return nil, err
+	}
+	for in, applied := range ingresses {
+		live, err := c.ingresses(in).List(ctx, metav1.ListOptions{})
+		if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, own := range applied {
+			if !slices.ContainsFunc(live.Items, func(one networking.Ingress) bool { return one.Name == own.Name }) {
+				missing = append(missing, own)
+			}
+		}
+	}
+	slices.SortFunc(missing, func(a, b release.Object) int { return cmp.Compare(a.String(), b.String()) })
+	return missing, nil
 }

@@ -60,7 +60,7 @@ const noVerdict = "a release that runs the image in one ends without a verdict"
 
 // SmokePermissions are the rules that smoke needs in the release's namespace if it has credentials of its own: it changes nothing but the mark on Helm's record.
 var SmokePermissions = []release.Permission{
-	reading("secrets", "Helm's record of the release, and the mark of its verdict", "the workloads are those labelled app.kubernetes.io/instance, and later rollbacks do not know the verdict", "get", "list", "patch"),
+	reading("secrets", "Helm's record of the release, and the mark of its verdict", "the workloads are those labelled app.kubernetes.io/instance or onedigest.dev/release, and later rollbacks do not know the verdict", "get", "list", "patch"),
 	reading("leases.coordination.k8s.io", "whether a deploy is running", "a first deploy that is running is refused, and not waited for", "get"),
 	reading("pods", "the digest that the pods run", "", "list"),
 	reading("replicasets.apps", "the pods of a Deployment, and of a custom resource", "", "get", "list"),

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/httpx"
 	"github.com/onedigest/onedigest/internal/release"
@@ -55,6 +56,7 @@ func (c *Client) appliedRevision(ctx context.Context, namespace, name string) (a
 	if err != nil {
 		return applied{}, fmt.Errorf("reading Secret/%s: %w", record.Name, err)
 	}
+	decoded.recorded = secret.CreationTimestamp.Time
 	c.revisions.Store(key, recordedRevision{secret.UID, secret.ResourceVersion, decoded})
 	return decoded, nil
 }
@@ -71,6 +73,8 @@ type applied struct {
 	Name     string        `json:"name"`
 	Manifest string        `json:"manifest"` // of the objects, without the hooks
 	Hooks    []appliedHook `json:"hooks"`
+
+	recorded time.Time // when Helm began to apply it, by the cluster's clock
 }
 
 // appliedHook is a hook of a revision. Source: helm.sh/helm/v3/pkg/release, hook.go.
@@ -180,7 +184,8 @@ type templated struct {
 	labels     []labels.Set // of its pods
 	// mayBeUnread: a deploy goes on without the right to read it, or what owns its pods, and tells that nothing is known of them.
 	mayBeUnread bool
-	loose       bool // it names the image outside of a pod template only, so that it need not have pods
+	since       time.Time // when Helm began to apply the revision; zero if that is not known
+	loose       bool      // it names the image outside of a pod template only, so that it need not have pods
 }
 
 // workloadsNaming finds the workloads of a manifest whose pod template names an image of the repository. Objects without a namespace
@@ -278,14 +283,14 @@ func namesRepository(reference string, repository release.Repository) bool {
 	return found && (rest == "" || rest[0] == ':' || rest[0] == '@')
 }
 
-// labelledWorkloads finds the workloads that are labelled as the release's and whose pod template contains an image of the
+// labelledWorkloads finds the workloads that are labelled as the release's, by the chart or by deploy, and whose pod template contains an image of the
 // repository. It is for a release that was not made with Helm, or whose records this user may not read. It skips kinds that this
 // user may not list, and returns them as unread. If it finds nothing in the other kinds, the error is that they may not be
 // listed.
 func (c *Client) labelledWorkloads(ctx context.Context, namespace, name string, image release.Image) (found []templated, unread []string, err error) {
 	var forbidden error
 	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
-		list, err := c.Dynamic.Resource(workloadResource("apps/v1", kind)).Namespace(namespace).List(ctx, meta.ListOptions{LabelSelector: instanceSelector(name)})
+		list, err := c.Dynamic.Resource(workloadResource("apps/v1", kind)).Namespace(namespace).List(ctx, meta.ListOptions{})
 		if apierrors.IsNotFound(err) {
 			continue
 		}
@@ -297,6 +302,10 @@ func (c *Client) labelledWorkloads(ctx context.Context, namespace, name string, 
 			return nil, nil, c.Fault(ctx, err, "listing the workloads of release %q in namespace %q", name, namespace)
 		}
 		for _, item := range list.Items {
+			own := item.GetLabels()
+			if own[instanceLabel] != name && own[release.LabelRelease] != name {
+				continue
+			}
 			if one, names := namesImage(item.Object, namespace, image); names {
 				found = append(found, one)
 			}

@@ -26,7 +26,7 @@ import (
 
 // Running lists the release's workloads whose pod template names the image, with the pods that they own and what the kubelets report of
 // the containers that name it. The workloads are those of the manifest that Helm has recorded of the deployed revision; of a release
-// without such a record, or whose records this user may not read, those that are labelled app.kubernetes.io/instance=NAME. Of these, kinds
+// without such a record, or whose records this user may not read, those that are labelled app.kubernetes.io/instance=NAME or onedigest.dev/release=NAME. Of these, kinds
 // that this user may not list are left out and named, as long as a workload of another kind is found.
 //
 // Pods are found by ownership (metadata.ownerReferences) and never by label, because other workloads share the release's labels. Pods
@@ -36,7 +36,7 @@ func (c *Client) Running(ctx context.Context, namespace, name string, image rele
 	if err != nil {
 		return release.Running{}, err
 	}
-	running := release.Running{Unread: named.unread, Hooks: named.hooks, Named: named.named}
+	running := release.Running{Unread: named.unread, RecordUnread: named.recordUnread, Hooks: named.hooks, Named: named.named}
 	reader := newReader(c, named.objects()...)
 	for _, workload := range named.workloads {
 		for _, other := range workload.others {
@@ -56,10 +56,12 @@ func (c *Client) Running(ctx context.Context, namespace, name string, image rele
 
 // naming lists the workloads and hooks of a release that name an image.
 type naming struct {
-	workloads []templated      // workloads whose pod template contains an image of the same repository
-	unread    []string         // kinds that this user may not list
-	hooks     []release.Object // hooks that succeeded with the image
-	named     []release.Object // other objects and hooks that hold its digest; only of an image that no workload and no such hook has
+	workloads []templated // workloads whose pod template contains an image of the same repository
+	unread    []string    // kinds that this user may not list
+
+	recordUnread bool             // Helm's record of the release may not be read
+	hooks        []release.Object // hooks that succeeded with the image
+	named        []release.Object // other objects and hooks that hold its digest; only of an image that no workload and no such hook has
 
 	namespaces []string // in which the release has Services, Ingresses and routes, its own first
 }
@@ -81,7 +83,7 @@ func (c *Client) workloads(ctx context.Context, namespace, name string, image re
 	}
 	revision, err := c.appliedRevision(ctx, namespace, name)
 	if errors.Is(err, errNoRecord) || apierrors.IsForbidden(err) {
-		found.namespaces = []string{namespace}
+		found.namespaces, found.recordUnread = []string{namespace}, apierrors.IsForbidden(err)
 		found.workloads, found.unread, err = c.labelledWorkloads(ctx, namespace, name, image)
 		return found, err
 	}
@@ -93,6 +95,9 @@ func (c *Client) workloads(ctx context.Context, namespace, name string, image re
 	}
 	if found.workloads, err = workloadsNaming(revision.Manifest, namespace, image); err != nil {
 		return naming{}, err
+	}
+	for i := range found.workloads {
+		found.workloads[i].since = revision.recorded
 	}
 	if err := found.addReferring(revision.Manifest, namespace); err != nil {
 		return naming{}, err
@@ -144,8 +149,12 @@ func workloadResource(apiVersion, kind string) schema.GroupVersionResource {
 // runningWorkload reads a workload and its pods.
 func (r *reader) runningWorkload(ctx context.Context, workload templated, image release.Image) (release.RunningWorkload, error) {
 	if workload.object.Kind == "CronJob" {
-		pods, err := r.client.scheduledPods(ctx, workload.object, image)
-		return release.RunningWorkload{Object: workload.object, Pods: pods, Note: "runs the image at its next schedule"}, err
+		pods, failed, err := r.client.scheduledPods(ctx, workload, image)
+		result := release.RunningWorkload{Object: workload.object, Pods: pods, Failed: failed, Note: "runs the image at its next schedule"}
+		if failed != "" {
+			result.Note = "has run the image, and failed: " + failed
+		}
+		return result, err
 	}
 	result, _, err := r.workloadWithPods(ctx, workload, image)
 	return result, err
@@ -252,25 +261,36 @@ func containersOf(pod *core.Pod, names []string, image release.Image) []string {
 	return found
 }
 
-// scheduledPods returns the pods of a CronJob's Jobs that name the image and are complete, including Jobs that were created from it manually. It
-// returns none if this user may not list Jobs.
-func (c *Client) scheduledPods(ctx context.Context, cronJob release.Object, image release.Image) (pods []release.PodImage, err error) {
-	list, err := c.Dynamic.Resource(workloadResource("batch/v1", "Job")).Namespace(cronJob.Namespace).List(ctx, metav1.ListOptions{})
+// scheduledPods returns the pods of a CronJob's Jobs that name the image and are complete, including Jobs that were created from it manually, and why the newest
+// Job that has ended failed, "" if it is complete. A Job that was created before the live revision says nothing about its configuration: its failure does not count.
+// It returns none if this user may not list Jobs.
+func (c *Client) scheduledPods(ctx context.Context, cronJob templated, image release.Image) (pods []release.PodImage, failed string, err error) {
+	list, err := c.Dynamic.Resource(workloadResource("batch/v1", "Job")).Namespace(cronJob.object.Namespace).List(ctx, metav1.ListOptions{})
 	if apierrors.IsForbidden(err) {
-		return nil, nil
+		return nil, "", nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
+	slices.SortFunc(list.Items, func(a, b unstructured.Unstructured) int {
+		return cmp.Or(a.GetCreationTimestamp().Compare(b.GetCreationTimestamp().Time), cmp.Compare(a.GetName(), b.GetName()))
+	})
 	for i := range list.Items {
 		job := &list.Items[i]
 		named, _ := namesImage(job.Object, job.GetNamespace(), image)
-		if by := metav1.GetControllerOf(job); by == nil || by.Kind != cronJob.Kind || by.Name != cronJob.Name || len(named.containers) == 0 || !isComplete(job) {
+		if by := metav1.GetControllerOf(job); by == nil || by.Kind != cronJob.object.Kind || by.Name != cronJob.object.Name || len(named.containers) == 0 {
 			continue
 		}
+		if why := whyFailed(job); why != "" && !job.GetCreationTimestamp().Time.Before(cronJob.since) {
+			failed = fmt.Sprintf("Job %q: %s", job.GetName(), why)
+		}
+		if !isComplete(job) {
+			continue
+		}
+		failed = ""
 		owned, _, err := newReader(c).ownedPods(ctx, job, named.containers, image)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		for _, pod := range owned {
 			if pod.Status.Phase == core.PodSucceeded {
@@ -278,7 +298,7 @@ func (c *Client) scheduledPods(ctx context.Context, cronJob release.Object, imag
 			}
 		}
 	}
-	return pods, nil
+	return pods, failed, nil
 }
 
 // isComplete reports whether a Job has succeeded.
@@ -295,7 +315,9 @@ func whyFailed(job *unstructured.Unstructured) string {
 	conditions, _, _ := unstructured.NestedSlice(job.Object, "status", "conditions")
 	for _, condition := range conditions {
 		if is, _ := condition.(map[string]any); is["type"] == "Failed" && is["status"] == "True" {
-			return text.Line(fmt.Sprintf("%v: %v", is["reason"], is["message"]), 300)
+			reason, _ := is["reason"].(string)
+			message, _ := is["message"].(string)
+			return text.Line(cmp.Or(reason, "Failed")+": "+message, 300)
 		}
 	}
 	return ""

@@ -310,6 +310,24 @@ func TestRunningOfWhatRanToItsEnd(t *testing.T) {
 	if diff := cmp.Diff([]string{"two"}, pods); diff != "" {
 		t.Errorf("pods -want +got:\n%s", diff)
 	}
+	if !strings.HasPrefix(running.Workloads[0].Failed, `Job "night-3": `) {
+		t.Errorf("the newest Job has failed, got %q", running.Workloads[0].Failed)
+	}
+	for name, change := range map[string]func(*core.Secret, *server){
+		"the revision is newer than the Job": func(record *core.Secret, _ *server) {
+			record.CreationTimestamp = meta.NewTime(time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC))
+		},
+		"a newer Job is complete": func(_ *core.Secret, s *server) { s.put(job("night-4", "night", digest, "Complete")) },
+	} {
+		s := newServer(t)
+		s.put(job("night-3", "night", digest, "Failed"))
+		changed := record.DeepCopy()
+		change(changed, s)
+		s.Put(changed)
+		if got, err := s.client().Running(t.Context(), space, "shop", builtImage(t)); err != nil || len(got.Workloads) != 1 || got.Workloads[0].Failed != "" {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+	}
 	failed := newServer(t)
 	failed.put(job("seed", "nobody", digest, "Failed"))
 	failed.Put(recordOf(t, 1, "deployed", job("seed", "nobody", digest, "Failed")))
@@ -341,8 +359,12 @@ func TestRunningWithoutHelmsRecord(t *testing.T) {
 				t.Fatalf("got %+v, %v", running, err)
 			}
 			none, err := s.client().Running(t.Context(), space, "another", builtImage(t))
-			if err != nil || len(none.Workloads) != 0 {
+			if err != nil || len(none.Workloads) != 0 || none.RecordUnread != (secrets != 0) {
 				t.Errorf("got %+v, %v", none, err)
+			}
+			s.put(strings.Replace(workload("apps/v1", "Deployment", "web", ""), "app.kubernetes.io/instance: shop", release.LabelRelease+": shop", 1))
+			if by, err := s.client().Running(t.Context(), space, "shop", builtImage(t)); err != nil || len(by.Workloads) != 1 {
+				t.Errorf("by the label that deploy sets: got %+v, %v", by, err)
 			}
 		})
 	}

@@ -30,12 +30,12 @@ func serviceObject(service *core.Service) release.Object {
 	return release.Object{APIVersion: "v1", Kind: "Service", Namespace: service.Namespace, Name: service.Name}
 }
 
-// listServices lists the Services of the namespaces, of which the first is the release's own. Of another one that this user may not list, it returns a note.
-func (c *Client) listServices(ctx context.Context, namespaces []string) (services []core.Service, notes []string, err error) {
+// listServices lists the Services of the namespaces, of which the first is the release's own. Of the others, it returns those whose Services this user may not list.
+func (c *Client) listServices(ctx context.Context, namespaces []string) (services []core.Service, unlisted []string, err error) {
 	for i, namespace := range namespaces {
 		list, err := c.services(namespace).List(ctx, metav1.ListOptions{})
 		if i > 0 && apierrors.IsForbidden(err) {
-			notes = append(notes, fmt.Sprintf("the Services in namespace %q, which the release applies, may not be listed and are left out", namespace))
+			unlisted = append(unlisted, namespace)
 			continue
 		}
 		if err != nil {
@@ -43,7 +43,7 @@ func (c *Client) listServices(ctx context.Context, namespaces []string) (service
 		}
 		services = append(services, list.Items...)
 	}
-	return services, notes, nil
+	return services, unlisted, nil
 }
 
 func (c *Client) serviceNamed(namespace, name string) store.Source {

@@ -148,6 +148,7 @@ type Backends struct {
 	Workloads []RunningWorkload // these workloads with all their pods, except Jobs and CronJobs
 	Services  []BackendService  // the release's Services that select one of these pods
 	NoPods    []Object          // the release's Services whose selector matches no pod of the namespace and no pod template of the release
+	Missing   []Object          // Services and Ingresses of the release's live revision that are not in the cluster
 	Notes     []string          // what could not be read, and pods that have nothing to be asked
 }
 

@@ -14,8 +14,10 @@ type Running struct {
 	Workloads []RunningWorkload // workloads whose pod template contains the image
 	Others    []string          // containers whose template contains another image of the same repository: "Deployment/shop migrate: REPO:TAG"
 	Unread    []string          // kinds whose workloads this user may not list; they are missing in Workloads
-	Hooks     []Object          // hooks of the live revision that name the image and succeeded
-	Named     []Object          // other objects and hooks of the live revision that name the image, whose pods, if they have any, are not compared
+	// RecordUnread: Helm's record of the release may not be read, so that only workloads with a label of the release are in Workloads.
+	RecordUnread bool
+	Hooks        []Object // hooks of the live revision that name the image and succeeded
+	Named        []Object // other objects and hooks of the live revision that name the image, whose pods, if they have any, are not compared
 }
 
 // RunningWorkload is a workload whose pod template contains the image, with its pods.
@@ -184,6 +186,9 @@ func (r Running) Prove(ctx context.Context, image Image, contents Contents) (Run
 		problem := fmt.Sprintf("no workload of the release names %s", image.Digest)
 		if len(r.Others) > 0 {
 			problem += ", but " + strings.Join(r.Others, ", ")
+		}
+		if r.RecordUnread {
+			problem += "; Helm's record of it may not be read, so only workloads with its label were looked at: allow get and list of secrets, as docs/rbac/smoke.yaml does"
 		}
 		proof.Problems = append(proof.Problems, problem)
 		return proof, nil

@@ -89,6 +89,17 @@ func TestPodsAreComparedByContent(t *testing.T) {
 	}
 }
 
+// TestProveSaysThatTheRecordIsUnread: without Helm's record, no workload with a label of the release may be a lack of a permission.
+func TestProveSaysThatTheRecordIsUnread(t *testing.T) {
+	t.Parallel()
+	for unread, want := range map[bool]int{true: 1, false: 0} {
+		proof, err := release.Running{RecordUnread: unread}.Prove(t.Context(), release.Image{}, nil)
+		if err != nil || len(proof.Problems) != 1 || strings.Count(proof.Problems[0], "docs/rbac/smoke.yaml") != want {
+			t.Errorf("%t: got %v, %v", unread, proof.Problems, err)
+		}
+	}
+}
+
 func TestProveDistinguishesWantedHeldAndIdlePods(t *testing.T) {
 	t.Parallel()
 	image := release.Repository("localhost:5000/shop").At(releasetest.Digest(t, "a"))

@@ -58,6 +58,7 @@ func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Setti
 	report := Report{URL: subject.where(), Expected: settings.ExpectCommit}
 	start := deps.Now()
 	var seen seenRounds
+	unsteady := unsteadyTime{patience: settings.Patience}
 	soak := soakWindow{length: settings.Soak, budget: float64(settings.MaxErrors)}
 	latencies := latencyWindow{soak: settings.Soak, consecutive: settings.Consecutive}
 	logLine := logChanges(deps.Reporter)
@@ -84,8 +85,12 @@ func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Setti
 		}
 		now, outcome := judge(answers)
 		latencies.add(now, answers)
+		if runner.isUnsteady {
+			unsteady.add(now)
+			runner.infoOnce("a pod that was ready is not, or has restarted: the rounds have to pass for %s without that", settings.Patience)
+		}
 		logLine(now.Sub(start), describeRound(report, settings.Consecutive), report.Reason == "")
-		if report.Consecutive >= settings.Consecutive && soak.passed(now) {
+		if report.Consecutive >= settings.Consecutive && soak.passed(now) && unsteady.isOver(now) {
 			last, err := runner.finalChecks(ctx, latencies, settings)
 			if err != nil {
 				return report, err
@@ -111,7 +116,7 @@ func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Setti
 			logLine(now.Sub(start), describeRound(report, settings.Consecutive), report.Reason == "")
 		}
 		seen.add(now, outcome, report.Reason)
-		if outcome == roundWrong && seen.wrongFor >= settings.Patience {
+		if outcome == roundWrong && (seen.wrongFor >= settings.Patience || unsteady.isTooLong(now)) {
 			break
 		}
 		if report.Reason != "" {

@@ -83,6 +83,7 @@ type roundRunner struct {
 	servicesOfOthers map[release.Object]bool // Services whose endpoints are such pods only; false for any other Service
 	seen             map[string]seenPod      // the pods that were ready in a round
 	outputs          map[string]int          // of each command that were shown
+	isUnsteady       bool                    // in the last round, a pod was no longer ready or had restarted
 	draining         bool                    // all wrong answers of the last round may come from pods that are being deleted
 	isUncounted      bool                    // answers of the last round from outside do not count, because they may be those of something else
 	uncountedSince   time.Time
@@ -150,14 +151,16 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 		if found.inside, err = a.insideRequests(backends, a.Checks); err != nil {
 			return found, err
 		}
-		found.wrong = slices.Concat(found.wrong, emptyServices(backends), a.servicesWithoutPods(backends))
+		found.wrong = slices.Concat(found.wrong, missingEndpoints(backends), emptyServices(backends), a.servicesWithoutPods(backends))
 		if checks == nil {
 			found.inside = append(found.inside, a.servicePorts(found.inside, backends)...)
 			found.shown = append(found.shown, a.unprobeablePods(backends)...)
 		} else {
 			found.shown = append(found.shown, a.addOthers(&found, backends)...)
 		}
-		found.wrong = append(found.wrong, a.unsteadyPods(backends)...)
+		unsteady := a.unsteadyPods(backends)
+		a.isUnsteady = len(unsteady) > 0 || !allAre(found.shown, release.Answer.OK)
+		found.wrong = append(found.wrong, unsteady...)
 		if checks == nil {
 			checks = []release.Check{outsideCheck(backends, a.URL)}
 		}
@@ -267,6 +270,9 @@ func (a *roundRunner) backends(ctx context.Context) (all release.Backends, down 
 			}
 			all.Pods = append(all.Pods, pod)
 			a.others[pod.Pod] = i > 0
+		}
+		if i == 0 {
+			all.Missing = of.Missing // those of the release, whatever the image
 		}
 		for _, service := range of.NoPods {
 			if !slices.Contains(all.NoPods, service) {
@@ -415,6 +421,15 @@ func (a *roundRunner) servicesWithoutPods(backends release.Backends) (answers []
 			continue
 		}
 		answers = append(answers, release.Answer{Check: "endpoints", Stage: release.StageCheck, Wrong: []string{wrong}})
+	}
+	return answers
+}
+
+// missingEndpoints returns a failed answer for each Service and Ingress of the release that is not in the cluster: its pods may be ready, and no client reaches
+// them that way.
+func missingEndpoints(backends release.Backends) (answers []release.Answer) {
+	for _, object := range backends.Missing {
+		answers = append(answers, release.Answer{Check: "endpoints", Stage: release.StageCheck, Wrong: []string{object.String() + " of the release does not exist"}})
 	}
 	return answers
 }

@@ -99,6 +99,9 @@ func TestPodsAreAskedOneByOne(t *testing.T) {
 		"an endpoint that is held back": {url: "none", backends: func() release.Backends {
 			return release.Backends{Pods: []release.BackendPod{backendPod("a"), held}, Services: []release.BackendService{shop}}
 		}, want: release.Fail, exit: 1, text: `sends requests to pod "b"`},
+		"a Service that somebody deleted": {url: "none", backends: func() release.Backends {
+			return release.Backends{Pods: []release.BackendPod{backendPod("a")}, Missing: []release.Object{{Kind: "Service", Name: "shop"}}}
+		}, want: release.Fail, exit: 1, text: "endpoints [check] Service/shop of the release does not exist"},
 		"neither probe nor port": {url: "none", backends: func() release.Backends { return release.Backends{Pods: []release.BackendPod{portless}} }, want: release.Pass,
 			text: "they have to stay ready", asked: []string{"pod a"}},
 		"neither probe nor port, and a file": {url: "none", checks: file, backends: func() release.Backends { return release.Backends{Pods: []release.BackendPod{portless}} }, exit: 1, text: "has nothing to ask"},
@@ -441,6 +444,36 @@ func TestEachWorkloadServes(t *testing.T) {
 				t.Errorf("%d requests were wrong, want %d", result.Report.Errors, test.errors)
 			}
 		})
+	}
+}
+
+// TestPodsThatStayUnsteady: a container that ends again and again is ready in between, and one that ended once has to stay.
+func TestPodsThatStayUnsteady(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		restarts func(round int) int
+		want     release.Verdict
+		atLeast  float64 // seconds
+	}{
+		"one restart":                 {func(round int) int { return min(round-1, 1) }, release.Pass, 10},
+		"a restart every five rounds": {func(round int) int { return (round + 3) / 5 }, release.Fail, 30},
+		"none":                        {func(int) int { return 3 }, release.Pass, 2},
+	} {
+		round := 0
+		fake := &fakeDeps{url: "none", defaultChecks: true, revision: commit.String(), answers: []release.Answer{answerFrom(commit)},
+			running: func() release.Running {
+				return releasetest.Running(release.PodImage{Pod: "a", Digest: image(t).Digest, Named: true, Ready: true})
+			}}
+		fake.backends = func() release.Backends {
+			round++
+			pod := backendPod("a")
+			pod.Restarts = test.restarts(round)
+			return release.Backends{Pods: []release.BackendPod{pod}, Workloads: fake.running().Workloads}
+		}
+		result, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "5m", "--patience", "10s")
+		if result.Verdict != test.want || result.Report.Seconds < test.atLeast || result.Report.Seconds > test.atLeast+15 {
+			t.Errorf("%s: got %s after %.1f s, %v; want %s after %.0f s or a little more", name, result.Verdict, result.Report.Seconds, err, test.want, test.atLeast)
+		}
 	}
 }
 

@@ -47,6 +47,34 @@ func (s *seenRounds) add(now time.Time, outcome roundOutcome, reason string) {
 	s.last = outcome
 }
 
+// maxUnsteady is for how many times the patience pods may become unready or restart before that is a failure.
+const maxUnsteady = 3
+
+// unsteadyTime is the time in which pods became unready or restarted again and again. A container that ends a few seconds after each start is ready in
+// between, so the rounds have to pass for as long as the patience after the last such event.
+type unsteadyTime struct {
+	patience    time.Duration
+	first, last time.Time // zero: nothing has happened
+}
+
+// add adds a round in which a pod was no longer ready or had restarted.
+func (u *unsteadyTime) add(now time.Time) {
+	if u.isOver(now) {
+		u.first = now
+	}
+	u.last = now
+}
+
+// isOver reports whether no pod was unsteady for as long as the patience.
+func (u *unsteadyTime) isOver(now time.Time) bool {
+	return u.last.IsZero() || now.Sub(u.last) >= u.patience
+}
+
+// isTooLong reports whether pods have been unsteady for so long that it is a failure.
+func (u *unsteadyTime) isTooLong(now time.Time) bool {
+	return !u.isOver(now) && now.Sub(u.first) >= maxUnsteady*u.patience
+}
+
 // withoutPass is the verdict of rounds that did not pass often or long enough, and its reason. It is fail if the service answered
 // wrongly and no round passed since, or did so within the time that wrong answers count. If it could not be reached in the end,
 // its pods decide. It is inconclusive if rounds passed until the time was up, or pods that are being deleted answered until then.

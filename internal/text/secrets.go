@@ -40,6 +40,7 @@ type sorted struct {
 	long             *index          // those of secret that are searched for in the names of fields
 	forms            int             // number of all
 	names            *index          // values that a short form may be a part of
+	objects          map[string]bool // the names of objects
 	public           []string        // values that a form may be a part of
 	whole            map[string]bool // those of public that are identities
 }
@@ -210,7 +211,7 @@ func (s *Secrets) search() *sorted {
 			possible = append(possible, one)
 		}
 	}
-	made.names = newIndex(slices.Collect(maps.Keys(s.names)))
+	made.names, made.objects = newIndex(slices.Collect(maps.Keys(s.names))), maps.Clone(s.names)
 	made.secret, made.long, made.possible, made.forms = newIndex(secret), newIndex(long), newIndex(possible), len(secret)+len(possible)
 	for value, whole := range s.public {
 		if len(value) > minSecret {
@@ -276,12 +277,24 @@ func (s *sorted) finds(text string) []span {
 	if len(found)+len(possible) == 0 {
 		return nil
 	}
+	possible = slices.DeleteFunc(possible, func(one span) bool { return s.isInObject(text, one) })
 	public, whole := s.publicSpans(text)
 	names := s.names.finds(text, nil)
 	if len(names) > 0 { // which only short secrets may be a part of
 		found = append(outside(found, names), s.long.finds(text, ellipses)...)
 	}
 	return append(outside(found, whole), outside(possible, append(public, names...))...)
+}
+
+// isInObject reports whether a place is the slash and the name in a reference to an object, as in StatefulSet/alertmanager: a path /alertmanager among the arguments of a
+// program is the same text.
+func (s *sorted) isInObject(text string, one span) bool {
+	if text[one.from] != '/' || !s.objects[text[one.from+1:one.to]] {
+		return false
+	}
+	kind := text[:one.from]
+	kind = kind[strings.LastIndexFunc(kind, func(r rune) bool { return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') })+1:]
+	return kind != "" && kind[0] <= 'Z'
 }
 
 // publicSpans returns the places of what is public in a text, and of those the ones of identities.

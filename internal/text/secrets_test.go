@@ -124,6 +124,27 @@ func TestWhatIsPlain(t *testing.T) {
 }
 
 // TestNamesOfObjects: a short secret is shown as a part of a longer name, and a long one or one that is equal to a name is not.
+// TestPathsThatAreNamesOfObjects: a possible secret /NAME is not redacted where a line names an object, and nowhere else.
+func TestPathsThatAreNamesOfObjects(t *testing.T) {
+	t.Parallel()
+	s := new(Secrets)
+	s.AddPossible("/alertmanager", "/var/lib/alertmanager")
+	s.Add("/prometheus")
+	s.MarkPublicNames("alertmanager", "prometheus")
+	for text, want := range map[string]string{
+		"StatefulSet/alertmanager: OD-107 Pod/alertmanager-0 (StatefulSet/alertmanager)": "StatefulSet/alertmanager: OD-107 Pod/alertmanager-0 (StatefulSet/alertmanager)",
+		"--storage.path=/alertmanager":              "--storage.path=***",
+		"in data/alertmanager":                      "in data***",
+		"/alertmanager":                             "***",
+		"StatefulSet/var/lib/alertmanager":          "StatefulSet***",
+		"StatefulSet/prometheus and 1/alertmanager": "StatefulSet*** and 1***",
+	} {
+		if got := s.Redact(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestNamesOfObjects(t *testing.T) {
 	t.Parallel()
 	s := new(Secrets)

@@ -226,5 +226,10 @@ func renderError(err error, loaded *helmchart.Chart) error {
 	if match := position.FindStringSubmatch(what); match != nil {
 		where = match[1]
 	}
-	return release.BadInput(where, text.Line(what, text.NoLimit), "fix the values or the chart")
+	advice := "fix the values or the chart"
+	if strings.Contains(strings.ToLower(what), "invalid semantic version") {
+		advice = "if it is the tag of the image that the chart compares as a version: the tag is set to the commit, unless the parts of the image are named without it, as by " +
+			"--image-values image.repository --image-values image.digest; a chart may also have a value for the version"
+	}
+	return release.BadInput(where, text.Line(what, text.NoLimit), advice)
 }
