@@ -20,10 +20,10 @@ type Deps struct {
 	Cluster     Cluster
 	Commits     Commits
 	SmokeRunner SmokeRunner
-	Secrets     SecretStore // nil if no value is a secret
-	Facts       Facts       // nil: nothing is recorded
-	Proposals   Proposals   // nil: changes are made, not proposed
-	ClusterName string      // in what is recorded
+	Secrets     SecretStore    // nil if no value is a secret
+	Facts       Facts          // nil: nothing is recorded
+	Proposals   Proposals      // nil: changes are made, not proposed
+	Target      release.Target // in what is recorded
 	Origin      fact.Origin
 	Gate        policy.Gate
 	Policy      policy.Policy

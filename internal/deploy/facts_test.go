@@ -19,7 +19,7 @@ func (s *fakes) recording(t *testing.T, facts *releasetest.Facts, flags ...strin
 	t.Helper()
 	s.pods, s.revision = []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}, commit.String()
 	deps := s.deps(recorder{s})
-	deps.Facts, deps.ClusterName, deps.Origin = facts, "shop", fact.Origin{By: "octocat", Run: "https://run/1"}
+	deps.Facts, deps.Target, deps.Origin = facts, release.Target{Cluster: "shop", Server: "1234.eks.example"}, fact.Origin{By: "octocat", Run: "https://run/1"}
 	return deploy.Run(t.Context(), settings(t, flags...), deps)
 }
 
@@ -37,7 +37,7 @@ func TestADeploymentIsRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := fact.Fact{Kind: fact.Deployed, Image: image(t, "a"), Commit: commit, Environment: "staging", By: "octocat", Run: "https://run/1",
-		Deployment: &fact.Deployment{Cluster: "shop", Namespace: "staging", Release: "shop", Revision: 7, Chart: "charts/service", ChartDigest: fakes.chartDigest, ValuesDigest: values,
+		Deployment: &fact.Deployment{Cluster: "shop", Server: "1234.eks.example", Namespace: "staging", Release: "shop", Revision: 7, Chart: "charts/service", ChartDigest: fakes.chartDigest, ValuesDigest: values,
 			Set: []string{"replicas", "secret.PASSWORD"}, Source: commit, Pods: 1}}
 	if diff := cmp.Diff(want, facts.Recorded[0], cmpopts.IgnoreFields(fact.Fact{}, "At"), cmp.Comparer(func(a, b release.Digest) bool { return a == b })); diff != "" || time.Since(facts.Recorded[0].At) > time.Minute {
 		t.Errorf("at %s (-want +got):\n%s", facts.Recorded[0].At, diff)
@@ -116,7 +116,7 @@ func TestARollbackIsRecorded(t *testing.T) {
 		t.Fatalf("got %v, recorded %+v\n%s", err, facts.Recorded, strings.Join(failing.lines, "\n"))
 	}
 	want := fact.Fact{Kind: fact.Deployed, Image: older, Commit: commit, Environment: "staging", By: "octocat", Run: "https://run/1",
-		Deployment: &fact.Deployment{Cluster: "shop", Namespace: "staging", Release: "shop", Revision: 8, Pods: 1, RolledBackTo: 5}}
+		Deployment: &fact.Deployment{Cluster: "shop", Server: "1234.eks.example", Namespace: "staging", Release: "shop", Revision: 8, Pods: 1, RolledBackTo: 5}}
 	if diff := cmp.Diff(want, facts.Recorded[0], cmpopts.IgnoreFields(fact.Fact{}, "At"), cmp.Comparer(func(a, b release.Digest) bool { return a == b })); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -321,7 +321,7 @@ func (f failedRollout) recordRolledBack(leaseCtx context.Context, revision int, 
 			commit, _ := release.ParseCommit(described.Revision) // "" of an image without a label
 			_, _, err = f.Facts.RecordFact(ctx, fact.Fact{Kind: fact.Deployed, Image: each.image, Commit: commit, Environment: f.settings.Environment,
 				By: f.Origin.By, Run: f.Origin.Run, At: time.Now().UTC(),
-				Deployment: &fact.Deployment{Cluster: f.ClusterName, Namespace: f.settings.Namespace, Release: f.settings.Release, Revision: revision, Pods: each.pods, RolledBackTo: f.target.Revision}})
+				Deployment: &fact.Deployment{Cluster: f.Target.Cluster, Server: f.Target.Server, Namespace: f.settings.Namespace, Release: f.settings.Release, Revision: revision, Pods: each.pods, RolledBackTo: f.target.Revision}})
 		}
 		if err != nil {
 			f.Reporter.Warnf("%q runs %s again, which could not be recorded: %v; history shows what was deployed before", f.settings.Environment, each.image.Digest, err)

@@ -105,7 +105,7 @@ func (r request) recordDeployed(leaseCtx context.Context, result Result) error {
 	}
 	ctx, cancel := context.WithTimeout(leaseCtx, markTime)
 	defer cancel()
-	deployment := fact.Deployment{Cluster: r.ClusterName, Namespace: r.settings.Namespace, Release: r.settings.Release, Revision: result.Revision,
+	deployment := fact.Deployment{Cluster: r.Target.Cluster, Server: r.Target.Server, Namespace: r.settings.Namespace, Release: r.settings.Release, Revision: result.Revision,
 		Chart: r.chart.Source, ChartDigest: r.chart.Digest, ValuesDigest: r.values, Set: r.settings.allPathsSet(), Source: r.checkedOut}
 	for i, image := range result.Images {
 		if len(image.Pods) == 0 {

@@ -13,6 +13,7 @@ import (
 type deployed struct {
 	Environment release.Environment `json:"environment"`
 	Cluster     string              `json:"cluster"`
+	Server      string              `json:"server,omitempty"`
 	Namespace   string              `json:"namespace"`
 	Release     string              `json:"release"`
 	Revision    int                 `json:"revision"`
@@ -28,7 +29,7 @@ type deployed struct {
 
 func deployedPredicate(f fact.Fact) any {
 	d := f.Deployment
-	return deployed{Environment: f.Environment, Cluster: d.Cluster, Namespace: d.Namespace, Release: d.Release, Revision: d.Revision,
+	return deployed{Environment: f.Environment, Cluster: d.Cluster, Server: d.Server, Namespace: d.Namespace, Release: d.Release, Revision: d.Revision,
 		Chart: described(d.Chart, d.ChartDigest), Values: described("", d.ValuesDigest), Set: d.Set, Commit: f.Commit, Source: d.Source, Pods: d.Pods, BackTo: d.RolledBackTo, run: runOf(f)}
 }
 
@@ -41,7 +42,7 @@ func readDeployed(predicate json.RawMessage, into *fact.Fact) error {
 	p.addTo(into)
 	chart, chartErr := optionalDigest("chart", p.Chart)
 	values, valuesErr := optionalDigest("values", p.Values)
-	into.Deployment = &fact.Deployment{Cluster: p.Cluster, Namespace: p.Namespace, Release: p.Release, Revision: p.Revision, ChartDigest: chart, ValuesDigest: values, Set: p.Set, Source: p.Source, Pods: p.Pods, RolledBackTo: p.BackTo}
+	into.Deployment = &fact.Deployment{Cluster: p.Cluster, Server: p.Server, Namespace: p.Namespace, Release: p.Release, Revision: p.Revision, ChartDigest: chart, ValuesDigest: values, Set: p.Set, Source: p.Source, Pods: p.Pods, RolledBackTo: p.BackTo}
 	if p.Chart != nil {
 		into.Deployment.Chart = p.Chart.Name
 	}
@@ -63,5 +64,5 @@ func checkDeployed(f fact.Fact) error {
 	if d.RolledBackTo == 0 {
 		needed["chart"], needed["values"] = d.ChartDigest.String(), d.ValuesDigest.String()
 	}
-	return errors.Join(needs(needed), checkCommit(d.Source), checkTexts(append([]string{d.Cluster, d.Namespace, d.Release, d.Chart}, d.Set...)...))
+	return errors.Join(needs(needed), checkCommit(d.Source), checkTexts(append([]string{d.Cluster, d.Server, d.Namespace, d.Release, d.Chart}, d.Set...)...))
 }

@@ -55,7 +55,7 @@ func facts(t testing.TB) map[string]fact.Fact {
 			f.Scan = &fact.Scan{Scanner: "Amazon ECR", Format: "ecr", ScannedAt: base.At, Counts: map[fact.Severity]int{}}
 		})),
 		"deployed": of(fact.Deployed, "production", func(f *fact.Fact) {
-			f.Deployment = &fact.Deployment{Cluster: "shop", Namespace: "production", Release: "shop", Revision: 7, Chart: "charts/service", ChartDigest: digest(t), ValuesDigest: digest(t), Set: []string{"config.GREETING", "replicas"}, Source: base.Commit, Pods: 3}
+			f.Deployment = &fact.Deployment{Cluster: "shop", Server: "1234.gr7.eu-central-1.eks.amazonaws.com", Namespace: "production", Release: "shop", Revision: 7, Chart: "charts/service", ChartDigest: digest(t), ValuesDigest: digest(t), Set: []string{"config.GREETING", "replicas"}, Source: base.Commit, Pods: 3}
 		}),
 		"deployed-minimal": minimal(of(fact.Deployed, "production", func(f *fact.Fact) {
 			f.Commit = ""

@@ -111,9 +111,36 @@ type Target struct {
 // Is reports whether two targets are the same release.
 func (t Target) Is(other Target) bool { return t.Identity() == other.Identity() }
 
-// Identity returns the target with the host of the API server as the name of its cluster, and nothing else about that.
+// Identity returns the target with the host of the API server, as ServerName writes it, as the name of its cluster, and nothing else about that.
 func (t Target) Identity() Target {
-	return Target{Cluster: cmp.Or(t.Server, t.Cluster), Namespace: t.Namespace, Release: t.Release}
+	return Target{Cluster: ServerName(cmp.Or(t.Server, t.Cluster)), Namespace: t.Namespace, Release: t.Release}
+}
+
+// MayBe reports whether two targets are the same release as far as they say: their servers are the same, or, where one names no server, they have a name of the cluster in
+// common. A record of an older version has only EKS's name of the cluster.
+func (t Target) MayBe(other Target) bool {
+	if t.Is(other) {
+		return true
+	}
+	if t.Namespace != other.Namespace || t.Release != other.Release || t.Server != "" && other.Server != "" {
+		return false
+	}
+	names := []string{ServerName(other.Cluster), ServerName(other.Server)}
+	return slices.ContainsFunc([]string{ServerName(t.Cluster), ServerName(t.Server)}, func(name string) bool { return name != "" && slices.Contains(names, name) })
+}
+
+// ServerName returns one spelling of the host of an API server, which may have a port and a path: in lower case, without the port of https, the dot at the end of the host and the slash at
+// that of the path. A name of EKS, which has no dot, colon or slash, is returned as it is.
+func ServerName(server string) string {
+	if !strings.ContainsAny(server, ".:/") {
+		return server
+	}
+	host, path, _ := strings.Cut(server, "/")
+	host = strings.TrimSuffix(strings.ToLower(host), ":443")
+	if colon := strings.LastIndex(host, ":"); colon > strings.LastIndex(host, "]") {
+		host = strings.TrimSuffix(host[:colon], ".") + host[colon:]
+	}
+	return strings.TrimRight(strings.TrimSuffix(host, ".")+"/"+path, "/")
 }
 
 // IsZero reports whether no target is named.

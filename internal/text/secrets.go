@@ -262,7 +262,7 @@ func (s *Secrets) Hide(untrusted string) string {
 }
 
 // Pseudonym returns a name as it is, unless it contains a secret: then it returns a name that has none and that the same name always gets, so that names
-// which differ still do.
+// which differ still do. It is a hash without a salt, because other programs compare it: who guesses the name can confirm that.
 func (s *Secrets) Pseudonym(name string) string {
 	if s.Hide(name) == name {
 		return name

@@ -36,11 +36,19 @@ func Name(ref setting.ClusterRef, server string) string {
 
 // Target names a release in what is recorded, without secrets. server is the address of the API server.
 func Target(run *app.RunContext, ref setting.ClusterRef, server, namespace, name string) release.Target {
-	target := release.Target{Cluster: run.Secrets.Pseudonym(Name(ref, server)), Namespace: namespace, Release: name}
-	if ref.Cluster != "" {
-		target.Server = run.Secrets.Pseudonym(hostOf(server))
+	if ref.Cluster == "" {
+		return release.Target{Cluster: serverName(run, server), Namespace: namespace, Release: name}
 	}
-	return target
+	return release.Target{Cluster: run.Secrets.Pseudonym(ref.Cluster), Server: serverName(run, server), Namespace: namespace, Release: name}
+}
+
+// serverName names an API server in a record. A secret name is hashed in the spelling that it has, which alone is known to be the secret's.
+func serverName(run *app.RunContext, server string) string {
+	host := hostOf(server)
+	if pseudonym := run.Secrets.Pseudonym(host); pseudonym != host {
+		return pseudonym
+	}
+	return run.Secrets.Pseudonym(release.ServerName(host))
 }
 
 // hostOf returns the host of an address, with its port and its path if it has them: one host may serve several clusters by their paths.

@@ -28,6 +28,13 @@ func TestTarget(t *testing.T) {
 	if one, two := of("", "https://rancher.example/k8s/clusters/c-1"), of("", "https://rancher.example/k8s/clusters/c-2"); one == two || one.Cluster != "rancher.example/k8s/clusters/c-1" {
 		t.Errorf("got %+v and %+v of two clusters behind one host", one, two)
 	}
+	if byName, byKubeconfig := of("shop", "https://1234.EKS.example"), of("", "https://1234.eks.example.:443/"); !byName.Is(byKubeconfig) {
+		t.Errorf("got %+v and %+v of one cluster", byName, byKubeconfig)
+	}
+	run.Secrets.Add("Upper.example")
+	if got := of("", "https://Upper.example"); strings.Contains(strings.ToLower(got.Cluster), "upper") {
+		t.Errorf("got %+v of a secret name", got)
+	}
 	one, two := of("", "https://eu.internal.example"), of("", "https://us.internal.example")
 	if one == two || one != of("", "https://eu.internal.example") || strings.Contains(one.Cluster+two.Cluster, "internal.example") {
 		t.Errorf("got %+v and %+v", one, two)

@@ -131,10 +131,11 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 			facts = recorder{signing}
 			verdicts, verdictSigner = signing.Trusting([]signed.Verifier{signer.Verifier()}), signer.ID()
 		}
+		target := clusters.Target(run, settings.ClusterRef, connection.cluster.Host, settings.Namespace, settings.Release)
 		deps := deploy.Deps{
-			Facts: facts, ClusterName: clusters.Name(settings.ClusterRef, connection.cluster.Host), Origin: run.Origin(),
+			Facts: facts, Target: target, Origin: run.Origin(),
 			Workspace: run.Workspace(), Charts: charts, Plans: plans{run}, Registry: registry, Gate: gate, Policy: rules, Chart: loadingSchemas(ctx, connection.helm.In(settings.Namespace), charts), Cluster: connection.cluster,
-			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, clusters.Target(run, settings.ClusterRef, connection.cluster.Host, settings.Namespace, settings.Release), verdicts, verdictSigner, smokePatience}, Holder: run.Holder(), Secrets: secrets,
+			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, target, verdicts, verdictSigner, smokePatience}, Holder: run.Holder(), Secrets: secrets,
 			Announcer: newAnnouncer(run, reporter, settings, clusters.Name(settings.ClusterRef, connection.cluster.Host), isMatrix),
 		}
 		if settings.GitOps.GitOps() {

@@ -288,7 +288,7 @@ func (i *Images) redactFact(f fact.Fact) fact.Fact {
 	}
 	if f.Deployment != nil {
 		deployment := *f.Deployment
-		deployment.Cluster, deployment.Chart = i.secrets.Pseudonym(deployment.Cluster), redact(deployment.Chart)
+		deployment.Cluster, deployment.Server, deployment.Chart = i.secrets.Pseudonym(deployment.Cluster), i.secrets.Pseudonym(deployment.Server), redact(deployment.Chart)
 		deployment.Set = slices.Clone(deployment.Set)
 		for at := range deployment.Set {
 			deployment.Set[at] = redact(deployment.Set[at])

@@ -4,6 +4,7 @@ package fact
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -69,7 +70,8 @@ type Build struct {
 
 // Deployment says where and with what an image was deployed.
 type Deployment struct {
-	Cluster      string         `json:"cluster"` // name of the EKS cluster, or host of the API server
+	Cluster      string         `json:"cluster"`          // name of the EKS cluster, or host of the API server
+	Server       string         `json:"server,omitempty"` // host of the API server of an EKS cluster; "" of another one, and in a record of an older version
 	Namespace    string         `json:"namespace"`
 	Release      string         `json:"release"`  // Helm's
 	Revision     int            `json:"revision"` // of the release, from 1
@@ -158,7 +160,8 @@ func (f Fact) Repeats(earlier Fact) bool {
 		return f.Scan.repeats(*earlier.Scan)
 	case f.Deployment != nil && earlier.Deployment != nil:
 		a, b := *f.Deployment, *earlier.Deployment
-		return a.Cluster == b.Cluster && a.Namespace == b.Namespace && a.Release == b.Release && a.Revision == b.Revision && a.Chart == b.Chart && a.ChartDigest == b.ChartDigest &&
+		namesServer := a.Server == "" || release.ServerName(a.Server) == release.ServerName(cmp.Or(b.Server, b.Cluster)) // a record of an older version names none
+		return namesServer && a.Target().MayBe(b.Target()) && a.Revision == b.Revision && a.Chart == b.Chart && a.ChartDigest == b.ChartDigest &&
 			a.ValuesDigest == b.ValuesDigest && slices.Equal(a.Set, b.Set) && a.Source == b.Source && a.RolledBackTo == b.RolledBackTo // pods are not compared: an autoscaler changes their number
 	case f.Promotion != nil && earlier.Promotion != nil:
 		a, b := *f.Promotion, *earlier.Promotion
@@ -186,9 +189,14 @@ func (f Fact) SaysSameAs(other Fact) bool {
 	return f.Repeats(other)
 }
 
+// Target returns the release that was deployed.
+func (d Deployment) Target() release.Target {
+	return release.Target{Cluster: d.Cluster, Server: d.Server, Namespace: d.Namespace, Release: d.Release}
+}
+
 // IsAt reports whether a deployment is one to a target; true if that is zero.
 func (d Deployment) IsAt(target release.Target) bool {
-	return target.IsZero() || (d.Cluster == target.Cluster || d.Cluster == target.Server) && d.Namespace == target.Namespace && d.Release == target.Release
+	return target.IsZero() || d.Target().MayBe(target)
 }
 
 // IsOfSameRelease reports whether facts are about the same cluster, namespace and release; true if both are about none.
@@ -196,8 +204,7 @@ func (f Fact) IsOfSameRelease(other Fact) bool {
 	if f.Deployment == nil || other.Deployment == nil {
 		return f.Deployment == other.Deployment
 	}
-	a, b := f.Deployment, other.Deployment
-	return a.Cluster == b.Cluster && a.Namespace == b.Namespace && a.Release == b.Release
+	return f.Deployment.Target().MayBe(other.Deployment.Target())
 }
 
 // Record is a fact as a registry stores it. Nothing in it is trusted unless Signer names a key.

@@ -61,6 +61,42 @@ func TestRepeats(t *testing.T) {
 	}
 }
 
+// TestIsAt: a release that is deployed by EKS's name of its cluster and smoked by a kubeconfig is one release, and two clusters of one name are two.
+func TestIsAt(t *testing.T) {
+	t.Parallel()
+	at := func(cluster, server string) release.Target {
+		return release.Target{Cluster: cluster, Server: server, Namespace: "staging", Release: "shop"}
+	}
+	deployed := func(target release.Target) fact.Fact {
+		return fact.Fact{Kind: fact.Deployed, Image: image(t), Deployment: &fact.Deployment{Cluster: target.Cluster, Server: target.Server, Namespace: target.Namespace, Release: target.Release, Revision: 3}}
+	}
+	eks, older := at("shop", "1234.eks.example"), at("shop", "")
+	for name, test := range map[string]struct {
+		deployed, smoked   release.Target
+		isOne, isRepeating bool // isRepeating: the record of the first target adds nothing to that of the second
+	}{
+		"by name and by name":                  {eks, eks, true, true},
+		"by name and by kubeconfig":            {eks, at("1234.eks.example", ""), true, true},
+		"by kubeconfig and by name":            {at("1234.eks.example", ""), eks, true, true},
+		"in other spellings":                   {at("shop", "1234.EKS.example"), at("1234.eks.example.:443/", ""), true, true},
+		"with a port and a path":               {at("kube.example.:6443/a/", ""), at("KUBE.example:6443/a", ""), true, true},
+		"by an older version, and by name":     {older, eks, true, true},
+		"by name, and by an older version":     {eks, older, true, false},
+		"by an older version, by kubeconfig":   {older, at("1234.eks.example", ""), false, false},
+		"another cluster of that name":         {eks, at("shop", "5678.eks.example"), false, false},
+		"another port":                         {at("kube.example:6443", ""), at("kube.example", ""), false, false},
+		"another path, which has capitals":     {at("kube.example/a", ""), at("kube.example/A", ""), false, false},
+		"an address of version 6":              {at("[FD00::1]:443", ""), at("[fd00::1]", ""), true, true},
+		"a name of EKS that differs in a case": {older, at("Shop", ""), false, false},
+		"another namespace":                    {eks, release.Target{Cluster: "shop", Server: "1234.eks.example", Namespace: "other", Release: "shop"}, false, false},
+	} {
+		one, other := deployed(test.deployed), deployed(test.smoked)
+		if one.Deployment.IsAt(test.smoked) != test.isOne || one.IsOfSameRelease(other) != test.isOne || one.Repeats(other) != test.isRepeating {
+			t.Errorf("%s: at the target %t, of one release %t, repeats %t", name, one.Deployment.IsAt(test.smoked), one.IsOfSameRelease(other), one.Repeats(other))
+		}
+	}
+}
+
 func TestNewest(t *testing.T) {
 	t.Parallel()
 	first, second, third := releasetest.Digest(t, "1"), releasetest.Digest(t, "2"), releasetest.Digest(t, "3")
