@@ -88,7 +88,7 @@ func (a *roundRunner) foreignBehind(routes []release.Route, path string, runs ma
 		if route.Via != route.Service {
 			through = fmt.Sprintf("%s, to which %s leads,", route.Service, route.Via)
 		}
-		stranger := slices.IndexFunc(route.Endpoints, func(endpoint release.Backend) bool { return !runs[podKey{endpoint.Namespace, endpoint.Pod}] })
+		stranger := slices.IndexFunc(route.Endpoints, func(endpoint release.Backend) bool { return !runs[keyOf(endpoint)] })
 		switch {
 		case route.Unchecked != "":
 			unknown = route.Unchecked
@@ -125,7 +125,7 @@ func (a *roundRunner) rightPods(backends release.Backends) (runs map[podKey]bool
 		if runs == nil {
 			runs = map[podKey]bool{}
 		}
-		runs[podKey{pod.Namespace, pod.Pod}] = a.isRight(pod)
+		runs[keyOf(pod.Backend)] = a.isRight(pod)
 	}
 	return runs
 }

@@ -73,15 +73,17 @@ type roundPlan struct {
 // podKey identifies a pod.
 type podKey struct{ namespace, name string }
 
+func keyOf(pod release.Backend) podKey { return podKey{pod.Namespace, pod.Pod} }
+
 // roundRunner runs rounds: for each, it finds the endpoints to send the checks to, and sends them.
 type roundRunner struct {
 	Subject          // its Checks are only those that send requests; nil: smoke's default checks
 	commands         []release.Check
 	deps             Deps
 	reported         map[string]bool
-	others           map[string]bool         // pods of the other images
+	others           map[podKey]bool         // pods of the other images
 	servicesOfOthers map[release.Object]bool // Services whose endpoints are such pods only; false for any other Service
-	seen             map[string]seenPod      // the pods that were ready in a round
+	seen             map[podKey]seenPod      // the pods that were ready in a round
 	outputs          map[string]int          // of each command that were shown
 	isUnsteady       bool                    // in the last round, a pod was no longer ready or had restarted
 	draining         bool                    // all wrong answers of the last round may come from pods that are being deleted
@@ -97,7 +99,7 @@ type seenPod struct {
 }
 
 func newRoundRunner(subject Subject, deps Deps) *roundRunner {
-	a := &roundRunner{Subject: subject, deps: deps, reported: map[string]bool{}, others: map[string]bool{}, servicesOfOthers: map[release.Object]bool{}, seen: map[string]seenPod{}, outputs: map[string]int{}}
+	a := &roundRunner{Subject: subject, deps: deps, reported: map[string]bool{}, others: map[podKey]bool{}, servicesOfOthers: map[release.Object]bool{}, seen: map[podKey]seenPod{}, outputs: map[string]int{}}
 	a.Checks, a.commands = splitChecks(subject.Checks)
 	return a
 }
@@ -199,32 +201,36 @@ func imageAddress(image release.Image) string { return "image " + image.String()
 // unsteadyPods returns a failed answer for each pod that was ready in an earlier round and has a container that no longer is, or that has
 // restarted since. A pod that no longer exists is only logged: it may have been replaced, moved, or scaled down.
 func (a *roundRunner) unsteadyPods(backends release.Backends) (answers []release.Answer) {
-	present := map[string]bool{}
+	present := map[podKey]bool{}
 	add := func(pod, wrong string) {
 		answers = append(answers, release.Answer{Check: "ready", Address: "pod " + pod, Stage: release.StageCheck, Wrong: []string{wrong}})
 	}
 	for _, workload := range backends.Workloads {
 		for _, container := range workload.Pods {
-			if _, seen := a.seen[container.Pod]; seen && !present[container.Pod] && container.Unready && container.Named && !container.Outdated {
+			key := podKey{cmp.Or(workload.Object.Namespace, a.Namespace), container.Pod}
+			if _, seen := a.seen[key]; seen && !present[key] && container.Unready && container.Named && !container.Outdated {
 				add(container.Pod, "is no longer ready")
 			}
-			present[container.Pod] = true
+			present[key] = true
 		}
 	}
 	for _, pod := range backends.Pods {
-		present[pod.Pod] = true
-		before, seen := a.seen[pod.Pod]
+		key := keyOf(pod.Backend)
+		present[key] = true
+		before, seen := a.seen[key]
 		if before.hasNothingToAsk { // its answer says so
 			continue
 		}
 		if seen && pod.Restarts > before.restarts {
 			add(pod.Pod, restarted(pod.Restarts-before.restarts))
 		}
-		a.seen[pod.Pod] = seenPod{restarts: pod.Restarts, workload: pod.Workload}
+		a.seen[key] = seenPod{restarts: pod.Restarts, workload: pod.Workload}
 	}
-	for _, pod := range slices.Sorted(maps.Keys(a.seen)) {
-		if !present[pod] {
-			a.infoOnce("pod %q of %s no longer exists and is not checked any more", pod, a.seen[pod].workload)
+	for _, key := range slices.SortedFunc(maps.Keys(a.seen), func(a, b podKey) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.namespace, b.namespace))
+	}) {
+		if !present[key] {
+			a.infoOnce("pod %q of %s no longer exists and is not checked any more", key.name, a.seen[key].workload)
 		}
 	}
 	return answers
@@ -263,13 +269,13 @@ func (a *roundRunner) backends(ctx context.Context) (all release.Backends, down 
 		all.Workloads = append(all.Workloads, of.Workloads...)
 		all.Notes = append(all.Notes, of.Notes...)
 		for _, pod := range of.Pods {
-			at := slices.IndexFunc(all.Pods, func(known release.BackendPod) bool { return known.Namespace == pod.Namespace && known.Pod == pod.Pod })
+			at := slices.IndexFunc(all.Pods, func(known release.BackendPod) bool { return keyOf(known.Backend) == keyOf(pod.Backend) })
 			if at >= 0 {
 				all.Pods[at].Runs = all.Pods[at].Runs && pod.Runs
 				continue
 			}
 			all.Pods = append(all.Pods, pod)
-			a.others[pod.Pod] = i > 0
+			a.others[keyOf(pod.Backend)] = i > 0
 		}
 		if i == 0 {
 			all.Missing = of.Missing // those of the release, whatever the image
@@ -356,7 +362,7 @@ func (a *roundRunner) insideRequests(backends release.Backends, checks []release
 	asked := a.backendsByProbe(backends, checks)
 	host := ""
 	if checks != nil {
-		asked = slices.DeleteFunc(asked, func(pod release.BackendPod) bool { return a.others[pod.Pod] }) // the file is about the main image
+		asked = slices.DeleteFunc(asked, func(pod release.BackendPod) bool { return a.others[keyOf(pod.Backend)] }) // the file is about the main image
 		service, found, err := a.selectService(backends)
 		if err != nil && a.URL == "" {
 			return nil, release.BadSetting("address", err.Error(), "name the Service that the checks are for, as service/NAME")
@@ -373,7 +379,7 @@ func (a *roundRunner) insideRequests(backends release.Backends, checks []release
 		requests = append(requests, a.insideRequest(pod, host, checks))
 	}
 	if len(requests) == 0 && a.Checks != nil && a.URL == "" && len(backends.Services) == 0 &&
-		slices.ContainsFunc(backends.Pods, func(pod release.BackendPod) bool { return !a.others[pod.Pod] }) {
+		slices.ContainsFunc(backends.Pods, func(pod release.BackendPod) bool { return !a.others[keyOf(pod.Backend)] }) {
 		return nil, &release.Failure{What: fmt.Sprintf("release %q has nothing to ask: no Service selects its pods", a.Release),
 			Do: "omit the file of checks: the pods are then asked what their probes ask, or have to stay ready"}
 	}
@@ -402,7 +408,9 @@ func (a *roundRunner) servicePorts(asked []request, backends release.Backends) (
 	}
 	service := backends.Services[0]
 	for _, pod := range endpointsOfPods(service, backends) {
-		if slices.ContainsFunc(asked, func(other request) bool { return other.Backend.Pod == pod.Pod && other.Backend.Port == pod.Port }) {
+		if slices.ContainsFunc(asked, func(other request) bool {
+			return keyOf(other.Backend) == keyOf(pod.Backend) && other.Backend.Port == pod.Port
+		}) {
 			continue
 		}
 		pod.Check = release.Check{Name: service.Object.String(), Kind: release.CheckTCP}
@@ -473,16 +481,16 @@ func (a *roundRunner) unprobeablePods(backends release.Backends) (answers []rele
 		if pod.Port != 0 || servedPod(pod, backends).Port != 0 {
 			continue
 		}
-		if a.URL != "" && !a.others[pod.Pod] {
+		if a.URL != "" && !a.others[keyOf(pod.Backend)] {
 			a.infoOnce("the pods of %s are not checked: they have no probe that can be asked, and no port", pod.Workload)
 			continue
 		}
 		a.infoOnce("the pods of %s have no probe that can be asked and no port: they have to stay ready", pod.Workload)
 		answer := release.Answer{Check: "ready", Address: "pod " + pod.Pod, Stage: release.StageDone}
-		if first, seen := a.seen[pod.Pod]; seen && pod.Restarts > first.restarts {
+		if first, seen := a.seen[keyOf(pod.Backend)]; seen && pod.Restarts > first.restarts {
 			answer.Stage, answer.Wrong = release.StageCheck, []string{restarted(pod.Restarts - first.restarts)}
 		} else if !seen {
-			a.seen[pod.Pod] = seenPod{restarts: pod.Restarts, workload: pod.Workload, hasNothingToAsk: true}
+			a.seen[keyOf(pod.Backend)] = seenPod{restarts: pod.Restarts, workload: pod.Workload, hasNothingToAsk: true}
 		}
 		answers = append(answers, answer)
 	}
@@ -494,7 +502,7 @@ func (a *roundRunner) unprobeablePods(backends release.Backends) (answers []rele
 func (a *roundRunner) addOthers(found *roundPlan, backends release.Backends) []release.Answer {
 	rest := backends
 	rest.Pods = slices.DeleteFunc(slices.Clone(backends.Pods), func(pod release.BackendPod) bool {
-		return !a.others[pod.Pod] || slices.ContainsFunc(found.inside, func(asked request) bool { return asked.Backend.Pod == pod.Pod })
+		return !a.others[keyOf(pod.Backend)] || slices.ContainsFunc(found.inside, func(asked request) bool { return keyOf(asked.Backend) == keyOf(pod.Backend) })
 	})
 	for _, pod := range a.backendsByProbe(rest, nil) {
 		found.inside = append(found.inside, a.insideRequest(pod, "", nil))
@@ -506,7 +514,7 @@ func (a *roundRunner) addOthers(found *roundPlan, backends release.Backends) []r
 func servedPod(pod release.BackendPod, backends release.Backends) release.BackendPod {
 	for _, service := range backends.Services {
 		for _, endpoint := range service.Endpoints {
-			if endpoint.Pod == pod.Pod {
+			if keyOf(endpoint) == keyOf(pod.Backend) {
 				pod.Backend, pod.Check = endpoint, guessedCheck
 				pod.Source = fmt.Sprintf("no readinessProbe that can be asked: / has to answer below %d at the port of %s", routeCheck.StatusBelow, service.Object)
 				return pod
@@ -520,7 +528,7 @@ func servedPod(pod release.BackendPod, backends release.Backends) release.Backen
 func endpointsOfPods(service release.BackendService, backends release.Backends) (asked []release.BackendPod) {
 	for _, endpoint := range service.Endpoints {
 		for _, pod := range backends.Pods {
-			if pod.Pod != endpoint.Pod {
+			if keyOf(pod.Backend) != keyOf(endpoint) {
 				continue
 			}
 			endpoint.HTTPS = endpoint.HTTPS || pod.HTTPS && pod.Port == endpoint.Port
@@ -538,7 +546,7 @@ func (a *roundRunner) insideRequest(pod release.BackendPod, host string, checks 
 		scheme = "https"
 	}
 	to := request{Endpoint: release.Endpoint{Backend: pod.Backend, Base: scheme + "://" + net.JoinHostPort(pod.IP, strconv.Itoa(pod.Port))}, checks: checks,
-		anyCommit: a.AnyCommit || a.others[pod.Pod]}
+		anyCommit: a.AnyCommit || a.others[keyOf(pod.Backend)]}
 	switch {
 	case checks == nil:
 		to.checks = []release.Check{pod.Check}
@@ -562,10 +570,10 @@ func outsideCheck(backends release.Backends, url string) release.Check {
 		}
 		for _, endpoint := range service.Endpoints {
 			for _, pod := range backends.Pods {
-				if pod.Pod == endpoint.Pod && pod.Port == endpoint.Port && pod.Check.Kind == release.CheckHTTP && !pod.HTTPS {
+				if keyOf(pod.Backend) == keyOf(endpoint) && pod.Port == endpoint.Port && pod.Check.Kind == release.CheckHTTP && !pod.HTTPS {
 					return pod.Check
 				}
-				if pod.Pod == endpoint.Pod && pod.Port == endpoint.Port {
+				if keyOf(pod.Backend) == keyOf(endpoint) && pod.Port == endpoint.Port {
 					return release.Check{Name: "tcp", Kind: release.CheckTCP}
 				}
 			}

@@ -62,6 +62,9 @@ func TestPodsAreAskedOneByOne(t *testing.T) {
 	}
 	unnamed := backendService("shop", "")
 	unnamed.NoPort = "web"
+	elsewhere := backendPod("a") // the release has a pod "a" in another namespace, too
+	elsewhere.Namespace, elsewhere.Restarts, elsewhere.Port = "other", 3, 8082
+	elsewhere.Workload.Namespace = "other"
 	for name, test := range map[string]struct {
 		url      string
 		checks   []release.Check // nil: default
@@ -105,7 +108,14 @@ func TestPodsAreAskedOneByOne(t *testing.T) {
 		"neither probe nor port": {url: "none", backends: func() release.Backends { return release.Backends{Pods: []release.BackendPod{portless}} }, want: release.Pass,
 			text: "they have to stay ready", asked: []string{"pod a"}},
 		"neither probe nor port, and a file": {url: "none", checks: file, backends: func() release.Backends { return release.Backends{Pods: []release.BackendPod{portless}} }, exit: 1, text: "has nothing to ask"},
-		"a pod that restarts":                {url: "none", backends: restarting(portless), want: release.Fail, exit: 1, text: "restarts during the smoke"},
+		"two pods of one name": {url: "none", backends: func() release.Backends {
+			return release.Backends{Pods: []release.BackendPod{backendPod("a"), elsewhere}}
+		}, want: release.Pass,
+			asked: []string{"pod a:8081", "pod a:8082"}},
+		"two pods of one name, and a file": {url: "none", checks: file, backends: func() release.Backends {
+			return release.Backends{Pods: []release.BackendPod{backendPod("a"), elsewhere}, Services: []release.BackendService{backendService("shop", "", "a")}}
+		}, want: release.Pass, asked: []string{"pod a:8080"}},
+		"a pod that restarts": {url: "none", backends: restarting(portless), want: release.Fail, exit: 1, text: "restarts during the smoke"},
 		"no probe, and a Service": {url: "none", backends: func() release.Backends {
 			return release.Backends{Pods: []release.BackendPod{portless}, Services: []release.BackendService{backendService("shop", "", "a")}}
 		},
