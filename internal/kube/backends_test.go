@@ -451,7 +451,13 @@ func TestBehind(t *testing.T) {
 		"an Ingress for many hosts":        {[]runtime.Object{balancer("web", headless), ruled("*.example.com", path("", prefix, "web"))}, "https://shop.example.com", release.AddressAuto, "", "web / web-a"},
 		"an Ingress for all hosts":         {[]runtime.Object{balancer("web", headless), ruled("", path("/", prefix, "web"))}, "http://alb.example.com", release.AddressAuto, "", "web / web-a"},
 		"an Ingress of another host":       {[]runtime.Object{balancer("web", headless), ruled("blog.example.com", path("/", prefix, "web"))}, "https://shop.example.com", release.AddressAuto, "", ""},
-		"an expression":                    {[]runtime.Object{balancer("web", headless), ruled("shop.example.com", path("/api(/|$)(.*)", specific, "web"))}, "https://shop.example.com", release.AddressAuto, "", "web ~/api web-a"},
+		"an expression":                    {[]runtime.Object{balancer("web", headless), ruled("shop.example.com", path("/api(/|$)(.*)", specific, "web"))}, "https://shop.example.com", release.AddressAuto, "", "web ?~/api web-a"},
+		"a path that its controller matches": {[]runtime.Object{balancer("web", headless), ruled("shop.example.com", path("/api", specific, "web"))}, "https://shop.example.com", release.AddressAuto, "", "web ?/api web-a"},
+		"annotations that match otherwise": {[]runtime.Object{balancer("web", headless), func() *networking.Ingress {
+			regex := ruled("shop.example.com", path("/api", prefix, "web"))
+			regex.Annotations = map[string]string{"nginx.ingress.kubernetes.io/use-regex": "true"}
+			return regex
+		}()}, "https://shop.example.com", release.AddressAuto, "", "web ?/api web-a"},
 		"an ExternalName":                  {[]runtime.Object{balancer("web", outside), ruled("shop.example.com", path("/", prefix, "web"))}, "https://shop.example.com", release.AddressAuto, "", "web / Service/web is of type ExternalName"},
 		"a Service that does not exist":    {[]runtime.Object{ruled("shop.example.com", path("/", prefix, "wbe"))}, "https://shop.example.com", release.AddressAuto, "", " / Ingress/shop leads to Service/wbe, which does not exist"},
 		"an action of the annotations": {[]runtime.Object{func() *networking.Ingress {
@@ -490,6 +496,9 @@ func TestBehind(t *testing.T) {
 			var got []string
 			for _, route := range routes {
 				at := map[bool]string{true: "="}[route.Exact] + map[bool]string{true: "~"}[route.Expression] + route.Path
+				if route.Loose {
+					at = "?" + at
+				}
 				if route.Foreign {
 					at = "foreign " + at
 				}

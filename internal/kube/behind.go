@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	neturl "net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,7 +69,7 @@ func (c *Client) Behind(ctx context.Context, namespace, name, url string, addres
 			continue
 		}
 		for _, path := range pathsOf(ingress, host) {
-			route := release.Route{Via: object, Path: path.path, Exact: path.exact, Expression: path.expression, Foreign: !isOwn(ingress, object)}
+			route := release.Route{Via: object, Path: path.path, Exact: path.exact, Expression: path.expression, Loose: path.loose, Foreign: !isOwn(ingress, object)}
 			if err := behind.addBackend(ctx, &route, path.backend, services, ingress.Namespace); err != nil {
 				return nil, failed(err)
 			}
@@ -120,10 +122,14 @@ func hostMatches(pattern, host string) bool {
 	return pattern == host || pattern == "*."+parent
 }
 
+// matchesOtherwise matches the annotations by which a controller serves other paths than the Ingress names. Sources: ingress-nginx, Annotations; doc.traefik.io, Ingress.
+var matchesOtherwise = regexp.MustCompile(`/(?:use-regex|rewrite-target|app-root|.*snippet|router\.pathmatcher)$`)
+
 // ingressPath is a path of an Ingress with what it leads to.
 type ingressPath struct {
 	path              string
 	exact, expression bool
+	loose             bool
 	backend           networking.IngressBackend
 }
 
@@ -142,6 +148,7 @@ func pathsOf(ingress *networking.Ingress, host string) (paths []ingressPath) {
 		}
 		return 0
 	}
+	isLoose := slices.ContainsFunc(slices.Collect(maps.Keys(ingress.Annotations)), matchesOtherwise.MatchString)
 	best := 0
 	for _, rule := range ingress.Spec.Rules {
 		best = max(best, rank(rule))
@@ -153,6 +160,7 @@ func pathsOf(ingress *networking.Ingress, host string) (paths []ingressPath) {
 		for _, each := range rule.HTTP.Paths {
 			path := ingressPath{path: cmp.Or(each.Path, "/"), backend: each.Backend}
 			path.exact = each.PathType != nil && *each.PathType == networking.PathTypeExact
+			path.loose = isLoose || each.PathType == nil || *each.PathType == networking.PathTypeImplementationSpecific
 			if special := strings.IndexAny(path.path, `*()[]{}|^$\+?`); special >= 0 && !path.exact {
 				path.path, path.expression = path.path[:special], true
 			}

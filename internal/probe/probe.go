@@ -5,6 +5,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -137,7 +138,7 @@ func (p *Prober) probeHTTP(ctx context.Context, to Target, check release.Check, 
 		}
 		return answer
 	}
-	answer.Body = got.body
+	answer.Body, answer.Path = got.body, cmp.Or(got.at.EscapedPath(), "/")
 	got.latency, got.asked = latency, target
 	answer.Wrong = compiled.compare(got)
 	var uncaptured []string

@@ -179,16 +179,18 @@ type Route struct {
 	Path       string // a prefix, by whole segments
 	Exact      bool   // Path is the whole path
 	Expression bool   // Path is the beginning of an expression, so that the paths which it is for are not known; "" is for all that no other route serves
+	Loose      bool   // the controller may serve other paths by it than those that begin with Path
 	Endpoints  []Backend
 	Unchecked  string // why its endpoints cannot be compared with pods, "" if they can
 	Broken     string // why requests for it reach no pod, "" if they may
 	Foreign    bool   // it is not the release's, and serves the host too
 }
 
-// RoutesFor returns those of the routes by which a path is served: the most specific ones. It returns none if none serves it, or if an expression may serve it.
-func RoutesFor(routes []Route, path string) (chosen []Route) {
+// RoutesFor returns those of the routes by which a path is served: the most specific ones; none if none serves it. It is not known if an expression may serve it, or, where none
+// serves it, one whose paths its controller decides.
+func RoutesFor(routes []Route, path string) (chosen []Route, isKnown bool) {
 	path, _, _ = strings.Cut(path, "?")
-	longest, isUnknown := -2, false
+	longest, isUnknown, isLoose := -2, false, false
 	for _, route := range routes {
 		prefix := strings.TrimSuffix(route.Path, "/")
 		length := len(prefix)
@@ -200,6 +202,7 @@ func RoutesFor(routes []Route, path string) (chosen []Route) {
 			length++ // before a prefix of the same text
 		case !route.Exact && !route.Expression && (path == prefix || strings.HasPrefix(path, prefix+"/")):
 		default:
+			isLoose = isLoose || route.Loose
 			continue
 		}
 		switch {
@@ -214,9 +217,9 @@ func RoutesFor(routes []Route, path string) (chosen []Route) {
 		}
 	}
 	if isUnknown {
-		return nil
+		return nil, false
 	}
-	return chosen
+	return chosen, len(chosen) > 0 || !isLoose
 }
 
 // SelectService returns the Service whose pods a file of checks is for: the one that the address names or that has the URL, or else

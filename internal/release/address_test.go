@@ -79,17 +79,31 @@ func TestRoutesFor(t *testing.T) {
 		"/": "fallback", "/blog": "exact", "/blog?x=/shop": "exact", "/blog/1": "blogcanary", "/blogs": "fallback", "/shop": "shop", "/shop/1": "shop", "/api": "", "/apis/x": "",
 	} {
 		got := ""
-		for _, each := range release.RoutesFor(routes, path) {
+		chosen, isKnown := release.RoutesFor(routes, path)
+		for _, each := range chosen {
 			got += each.Service.Name
+		}
+		if isKnown != (want != "") {
+			t.Errorf("%s: it is known: %t", path, isKnown)
 		}
 		if got != want {
 			t.Errorf("%s: got %q, want %q", path, got, want)
 		}
 	}
-	if got := release.RoutesFor([]release.Route{fallback, route("root", "/")}, "/x"); len(got) != 1 || got[0].Service.Name != "root" {
+	if got, _ := release.RoutesFor([]release.Route{fallback, route("root", "/")}, "/x"); len(got) != 1 || got[0].Service.Name != "root" {
 		t.Errorf("got %+v, want the root", got)
 	}
-	if got := release.RoutesFor([]release.Route{route("a", "/"), route("canary", "/")}, "/x"); len(got) != 2 {
+	if got, _ := release.RoutesFor([]release.Route{route("a", "/"), route("canary", "/")}, "/x"); len(got) != 2 {
 		t.Errorf("got %+v, want both", got)
+	}
+	loose := route("shop", "/shop")
+	loose.Loose = true
+	for name, test := range map[string]struct {
+		route   release.Route
+		isKnown bool
+	}{"no path serves it": {route("shop", "/shop"), true}, "its controller decides": {loose, false}, "an expression of another path": {expression, true}} {
+		if got, isKnown := release.RoutesFor([]release.Route{test.route}, "/shops"); len(got) != 0 || isKnown != test.isKnown {
+			t.Errorf("%s: got %+v, known: %t", name, got, isKnown)
+		}
 	}
 }

@@ -147,6 +147,7 @@ type Answer struct {
 	Body    []byte            `json:"-"`
 	NotHTTP bool              `json:"-"` // connected, but what answered does not speak HTTP
 	FromPod bool              `json:"-"` // the request went to a pod through the cluster
+	Path    string            `json:"-"` // of the request whose response this is, after redirects; "" if there is no response of HTTP
 
 	CachedFor time.Duration `json:"-"` // how long the response was in a cache in front of the service, as that says; 0 if it was in none
 

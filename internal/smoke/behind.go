@@ -31,11 +31,11 @@ func (a *roundRunner) checkBehind(ctx context.Context, found roundPlan, answers 
 		var foreign string
 		if err != nil {
 			foreign = "what is behind the address cannot be read: " + err.Error()
-		} else if foreign = a.foreignBehind(routes, a.pathOf(answer, found.outside), runs); foreign != "" && !isRefreshed { // a pod may have become ready since
+		} else if foreign = a.foreignBehind(routes, answer, found.outside, runs); foreign != "" && !isRefreshed { // a pod may have become ready since
 			isRefreshed = true
 			if backends, _, err := a.backends(ctx); err == nil {
 				runs = a.rightPods(backends)
-				foreign = a.foreignBehind(routes, a.pathOf(answer, found.outside), runs)
+				foreign = a.foreignBehind(routes, answer, found.outside, runs)
 			}
 		}
 		if foreign != "" {
@@ -56,8 +56,11 @@ func (a *roundRunner) checkBehind(ctx context.Context, found roundPlan, answers 
 	return answers, nil
 }
 
-// pathOf returns the path of the request that was answered, "/" if it has none.
+// pathOf returns the path of the request that was answered, after redirects, "/" if it has none.
 func (a *roundRunner) pathOf(answer release.Answer, requests []request) string {
+	if answer.Path != "" {
+		return answer.Path
+	}
 	base := ""
 	if url, err := neturl.Parse(a.URL); err == nil {
 		base = strings.TrimSuffix(url.Path, "/")
@@ -72,14 +75,17 @@ func (a *roundRunner) pathOf(answer release.Answer, requests []request) string {
 	return base + "/"
 }
 
-// foreignBehind says why the answers at a path of the address may come from elsewhere than the release's pods that run the image; "" if they come from these, or if that cannot be
-// known. Of several routes that serve the path, such as those of two Services with one address, one that leads to these pods alone is enough.
-func (a *roundRunner) foreignBehind(routes []release.Route, path string, runs map[podKey]bool) string {
-	chosen := release.RoutesFor(routes, path)
+// foreignBehind says why an answer of the address may come from elsewhere than the release's pods that run the image; "" if it comes from these, or if that cannot be
+// known. A response of HTTP at a path that no route serves is that of the controller or of another Ingress. Of several routes that serve the path, such as those of two Services with one address, one that leads to these pods alone is enough.
+func (a *roundRunner) foreignBehind(routes []release.Route, answer release.Answer, requests []request, runs map[podKey]bool) string {
+	path := a.pathOf(answer, requests)
+	chosen, isKnown := release.RoutesFor(routes, path)
 	unknown, foreign := "", ""
 	switch {
 	case len(routes) == 0:
 		unknown = "no Service and no Ingress of the release has its host"
+	case len(chosen) == 0 && isKnown && answer.Path != "":
+		foreign = "no path of " + ownRoutes(routes) + " serves " + path
 	case len(chosen) == 0:
 		unknown = "it is not known to which Service " + path + " leads"
 	}
@@ -109,6 +115,42 @@ func (a *roundRunner) foreignBehind(routes []release.Route, path string, runs ma
 	}
 	a.warnOnce("the answers of %s name no commit, and whether they come from the release's pods cannot be known: %s", a.URL, unknown)
 	return ""
+}
+
+// ownRoutes names the release's objects that have an address.
+func ownRoutes(routes []release.Route) string {
+	var names []string
+	for _, route := range routes {
+		if name := route.Via.String(); !route.Foreign && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// servedCheck returns the default check for an address that is no Service's: / or, if no route serves that, the first path of the release's routes that leads to pods. It is
+// read from the cluster once.
+func (a *roundRunner) servedCheck(ctx context.Context) release.Check {
+	if a.routed != nil {
+		return *a.routed
+	}
+	url, err := neturl.Parse(a.URL)
+	if err != nil || strings.Trim(url.Path, "/") != "" {
+		return routeCheck
+	}
+	routes, err := a.deps.Cluster.Behind(ctx, a.Namespace, a.Release, a.URL, a.Address)
+	if err != nil {
+		return routeCheck
+	}
+	check := routeCheck
+	if chosen, isKnown := release.RoutesFor(routes, check.Path); len(chosen) == 0 && isKnown {
+		at := slices.IndexFunc(routes, func(route release.Route) bool { return !route.Foreign && !route.Expression && len(route.Endpoints) > 0 })
+		if at >= 0 {
+			check.Path, check.Name = routes[at].Path, check.Method+" "+routes[at].Path
+		}
+	}
+	a.routed = &check
+	return check
 }
 
 // endpointName names an endpoint of a Service.

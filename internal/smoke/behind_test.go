@@ -36,6 +36,12 @@ func TestAnswersWithoutACommitCountOnlyFromTheReleasesPods(t *testing.T) {
 	throughIngress := route("/", "stranger")
 	throughIngress.Via = release.Object{Kind: "Ingress", Namespace: "staging", Name: "shop"}
 	unnamed := release.Answer{Stage: release.StageDone, Status: 200}
+	at := func(path string, of release.Answer) release.Answer {
+		of.Path = path
+		return of
+	}
+	byController := route("/api", "a")
+	byController.Loose = true
 	pods := func() release.Backends {
 		return release.Backends{Pods: []release.BackendPod{{Backend: release.Backend{Namespace: "staging", Pod: "a"}, Runs: true}, {Backend: release.Backend{Namespace: "staging", Pod: "old"}}}}
 	}
@@ -66,6 +72,12 @@ func TestAnswersWithoutACommitCountOnlyFromTheReleasesPods(t *testing.T) {
 		"a Service that names no pods":                     {[]release.Route{external}, nil, unnamed, 0, "cannot be known: Service/edge is of type ExternalName", nil},
 		"no Service and no Ingress":                        {nil, nil, unnamed, 0, "cannot be known: no Service and no Ingress of the release has its host", nil},
 		"what is behind cannot be read":                    {nil, errors.New("refused"), unnamed, 3, "cannot be read: refused", nil},
+		"no path serves the check":                         {[]release.Route{route("/api", "a")}, nil, at("/health", unnamed), 1, "no path of Service/edge serves /health", []release.Check{{Name: "health", Path: "/health"}}},
+		"no path serves a connection":                      {[]release.Route{route("/api", "a")}, nil, unnamed, 0, "it is not known to which Service / leads", nil},
+		"no path serves it, and it names the commit":       {[]release.Route{route("/api", "a")}, nil, at("/health", answerFrom(commit)), 0, "", nil},
+		"the controller decides which paths it serves":     {[]release.Route{byController}, nil, at("/apis", unnamed), 0, "it is not known to which Service /apis leads", nil},
+		"a redirect to a path that is served":              {[]release.Route{route("/api", "a")}, nil, at("/api/v1", unnamed), 0, "", nil},
+		"a redirect to a path of another release":          {[]release.Route{route("/", "a"), longer}, nil, at("/blog/1", unnamed), 1, `pod "stranger"`, nil},
 		"another path leads elsewhere":                     {[]release.Route{route("/", "a"), route("/blog", "stranger")}, nil, unnamed, 0, "", nil},
 		"the path of a check leads there":                  {[]release.Route{route("/", "a"), route("/blog", "stranger")}, nil, unnamed, 1, `pod "stranger"`, []release.Check{{Name: "blog", Path: "/blog/1"}}},
 	} {
@@ -107,5 +119,36 @@ func TestAPodThatBecomesReadyInARound(t *testing.T) {
 	result, err := fake.run(t, "--release", "shop", "--image", image(t).String(), "--environment", "staging", "--timeout", "60s")
 	if err != nil || result.Report.Errors > 0 {
 		t.Errorf("got %v, %d errors", err, result.Report.Errors)
+	}
+}
+
+// TestTheDefaultCheckAsksAServedPath: what answers at / through an Ingress that serves another path is its controller.
+func TestTheDefaultCheckAsksAServedPath(t *testing.T) {
+	t.Parallel()
+	ingress := release.Object{APIVersion: "networking.k8s.io/v1", Kind: "Ingress", Namespace: "staging", Name: "shop"}
+	route := func(path string, endpoints ...release.Backend) release.Route {
+		return release.Route{Via: ingress, Service: release.Object{Kind: "Service", Namespace: "staging", Name: "shop"}, Path: path, Endpoints: endpoints}
+	}
+	pod := release.Backend{Namespace: "staging", Pod: "a"}
+	loose := route("/api", pod)
+	loose.Loose = true
+	for name, test := range map[string]struct {
+		behind []release.Route
+		want   string
+	}{
+		"another path":           {[]release.Route{route("/empty"), route("/api", pod)}, "/api"},
+		"the root too":           {[]release.Route{route("/api", pod), route("/", pod)}, "/"},
+		"none with pods":         {[]release.Route{route("/api")}, "/"},
+		"it is not known":        {[]release.Route{loose}, "/"},
+		"a route of other kinds": {nil, "/"},
+	} {
+		var asked []string
+		fake := &fakeDeps{behind: test.behind, defaultChecks: true, live: 4, revision: commit.String(), pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest, Ready: true}}},
+			backends: func() release.Backends {
+				return release.Backends{Pods: []release.BackendPod{{Backend: pod, Runs: true}}}
+			}, answers: []release.Answer{answerFrom(commit)}, sent: func(check release.Check) { asked = append(asked, check.Path) }}
+		if _, err := fake.run(t, "--release", "shop", "--image", image(t).String(), "--environment", "staging", "--timeout", "60s"); err != nil || len(asked) == 0 || asked[0] != test.want {
+			t.Errorf("%s: got %v, asked %q", name, err, asked)
+		}
 	}
 }

@@ -84,6 +84,8 @@ type fakeDeps struct {
 	endTime     func() // ends the context of the run
 	lateLook    int    // the run's context ends while the pods are looked at for this time; 0: it does not
 
+	sent func(check release.Check) // is told of each request; nil: nobody is
+
 	defaultChecks bool     // no file of checks is given
 	lines         []string // that were reported
 }
@@ -160,6 +162,9 @@ func (f *fakeDeps) Run(ctx context.Context, check release.Check, target release.
 func (f *fakeDeps) probe(to release.Endpoint, check release.Check) release.Answer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.sent != nil {
+		f.sent(check)
+	}
 	var answer release.Answer
 	switch {
 	case f.wrong != nil:

@@ -84,6 +84,7 @@ type roundRunner struct {
 	others           map[podKey]bool         // pods of the other images
 	servicesOfOthers map[release.Object]bool // Services whose endpoints are such pods only; false for any other Service
 	seen             map[podKey]seenPod      // the pods that were ready in a round
+	routed           *release.Check          // the default check for an address that is no Service's; nil until it is known
 	outputs          map[string]int          // of each command that were shown
 	isUnsteady       bool                    // in the last round, a pod was no longer ready or had restarted
 	draining         bool                    // all wrong answers of the last round may come from pods that are being deleted
@@ -164,7 +165,7 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 		a.isUnsteady = len(unsteady) > 0 || !allAre(found.shown, release.Answer.OK)
 		found.wrong = append(found.wrong, unsteady...)
 		if checks == nil {
-			checks = []release.Check{outsideCheck(backends, a.URL)}
+			checks = []release.Check{a.outsideCheck(ctx, backends)}
 		}
 	} else if checks == nil {
 		checks = []release.Check{homeCheck}
@@ -563,9 +564,12 @@ func (a *roundRunner) insideRequest(pod release.BackendPod, host string, checks 
 // outsideCheck returns the default check for the release's URL: the pods' own check if the URL is a Service's that leads to
 // the port of the probe, and else that something answers. It does not repeat a check by HTTPS, because the pods' certificate need not
 // match the address, and connects only.
-func outsideCheck(backends release.Backends, url string) release.Check {
+func (a *roundRunner) outsideCheck(ctx context.Context, backends release.Backends) release.Check {
+	if a.URL == "" {
+		return routeCheck
+	}
 	for _, service := range backends.Services {
-		if service.URL != url || url == "" {
+		if service.URL != a.URL {
 			continue
 		}
 		for _, endpoint := range service.Endpoints {
@@ -580,5 +584,5 @@ func outsideCheck(backends release.Backends, url string) release.Check {
 		}
 		return guessedCheck // which connects to a port of the pods
 	}
-	return routeCheck
+	return a.servedCheck(ctx)
 }
