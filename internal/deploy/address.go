@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	neturl "net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
@@ -81,4 +83,67 @@ func (r request) waitForAddress(leaseCtx context.Context, budget budget) (url st
 	}
 	r.Reporter.Warnf("the release is ready, but where it is served is not known: %v", err)
 	return "", err, nil
+}
+
+// endpointTime is how long the endpoints of an address may lag behind pods that have just become ready.
+const endpointTime = 10 * time.Second
+
+// reportAddress says where the release is served. Smoke checks say whether its pods answer there; without them, an address that is known to lead elsewhere is warned of instead.
+func (r request) reportAddress(ctx context.Context, url string, proof proved) {
+	if url == "" {
+		return
+	}
+	if r.settings.SmokeChecks == "" && !proof.idle {
+		elsewhere := r.leadsElsewhere(ctx, url)
+		for until := time.Now().Add(endpointTime); elsewhere != "" && ctx.Err() == nil && time.Now().Before(until); {
+			pause(ctx, time.Second)
+			elsewhere = r.leadsElsewhere(ctx, url)
+		}
+		if elsewhere != "" {
+			r.Reporter.Warnf("the release is ready, but its address %s does not lead to its pods: %s", url, elsewhere)
+			return
+		}
+	}
+	r.Reporter.Infof("served at %s", url)
+}
+
+// leadsElsewhere says why the release's pods do not answer at its address; "" if they may. Without a path in the URL, it suffices that they answer at one of the address's paths.
+func (r request) leadsElsewhere(ctx context.Context, url string) string {
+	parsed, err := neturl.Parse(url)
+	if err != nil {
+		return ""
+	}
+	routes, err := r.Cluster.Behind(ctx, r.settings.Namespace, r.settings.Release, url, r.address)
+	if err != nil {
+		return ""
+	}
+	path := cmp.Or(strings.TrimSuffix(parsed.Path, "/"), "/")
+	chosen, isKnown := release.RoutesFor(routes, path)
+	switch {
+	case !isKnown || len(routes) == 0:
+		return ""
+	case len(chosen) > 0:
+	case path != "/":
+		return release.NoPathServes(routes, path)
+	default:
+		chosen = slices.DeleteFunc(slices.Clone(routes), func(route release.Route) bool { return route.Foreign })
+	}
+	pods := map[[2]string]bool{} // namespace and name
+	for _, image := range r.settings.Images {
+		running, err := r.Cluster.Running(ctx, r.settings.Namespace, r.settings.Release, image.Image)
+		if err != nil {
+			return ""
+		}
+		for _, workload := range running.Workloads {
+			for _, container := range workload.Pods {
+				pods[[2]string{cmp.Or(workload.Object.Namespace, r.settings.Namespace), container.Pod}] = true
+			}
+		}
+	}
+	foreign, unknown := release.LeadsElsewhere(chosen, func(pod release.Backend) bool { return pods[[2]string{pod.Namespace, pod.Pod}] },
+		fmt.Sprintf("a pod of release %q that is meant to run %s", r.settings.Release, r.settings.Image.Digest.Short()))
+	if unknown != "" {
+		return ""
+	}
+	return foreign
 }

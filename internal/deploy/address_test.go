@@ -1,13 +1,16 @@
 package deploy_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
 )
 
 func balancers(names ...string) (objects []release.Object) {
@@ -102,5 +105,70 @@ func TestAnAddressThatNothingNeedsTakesItsOwnTime(t *testing.T) {
 		if got := fakes.addressTime; got > want || got < want-time.Minute {
 			t.Errorf("%q: got %s, want %s", flags, got, want)
 		}
+	}
+}
+
+// TestAnAddressThatLeadsElsewhereIsWarnedOf and not called the place where the release is served, where no smoke check asks it.
+func TestAnAddressThatLeadsElsewhereIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	web := balancers("web")[0]
+	route := func(path string, pods ...string) release.Route {
+		r := release.Route{Via: web, Service: web, Path: path}
+		for _, pod := range pods {
+			r.Endpoints = append(r.Endpoints, release.Backend{Namespace: "staging", Pod: pod, IP: "10.0.0.1", Port: 80})
+		}
+		return r
+	}
+	always := func(routes ...release.Route) func() []release.Route {
+		return func() []release.Route { return routes }
+	}
+	labelled, unchecked, foreign := route("/", "proxy"), route("/"), route("/", "stranger")
+	labelled.Endpoints[0].Labelled, unchecked.Unchecked, foreign.Foreign = true, "Service/web has no selector", true
+	late := func() func() []release.Route {
+		asked := 0
+		return func() []release.Route {
+			if asked++; asked < 4 {
+				return []release.Route{route("/")}
+			}
+			return []release.Route{route("/", "shop-1")}
+		}
+	}
+	for name, test := range map[string]struct {
+		fakes *fakes
+		flags []string
+		warns string // "": it is served there
+	}{
+		"the release's pods":              {&fakes{behind: always(route("/", "shop-1"))}, nil, ""},
+		"pods of somebody else":           {&fakes{behind: always(route("/", "stranger"))}, nil, `Service/web sends requests to pod "stranger", which is not a pod of release "shop" that is meant to run`},
+		"nothing":                         {&fakes{behind: always(route("/"))}, nil, "Service/web has no ready endpoint"},
+		"endpoints that are late":         {&fakes{behind: late()}, nil, ""},
+		"a proxy of the release":          {&fakes{behind: always(labelled)}, nil, ""},
+		"endpoints that cannot be known":  {&fakes{behind: always(unchecked)}, nil, ""},
+		"no Service and no Ingress":       {&fakes{behind: always()}, nil, ""},
+		"a cluster that does not answer":  {&fakes{behind: always(route("/")), behindErr: errors.New("refused")}, nil, ""},
+		"another path":                    {&fakes{behind: always(route("/api", "shop-1"))}, nil, ""},
+		"another path, to somebody else":  {&fakes{behind: always(route("/api", "stranger"))}, nil, `pod "stranger"`},
+		"another release's path":          {&fakes{behind: always(route("/api", "shop-1"), foreign)}, nil, `pod "stranger"`},
+		"a URL whose path nothing serves": {&fakes{behind: always(route("/api", "shop-1"))}, []string{"--address", "https://shop.example/blog/"}, "no path of Service/web serves /blog"},
+		"smoke checks, which ask it":      {&fakes{behind: always(route("/"))}, []string{"--smoke-checks", "default"}, ""},
+		"a release that is scaled to zero": {&fakes{behind: always(route("/")), running: func() release.Running {
+			running := releasetest.Running()
+			running.Workloads[0].WantsPods = false
+			return running
+		}}, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				test.fakes.endpoints = balancers("web")
+				_, log, err := test.fakes.run(t, test.flags...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if served := strings.Contains(log, "served at "); served != (test.warns == "") || !strings.Contains(log, test.warns) {
+					t.Errorf("logged\n%s", log)
+				}
+			})
+		})
 	}
 }

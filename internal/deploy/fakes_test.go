@@ -87,7 +87,9 @@ type fakes struct {
 	noURL        bool                          // the cluster knows of no address outside
 	announcer    deploy.Announcer              // nil: nobody is told
 	addrErr      error                         // of waiting for the address
-	podsErr      error                         // of asking what the pods run
+	behind       func() []release.Route        // what is behind the address; nil: it is not known
+	behindErr    error
+	podsErr      error // of asking what the pods run
 	got          release.Deployment
 
 	proposed         bool            // a proposal is new
@@ -475,6 +477,13 @@ func (c cluster) Address(ctx context.Context, _, _ string, address release.Addre
 		return "", c.addrErr
 	}
 	return "http://127.0.0.1", nil
+}
+
+func (c cluster) Behind(context.Context, string, string, string, release.Address) ([]release.Route, error) {
+	if c.behind == nil {
+		return nil, c.behindErr
+	}
+	return c.behind(), c.behindErr
 }
 
 func (cluster) NodePlatform(context.Context, string) (release.Platform, error) {

@@ -60,9 +60,7 @@ func (r request) rollout(leaseCtx context.Context, budget budget) (rolloutResult
 	if reached.url = url; err != nil {
 		return reached, err
 	}
-	if reached.url != "" {
-		r.Reporter.Infof("served at %s", reached.url)
-	}
+	r.reportAddress(ctx, reached.url, proof)
 	if proof.heldBack && r.settings.SmokeChecks != "" {
 		r.Reporter.Infof("pods of an older revision answer too, as they are meant to: the smoke checks do not compare the commit")
 	}

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -142,6 +143,14 @@ type Backend struct {
 	Labelled  bool // with Behind, its pod has the release's label app.kubernetes.io/instance
 }
 
+// Name returns the name of an endpoint of a Service in a message.
+func (b Backend) Name() string {
+	if b.Pod == "" {
+		return "address " + b.IP
+	}
+	return fmt.Sprintf("pod %q", b.Pod)
+}
+
 // Backends are the pods and Services that serve a release inside its cluster, as the cluster reports them at one moment.
 type Backends struct {
 	Pods      []BackendPod      // ready pods of the workloads whose pod template names the image
@@ -220,6 +229,44 @@ func RoutesFor(routes []Route, path string) (chosen []Route, isKnown bool) {
 		return nil, false
 	}
 	return chosen, len(chosen) > 0 || !isLoose
+}
+
+// NoPathServes says that none of the release's routes serves a path.
+func NoPathServes(routes []Route, path string) string {
+	var names []string
+	for _, route := range routes {
+		if name := route.Via.String(); !route.Foreign && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return "no path of " + strings.Join(names, ", ") + " serves " + path
+}
+
+// LeadsElsewhere says why requests for routes that serve one path may reach something else than own pods, which are described by what one of them is, or else why that is unknown; "" and "" if
+// one of the routes leads to own pods alone.
+func LeadsElsewhere(routes []Route, isOwn func(Backend) bool, own string) (foreign, unknown string) {
+	for _, route := range routes {
+		through := route.Service.String()
+		if route.Via != route.Service {
+			through = fmt.Sprintf("%s, to which %s leads,", route.Service, route.Via)
+		}
+		stranger := slices.IndexFunc(route.Endpoints, func(endpoint Backend) bool { return !isOwn(endpoint) })
+		switch {
+		case route.Unchecked != "":
+			unknown = route.Unchecked
+		case route.Broken != "":
+			foreign = cmp.Or(foreign, route.Broken)
+		case len(route.Endpoints) == 0:
+			foreign = cmp.Or(foreign, through+" has no ready endpoint")
+		case stranger < 0:
+			return "", ""
+		case route.Endpoints[stranger].Labelled:
+			unknown = fmt.Sprintf("%s sends requests to %s, which is the release's and runs another image, as a proxy does", through, route.Endpoints[stranger].Name())
+		default:
+			foreign = cmp.Or(foreign, fmt.Sprintf("%s sends requests to %s, which is not %s", through, route.Endpoints[stranger].Name(), own))
+		}
+	}
+	return foreign, unknown
 }
 
 // SelectService returns the Service whose pods a file of checks is for: the one that the address names or that has the URL, or else

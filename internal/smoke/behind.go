@@ -85,47 +85,18 @@ func (a *roundRunner) foreignBehind(routes []release.Route, answer release.Answe
 	case len(routes) == 0:
 		unknown = "no Service and no Ingress of the release has its host"
 	case len(chosen) == 0 && isKnown && answer.Path != "":
-		foreign = "no path of " + ownRoutes(routes) + " serves " + path
+		foreign = release.NoPathServes(routes, path)
 	case len(chosen) == 0:
 		unknown = "it is not known to which Service " + path + " leads"
 	}
-	for _, route := range chosen {
-		through := route.Service.String()
-		if route.Via != route.Service {
-			through = fmt.Sprintf("%s, to which %s leads,", route.Service, route.Via)
-		}
-		stranger := slices.IndexFunc(route.Endpoints, func(endpoint release.Backend) bool { return !runs[keyOf(endpoint)] })
-		switch {
-		case route.Unchecked != "":
-			unknown = route.Unchecked
-		case route.Broken != "":
-			foreign = cmp.Or(foreign, route.Broken)
-		case len(route.Endpoints) == 0:
-			foreign = cmp.Or(foreign, through+" has no ready endpoint")
-		case stranger < 0:
-			return ""
-		case route.Endpoints[stranger].Labelled:
-			unknown = fmt.Sprintf("%s sends requests to %s, which is the release's and runs another image, as a proxy does", through, endpointName(route.Endpoints[stranger]))
-		default:
-			foreign = cmp.Or(foreign, fmt.Sprintf("%s sends requests to %s, which is not a pod of release %q that runs %s", through, endpointName(route.Endpoints[stranger]), a.Release, a.digests()))
-		}
+	if len(chosen) > 0 {
+		foreign, unknown = release.LeadsElsewhere(chosen, func(pod release.Backend) bool { return runs[keyOf(pod)] }, fmt.Sprintf("a pod of release %q that runs %s", a.Release, a.digests()))
 	}
 	if unknown == "" {
 		return foreign
 	}
 	a.warnOnce("the answers of %s name no commit, and whether they come from the release's pods cannot be known: %s", a.URL, unknown)
 	return ""
-}
-
-// ownRoutes names the release's objects that have an address.
-func ownRoutes(routes []release.Route) string {
-	var names []string
-	for _, route := range routes {
-		if name := route.Via.String(); !route.Foreign && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return strings.Join(names, ", ")
 }
 
 // servedCheck returns the default check for an address that is no Service's: / or, if no route serves that, the first path of the release's routes that leads to pods. It is
@@ -151,14 +122,6 @@ func (a *roundRunner) servedCheck(ctx context.Context) release.Check {
 	}
 	a.routed = &check
 	return check
-}
-
-// endpointName names an endpoint of a Service.
-func endpointName(endpoint release.Backend) string {
-	if endpoint.Pod == "" {
-		return "address " + endpoint.IP
-	}
-	return fmt.Sprintf("pod %q", endpoint.Pod)
 }
 
 // rightPods returns the pods of the release, and which of them give right answers; nil if there are none.

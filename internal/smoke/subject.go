@@ -342,7 +342,7 @@ func (a *roundRunner) foreignEndpoints(backends release.Backends) (answers []rel
 				continue
 			}
 			answers = append(answers, release.Answer{Check: "endpoints", Address: release.Endpoint{Backend: endpoint}.Name(), Stage: release.StageCheck, OtherCommit: true,
-				Wrong: []string{fmt.Sprintf("%s sends requests to %s, which is not a pod of release %q that runs %s", service.Object, endpointName(endpoint), a.Release, a.digests())}})
+				Wrong: []string{fmt.Sprintf("%s sends requests to %s, which is not a pod of release %q that runs %s", service.Object, endpoint.Name(), a.Release, a.digests())}})
 		}
 	}
 	return answers
