@@ -11,7 +11,7 @@ import (
 // TestNothingIsChangedIfAFieldCannotBe: an upgrade that the cluster would refuse in its middle does not begin: no hook runs, nothing is applied or rolled back.
 func TestNothingIsChangedIfAFieldCannotBe(t *testing.T) {
 	t.Parallel()
-	fakes := &fakes{history: live(another), unchangeable: &release.Failure{What: "OD-201 release \"shop\" cannot be upgraded", Do: "put the field back"}}
+	fakes := &fakes{history: live(another), unchangeable: &release.Failure{What: "OD-201 release \"shop\" cannot be deployed", Do: "put the field back"}}
 	_, log, err := fakes.run(t)
 	if err == nil || release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "OD-201") {
 		t.Errorf("got %v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -47,22 +48,26 @@ func TestAChangeThatTheClusterRefuses(t *testing.T) {
 		refused bool
 		notes   string
 	}{
-		"no hook":                                               {refused: true},
-		"a hook of the default account":                         {more: upgradeHook(""), refused: true},
-		"a hook that only writes":                               {more: upgradeHook(withAccount, hookAccount, hookBinding, fmt.Sprintf(hookRole, "get, patch")), refused: true},
-		"a hook that may delete it":                             {more: upgradeHook(withAccount, hookAccount, hookBinding, fmt.Sprintf(hookRole, "get, delete")), notes: "hook Job/before may delete it before"},
-		"a hook with a role of the cluster":                     {more: upgradeHook(withAccount, hookAccount, hookBinding), notes: "hook Job/before may delete it before"},
-		"a hook with an account of another":                     {more: upgradeHook(withAccount), notes: "hook Job/before may delete it before"},
-		"a hook that says that it deletes":                      {more: strings.Replace(upgradeHook(""), "[migrate, up]", "[kubectl, delete, deployment, shop, --cascade=orphan]", 1), notes: "hook Job/before may delete it before"},
-		"a hook with an account that has no right of the chart": {more: upgradeHook(withAccount, hookAccount), notes: "hook Job/before may delete it before"},
-		"a hook without a token":                                {more: upgradeHook(withAccount+"automountServiceAccountToken: false, ", hookAccount), refused: true},
-		"a hook whose account gives no token":                   {more: upgradeHook(withAccount, hookAccount+"automountServiceAccountToken: false\n"), refused: true},
-		"a hook that says so in a second line":                  {more: strings.Replace(upgradeHook(""), "[migrate, up]", `[sh, -c, "set -e\ndelete-old"]`, 1), notes: "hook Job/before may delete it before"},
-		"it is a hook, too":                                     {more: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop, annotations: {helm.sh/hook: pre-upgrade}}\nspec: {selector: {matchLabels: {app: two}}, template: {metadata: {labels: {app: two}}, spec: {containers: [{name: a, image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'}]}}}\n", notes: "a hook before replaces it"},
-		"a hook that forces":                                    {more: strings.Replace(upgradeHook(""), "[migrate, up]", "[kubectl, apply, --force, -f, x]", 1), notes: "hook Job/before may delete it before"},
-		"it was deleted by hand":                                {before: func(s *server) { s.remove("/deployments/shop") }},
-		"it is being deleted":                                   {before: deletingDeployment, notes: "it is being deleted"},
-		"somebody has changed it so already":                    {before: changedSelector},
+		"no hook":                       {refused: true},
+		"a hook of the default account": {more: upgradeHook(""), refused: true},
+		"a hook that only writes":       {more: upgradeHook(withAccount, hookAccount, hookBinding, fmt.Sprintf(hookRole, "get, patch")), refused: true},
+		"a hook of the default account, which somebody else has given the right":   {more: upgradeHook(""), before: mayDelete("staging:default"), notes: "hook Job/before may delete it before"},
+		"a hook of the default account, in another namespace":                      {more: upgradeHook(""), before: mayDelete("other:default"), refused: true},
+		"a hook of the default account, of which the cluster does not say it":      {more: upgradeHook(""), before: forbidReviews, notes: "hook Job/before may delete it before"},
+		"a hook that only writes, whose account somebody else has given the right": {more: upgradeHook(withAccount, hookAccount, hookBinding, fmt.Sprintf(hookRole, "get, patch")), before: mayDelete("staging:cleaner"), notes: "hook Job/before may delete it before"},
+		"a hook that may delete it":                                                {more: upgradeHook(withAccount, hookAccount, hookBinding, fmt.Sprintf(hookRole, "get, delete")), notes: "hook Job/before may delete it before"},
+		"a hook with a role of the cluster":                                        {more: upgradeHook(withAccount, hookAccount, hookBinding), notes: "hook Job/before may delete it before"},
+		"a hook with an account of another":                                        {more: upgradeHook(withAccount), notes: "hook Job/before may delete it before"},
+		"a hook that says that it deletes":                                         {more: strings.Replace(upgradeHook(""), "[migrate, up]", "[kubectl, delete, deployment, shop, --cascade=orphan]", 1), notes: "hook Job/before may delete it before"},
+		"a hook with an account that has no right of the chart":                    {more: upgradeHook(withAccount, hookAccount), notes: "hook Job/before may delete it before"},
+		"a hook without a token":                                                   {more: upgradeHook(withAccount+"automountServiceAccountToken: false, ", hookAccount), refused: true},
+		"a hook whose account gives no token":                                      {more: upgradeHook(withAccount, hookAccount+"automountServiceAccountToken: false\n"), refused: true},
+		"a hook that says so in a second line":                                     {more: strings.Replace(upgradeHook(""), "[migrate, up]", `[sh, -c, "set -e\ndelete-old"]`, 1), notes: "hook Job/before may delete it before"},
+		"it is a hook, too":                                                        {more: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop, annotations: {helm.sh/hook: pre-upgrade}}\nspec: {selector: {matchLabels: {app: two}}, template: {metadata: {labels: {app: two}}, spec: {containers: [{name: a, image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'}]}}}\n", notes: "a hook before replaces it"},
+		"a hook that forces":                                                       {more: strings.Replace(upgradeHook(""), "[migrate, up]", "[kubectl, apply, --force, -f, x]", 1), notes: "hook Job/before may delete it before"},
+		"it was deleted by hand":                                                   {before: func(s *server) { s.remove("/deployments/shop") }},
+		"it is being deleted":                                                      {before: deletingDeployment, notes: "it is being deleted"},
+		"somebody has changed it so already":                                       {before: changedSelector},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -100,6 +105,60 @@ func TestAChangeThatTheClusterRefuses(t *testing.T) {
 			plan, err := c.Plan(t.Context(), next)
 			if err != nil || (len(plan.Problems) > 0) != test.refused || !strings.Contains(strings.Join(plan.Notes, "\n"), test.notes) {
 				t.Errorf("got %q, %q, %v", plan.Problems, plan.Notes, err)
+			}
+		})
+	}
+}
+
+func mayDelete(account string) func(*server) {
+	return func(s *server) { s.mayDelete = []string{account} }
+}
+
+func forbidReviews(s *server) {
+	s.answers(func(r *http.Request) (int, string) {
+		return map[bool]int{true: http.StatusForbidden}[strings.HasSuffix(r.URL.Path, "accessreviews")], "you may not ask"
+	})
+}
+
+// TestAnAdoptedObjectThatTheClusterRefuses: what the cluster has and no revision has is adopted if it is annotated as the release's. Whether that can be done is known before hooks run.
+func TestAnAdoptedObjectThatTheClusterRefuses(t *testing.T) {
+	t.Parallel()
+	extra := "{{ if .Values.extra }}\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: extra}\nspec: {selector: {matchLabels: {app: two}}, template: {metadata: {labels: {app: two}}, " +
+		"spec: {containers: [{name: a, image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'}]}}}\n{{ end }}"
+	live := func(selector, owner string) map[string]any {
+		return map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": map[string]any{"name": "extra", "namespace": "staging", "labels": map[string]any{"app.kubernetes.io/managed-by": "Helm"},
+			"annotations": map[string]any{"meta.helm.sh/release-name": owner, "meta.helm.sh/release-namespace": "staging"}},
+			"spec": map[string]any{"selector": map[string]any{"matchLabels": map[string]any{"app": selector}}}}
+	}
+	for name, test := range map[string]struct {
+		live           map[string]any
+		first, refused bool
+	}{
+		"the release's, in an upgrade":                              {live("one", "shop"), false, true},
+		"the release's, in a first install":                         {live("one", "shop"), true, true},
+		"the release's, which differs in nothing that is fixed":     {live("two", "shop"), false, false},
+		"another one's, which Helm refuses before anything changes": {live("one", "other"), false, false},
+		"none": {nil, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.put("/api/v1/namespaces/staging", map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "staging"}})
+			c, d := s.client("staging"), selectorDeployment(t, extra)
+			if !test.first {
+				mustDeploy(t, c, d)
+			}
+			if test.live != nil {
+				s.put("/apis/apps/v1/namespaces/staging/deployments/extra", test.live)
+			}
+			s.requests()
+			d.SetJSON = []string{"extra=true"}
+			err := c.CheckChangeable(t.Context(), d)
+			if got := s.changes(); len(got) > 0 {
+				t.Errorf("it changed %q", got)
+			}
+			if refused := err != nil; refused != test.refused || refused && !strings.Contains(err.Error(), "OD-201 release \"shop\" cannot be deployed, and nothing was changed: Deployment/extra: ") {
+				t.Errorf("got %v", err)
 			}
 		})
 	}

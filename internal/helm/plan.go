@@ -64,7 +64,7 @@ func (c *Client) Plan(ctx context.Context, deployment release.Deployment) (relea
 	return planned, nil
 }
 
-// CheckChangeable refuses an upgrade that would change a field which the cluster does not allow to change, before anything is changed. The error is a
+// CheckChangeable refuses a deploy that would change a field which the cluster does not allow to change, also of an object that it would adopt, before anything is changed. The error is a
 // *release.Failure with all such fields; otherwise those of Check, and a *release.Fault if the cluster does not answer.
 func (c *Client) CheckChangeable(ctx context.Context, deployment release.Deployment) error {
 	loaded, err := c.charts.Get(deployment)
@@ -77,7 +77,7 @@ func (c *Client) CheckChangeable(ctx context.Context, deployment release.Deploym
 	}
 	defer s.close()
 	state, err := s.store.State(ctx, deployment.Name)
-	if err != nil || state.Newest() == nil {
+	if err != nil {
 		return err
 	}
 	rendered, err := s.render(deployment, loaded, state)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/kube/kubetest"
+	authorization "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -62,6 +65,7 @@ type server struct {
 	api       *clusterAPI
 	admit     func(object map[string]any) // changes what is sent, as a mutating webhook does
 	watched   func()                      // called when something is watched; nothing ever happens to it
+	mayDelete []string                    // service accounts, as namespace:name, that may delete everything; nil: none
 }
 
 func newServer(t *testing.T) *server {
@@ -132,7 +136,7 @@ func (s *server) requests() []string {
 // changes returns the requests since the last call that change something other than Helm's records.
 func (s *server) changes() (list []string) {
 	for _, asked := range s.requests() {
-		if !strings.HasPrefix(asked, "GET ") && !strings.Contains(asked, "/secrets") && !strings.HasSuffix(asked, "dryRun=All") {
+		if !strings.HasPrefix(asked, "GET ") && !strings.Contains(asked, "/secrets") && !strings.HasSuffix(asked, "accessreviews") && !strings.HasSuffix(asked, "dryRun=All") {
 			list = append(list, asked)
 		}
 	}
@@ -257,6 +261,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(document)
 		return
 	}
+	if strings.HasSuffix(r.URL.Path, "/localsubjectaccessreviews") {
+		s.review(w, body)
+		return
+	}
 	if s.watched != nil && r.URL.Query().Has("watch") {
 		w.(http.Flusher).Flush()
 		s.watched()
@@ -269,6 +277,23 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Warning", fmt.Sprintf("299 - %q", s.warning))
 	}
 	s.serve(w, r)
+}
+
+// review answers a LocalSubjectAccessReview about the deletion of an object.
+func (s *server) review(w io.Writer, body []byte) {
+	decoded, err := runtime.Decode(scheme.Codecs.UniversalDeserializer(), body)
+	review, ok := decoded.(*authorization.LocalSubjectAccessReview)
+	if err != nil || !ok {
+		s.t.Errorf("a review: %v", err)
+		return
+	}
+	account, isAccount := strings.CutPrefix(review.Spec.User, "system:serviceaccount:")
+	if asked := review.Spec.ResourceAttributes; !isAccount || len(review.Spec.Groups) != 3 || asked == nil || !strings.HasPrefix(asked.Verb, "delete") || asked.Resource != "deployments" || asked.Namespace != review.Namespace {
+		s.t.Errorf("the review asks %+v", review.Spec)
+	}
+	review.Status.Allowed = slices.Contains(s.mayDelete, account)
+	review.TypeMeta = metav1.TypeMeta{APIVersion: "authorization.k8s.io/v1", Kind: "LocalSubjectAccessReview"}
+	_ = json.NewEncoder(w).Encode(review)
 }
 
 var reasons = map[int]string{400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "AlreadyExists", 422: "Invalid", 503: "ServiceUnavailable"}

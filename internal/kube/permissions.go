@@ -35,7 +35,12 @@ var Permissions = []release.Permission{
 		Without: "a volume that a pod waits for is not named as the cause"},
 	{Group: "autoscaling", Resource: "horizontalpodautoscalers", Verbs: []string{"list"}, For: "replicas that an autoscaler has set",
 		Without: "replicas are kept only for an autoscaler that is in the chart"},
+	{Group: "authorization.k8s.io", Resource: reviews, Verbs: []string{"create"}, For: "fields that cannot be changed, unless a hook's service account may delete the object before",
+		Without: "a change that the cluster refuses is found only after the hooks, if one of them might delete the object"},
 }
+
+// reviews are the questions what a service account may do in a namespace.
+const reviews = "localsubjectaccessreviews"
 
 // StatusPermissions are the rules that reading the status of a release needs: what a deploy reads, and changes nothing by.
 var StatusPermissions = []release.Permission{
@@ -99,8 +104,11 @@ func reading(resource, purpose, without string, verbs ...string) release.Permiss
 	panic("a deploy needs no rule for " + resource)
 }
 
-// GitOpsPermissions are the rules that a deploy needs if a GitOps controller applies the release: those of Permissions without Helm's revisions. It reads no Secret.
-var GitOpsPermissions = slices.DeleteFunc(slices.Clone(Permissions), func(permission release.Permission) bool { return permission.Resource == "secrets" })
+// GitOpsPermissions are the rules that a deploy needs if a GitOps controller applies the release: those of Permissions without Helm's revisions and without what is asked before
+// objects are changed. It reads no Secret.
+var GitOpsPermissions = slices.DeleteFunc(slices.Clone(Permissions), func(permission release.Permission) bool {
+	return permission.Resource == "secrets" || permission.Resource == reviews
+})
 
 // AddressPermissions are the rules that a deploy and a smoke need in another namespace than the release's, where the chart has a Service or an Ingress: those of
 // Permissions by which an address is found, and the pods behind it.

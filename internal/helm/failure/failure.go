@@ -99,9 +99,9 @@ func Problem(code causes.Code, object release.Object, what string) string {
 	return fmt.Sprintf("%s %s: %s; %s", code, object, what, code.Cause().Advice)
 }
 
-// Unchangeable is the failure of an upgrade whose problems are fields that cannot be changed. Nothing was changed, so that there is nothing to roll back.
+// Unchangeable is the failure of a deploy whose problems are fields that cannot be changed. Nothing was changed, so that there is nothing to roll back.
 func Unchangeable(name string, problems []string) *release.Failure {
-	return &release.Failure{What: fmt.Sprintf("%s release %q cannot be upgraded, and nothing was changed: %s", causes.FieldImmutable, name, strings.Join(problems, "; ")),
+	return &release.Failure{What: fmt.Sprintf("%s release %q cannot be deployed, and nothing was changed: %s", causes.FieldImmutable, name, strings.Join(problems, "; ")),
 		Do: causes.FieldImmutable.Cause().Advice}
 }
 

@@ -30,6 +30,12 @@ var immutableFields = map[string]map[string]any{
 	"/Secret": {"type": "Opaque"},
 }
 
+// mayBeImmutable reports whether an object is of a kind with fields that cannot be changed.
+func mayBeImmutable(object map[string]any) bool {
+	kind := manifest.GroupKind(object)
+	return immutableFields[kind] != nil || slices.Contains([]string{"/ConfigMap", "/PersistentVolumeClaim", "/Service", "/Pod"}, kind) || isCustom(object)
+}
+
 // immutableChanges returns the fields that differ between two versions of an object and that an update cannot change.
 func immutableChanges(from, to map[string]any) (fields []string) {
 	kind := manifest.GroupKind(from)

@@ -148,7 +148,7 @@ func (p *planner) readObjects() (err error) {
 			p.preHooks[manifest.Key(item, p.namespace)] = p.preHooks[manifest.Key(item, p.namespace)] || i < len(pre)
 		}
 	}
-	p.replaced = newReplacement(p.Rendered, p.objects, p.namespace)
+	p.replaced = newReplacement(p.Rendered, p.objects, p.Release)
 	p.findMissingNamespaces()
 	if p.target, err = p.buildServed(p.objects, nil); err != nil {
 		return err

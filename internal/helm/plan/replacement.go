@@ -23,10 +23,11 @@ type replacement struct {
 	target    []map[string]any // the objects
 	rendered  []map[string]any // all objects and hooks
 	namespace string
+	cluster   *objects.Cluster // is asked what service accounts may do
 }
 
-func newReplacement(rendered *chart.Rendered, target []map[string]any, namespace string) replacement {
-	r := replacement{target: target, rendered: slices.Clone(target), namespace: namespace}
+func newReplacement(rendered *chart.Rendered, target []map[string]any, of *objects.Release) replacement {
+	r := replacement{target: target, rendered: slices.Clone(target), namespace: of.TargetNamespace, cluster: of.Cluster}
 	pre := rendered.PreHooks()
 	for _, hook := range rendered.Hooks {
 		object, err := manifest.ParseObject([]byte(hook.Manifest))
@@ -129,7 +130,7 @@ func saysDelete(value any) bool {
 var runsNothing = regexp.MustCompile(`^(?:|policy|(?:rbac\.authorization|networking|storage|scheduling|apiextensions|admissionregistration)\.k8s\.io)/`)
 
 // mayDelete reports whether a hook may delete an object: it says so, or its service account may have the right to. A service account that the chart does
-// not make, or to which it gives no right, may have any right, the default one of the namespace those that the chart gives it.
+// not make, or to which it gives no right, may have any right; of another one, as the default one of the namespace, the cluster knows whether it has rights that the chart does not give.
 func (r replacement) mayDelete(hook map[string]any, current *resource.Info) bool {
 	specs := manifest.PodSpecs(hook)
 	if len(specs) == 0 {
@@ -146,7 +147,7 @@ func (r replacement) mayDelete(hook map[string]any, current *resource.Info) bool
 			continue
 		}
 		bound, may := r.mayAccountDelete(namespace, account, current)
-		if may || account != "default" && (made == nil || !bound) {
+		if may || account != "default" && (made == nil || !bound) || r.cluster.MayDelete(namespace, account, current) {
 			return true
 		}
 	}
