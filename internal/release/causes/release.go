@@ -24,7 +24,8 @@ var releaseCauses = []Cause{
 		Code: FieldImmutable, Name: "a field cannot be changed",
 		Meaning: "The chart changes a field that Kubernetes does not allow to change: a Deployment's selector, a StatefulSet's volume claim " +
 			"templates, a Job's template, a Service's clusterIP. A deploy asks the cluster before it runs hooks or applies anything, and changes nothing then, unless a " +
-			"hook that runs before may delete the object.",
+			"hook that runs before may delete the object: it says so, or its service account has the right to, by the chart or by what else the cluster says of it. " +
+			"Objects that no revision has are asked about too, if the cluster has them as the release's (`meta.helm.sh/release-name`): Helm adopts them.",
 		Advice: "put the field back, or delete the object that the message names and deploy again",
 		Example: `OD-201 Deployment/shop in namespace "staging": spec.selector: field is immutable; put the field back, or delete the object ` +
 			`that the message names and deploy again`,
