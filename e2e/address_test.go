@@ -181,3 +181,17 @@ func TestAServiceThatLeadsNowhere(t *testing.T) {
 	tree.deployManifest(t, "nowhere", image, web+strings.Replace(served, "port: 80, targetPort: 8080", "port: 18090, targetPort: 9999", 1)).expect(t, 0, "served at http://")
 	tree.verb(t.Context(), appsmoke.Command(), "--environment", "nowhere", "--image", image, "--release", "shop", "--timeout", "1m", "--patience", "5s").expect(t, 1)
 }
+
+// TestAnAddressThatLeadsElsewhere: a deploy without smoke checks warns of it, and does not say that the release is served there.
+func TestAnAddressThatLeadsElsewhere(t *testing.T) {
+	onNode(t)
+	beside(t)
+	tree, image, _ := newAnySite(t)
+	balancer := strings.Replace(served, "port: 80,", "port: 18091,", 1)
+	got := tree.deployManifest(t, "elsewhere", image, web+strings.Replace(balancer, "selector: {app: web}", "selector: {app: wbe}", 1))
+	got.expect(t, 0, "does not lead to its pods: Service/web has no ready endpoint")
+	if strings.Contains(got.stderr, "served at") {
+		t.Errorf("it says that the release is served there:\n%s", got.stderr)
+	}
+	tree.deployManifest(t, "elsewhere", image, web+balancer).expect(t, 0, "served at http://")
+}

@@ -10,8 +10,10 @@ import (
 	appbuild "github.com/onedigest/onedigest/internal/app/build"
 	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
 	"github.com/onedigest/onedigest/internal/release"
+	apps "k8s.io/api/apps/v1"
 	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
+	rbac "k8s.io/api/rbac/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -159,6 +161,46 @@ func TestAPlainJobOfTheRelease(t *testing.T) {
 	if job := onlyJob(t, "job-of-image", "migrate-again"); job.Status.Succeeded != 1 {
 		t.Errorf("the Job of the second commit: %+v", job.Status)
 	}
+}
+
+// TestWhatCannotBeChangedIsRefusedBeforeHooks: in an object that Helm would adopt, and in one of the release unless a hook's service account may delete it by rights that the chart does not give.
+func TestWhatCannotBeChangedIsRefusedBeforeHooks(t *testing.T) {
+	onNode(t)
+	beside(t)
+	const namespace = "fixed"
+	tree, image, _ := newAnySite(t)
+	deploy := func(manifest string) verbResult {
+		return tree.deployManifest(t, namespace, image, manifest, "--address", "none")
+	}
+	deploy(web).expect(t, 0)
+	const mark = "\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: hooked, annotations: {helm.sh/hook: pre-upgrade}}"
+	hooked := func() bool {
+		_, err := client(t).CoreV1().ConfigMaps(namespace).Get(t.Context(), "hooked", meta.GetOptions{})
+		return err == nil
+	}
+
+	extra := &apps.Deployment{ObjectMeta: meta.ObjectMeta{Name: "extra", Labels: map[string]string{"app.kubernetes.io/managed-by": "Helm"},
+		Annotations: map[string]string{"meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": namespace}},
+		Spec: apps.DeploymentSpec{Replicas: new(int32), Selector: &meta.LabelSelector{MatchLabels: map[string]string{"app": "old"}},
+			Template: core.PodTemplateSpec{ObjectMeta: meta.ObjectMeta{Labels: map[string]string{"app": "old"}}, Spec: core.PodSpec{Containers: []core.Container{{Name: "app", Image: image}}}}}}
+	if _, err := client(t).AppsV1().Deployments(namespace).Create(t.Context(), extra, meta.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	deploy(web+"\n---"+strings.ReplaceAll(web, "web}", "extra}")+mark).expect(t, 1, "OD-201", "nothing was changed", "Deployment/extra")
+
+	changed := strings.ReplaceAll(web, "{app: web}", "{app: other}")
+	const hook = "\n---\napiVersion: batch/v1\nkind: Job\nmetadata: {name: before, annotations: {helm.sh/hook: pre-upgrade}}\nspec:\n  backoffLimit: 0\n  template:\n" +
+		"    spec: {restartPolicy: Never, containers: [{name: app, image: IMAGE, command: [no-such-program]}]}"
+	deploy(changed+mark+strings.Replace(hook, "IMAGE", image, 1)).expect(t, 1, "OD-201", "nothing was changed", "Deployment/web: spec.selector")
+	if hooked() || readReleaseState(t, namespace).revision != 1 {
+		t.Errorf("after the refusals: hooks ran %t, %+v", hooked(), readReleaseState(t, namespace))
+	}
+	binding := &rbac.RoleBinding{ObjectMeta: meta.ObjectMeta{Name: "outside"}, RoleRef: rbac.RoleRef{APIGroup: rbac.GroupName, Kind: "ClusterRole", Name: "edit"},
+		Subjects: []rbac.Subject{{Kind: rbac.ServiceAccountKind, Name: "default", Namespace: namespace}}}
+	if _, err := client(t).RbacV1().RoleBindings(namespace).Create(t.Context(), binding, meta.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	deploy(changed+mark+strings.Replace(hook, "IMAGE", image, 1)).expect(t, 1, "OD-112") // the hook runs; it is none that deletes anything
 }
 
 // onlyJob returns the only Job of a namespace.
