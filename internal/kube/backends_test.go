@@ -439,27 +439,27 @@ func TestBehind(t *testing.T) {
 		denied  string
 		want    string // SERVICE PATH ENDPOINTS or why it is not checked, of each route
 	}{
-		"a load balancer":                  {[]runtime.Object{balancer("web", nil)}, "http://web.example.com", release.AddressAuto, "", "web / web-a"},
-		"its name of ExternalDNS":          {[]runtime.Object{balancer("web", func(s *core.Service) { s.Annotations = map[string]string{hostnameAnnotation: "Shop.example.com."} })}, "http://shop.example.com", release.AddressAuto, "", "web / web-a"},
-		"of another release":               {[]runtime.Object{balancer("web", func(s *core.Service) { s.Labels[instanceLabel] = "blog" })}, "http://web.example.com", release.AddressAuto, "", ""},
-		"of another release, and named":    {[]runtime.Object{balancer("web", func(s *core.Service) { s.Labels[instanceLabel] = "blog" })}, "http://web.example.com", "service/web", "", "web / web-a"},
-		"without a selector":               {[]runtime.Object{balancer("web", func(s *core.Service) { s.Spec.Selector = nil })}, "http://web.example.com", release.AddressAuto, "", "web / Service/web has no selector"},
-		"a URL of nothing":                 {[]runtime.Object{balancer("web", nil)}, "http://www.example.com", release.AddressAuto, "", ""},
-		"endpoints that may not be listed": {[]runtime.Object{balancer("web", nil), readyPod("web-b", "10.0.0.8", nil)}, "http://web.example.com", release.AddressAuto, "endpointslices", "web / web-b of the release"},
-		"nor pods":                         {[]runtime.Object{balancer("web", nil)}, "http://web.example.com", release.AddressAuto, "endpointslices pods", "web / the endpoints of Service/web may not be listed"},
-		"an Ingress":                       {[]runtime.Object{balancer("web", headless), balancer("blog", headless), ruled("shop.example.com", path("/", prefix, "web"), path("/blog", exact, "blog"))}, "https://shop.example.com", release.AddressAuto, "", "blog =/blog blog-a, web / web-a"},
-		"an Ingress for many hosts":        {[]runtime.Object{balancer("web", headless), ruled("*.example.com", path("", prefix, "web"))}, "https://shop.example.com", release.AddressAuto, "", "web / web-a"},
-		"an Ingress for all hosts":         {[]runtime.Object{balancer("web", headless), ruled("", path("/", prefix, "web"))}, "http://alb.example.com", release.AddressAuto, "", "web / web-a"},
-		"an Ingress of another host":       {[]runtime.Object{balancer("web", headless), ruled("blog.example.com", path("/", prefix, "web"))}, "https://shop.example.com", release.AddressAuto, "", ""},
-		"an expression":                    {[]runtime.Object{balancer("web", headless), ruled("shop.example.com", path("/api(/|$)(.*)", specific, "web"))}, "https://shop.example.com", release.AddressAuto, "", "web ?~/api web-a"},
+		"a load balancer":                    {[]runtime.Object{balancer("web", nil)}, "http://web.example.com", release.AddressAuto, "", "web / web-a"},
+		"its name of ExternalDNS":            {[]runtime.Object{balancer("web", func(s *core.Service) { s.Annotations = map[string]string{hostnameAnnotation: "Shop.example.com."} })}, "http://shop.example.com", release.AddressAuto, "", "web / web-a"},
+		"of another release":                 {[]runtime.Object{balancer("web", func(s *core.Service) { s.Labels[instanceLabel] = "blog" })}, "http://web.example.com", release.AddressAuto, "", ""},
+		"of another release, and named":      {[]runtime.Object{balancer("web", func(s *core.Service) { s.Labels[instanceLabel] = "blog" })}, "http://web.example.com", "service/web", "", "web / web-a"},
+		"without a selector":                 {[]runtime.Object{balancer("web", func(s *core.Service) { s.Spec.Selector = nil })}, "http://web.example.com", release.AddressAuto, "", "web / Service/web has no selector"},
+		"a URL of nothing":                   {[]runtime.Object{balancer("web", nil)}, "http://www.example.com", release.AddressAuto, "", ""},
+		"endpoints that may not be listed":   {[]runtime.Object{balancer("web", nil), readyPod("web-b", "10.0.0.8", nil)}, "http://web.example.com", release.AddressAuto, "endpointslices", "web / web-b of the release"},
+		"nor pods":                           {[]runtime.Object{balancer("web", nil)}, "http://web.example.com", release.AddressAuto, "endpointslices pods", "web / the endpoints of Service/web may not be listed"},
+		"an Ingress":                         {[]runtime.Object{balancer("web", headless), balancer("blog", headless), ruled("shop.example.com", path("/", prefix, "web"), path("/blog", exact, "blog"))}, "https://shop.example.com", release.AddressAuto, "", "blog =/blog blog-a, web / web-a"},
+		"an Ingress for many hosts":          {[]runtime.Object{balancer("web", headless), ruled("*.example.com", path("", prefix, "web"))}, "https://shop.example.com", release.AddressAuto, "", "web / web-a"},
+		"an Ingress for all hosts":           {[]runtime.Object{balancer("web", headless), ruled("", path("/", prefix, "web"))}, "http://alb.example.com", release.AddressAuto, "", "web / web-a"},
+		"an Ingress of another host":         {[]runtime.Object{balancer("web", headless), ruled("blog.example.com", path("/", prefix, "web"))}, "https://shop.example.com", release.AddressAuto, "", ""},
+		"an expression":                      {[]runtime.Object{balancer("web", headless), ruled("shop.example.com", path("/api(/|$)(.*)", specific, "web"))}, "https://shop.example.com", release.AddressAuto, "", "web ?~/api web-a"},
 		"a path that its controller matches": {[]runtime.Object{balancer("web", headless), ruled("shop.example.com", path("/api", specific, "web"))}, "https://shop.example.com", release.AddressAuto, "", "web ?/api web-a"},
 		"annotations that match otherwise": {[]runtime.Object{balancer("web", headless), func() *networking.Ingress {
 			regex := ruled("shop.example.com", path("/api", prefix, "web"))
 			regex.Annotations = map[string]string{"nginx.ingress.kubernetes.io/use-regex": "true"}
 			return regex
 		}()}, "https://shop.example.com", release.AddressAuto, "", "web ?/api web-a"},
-		"an ExternalName":                  {[]runtime.Object{balancer("web", outside), ruled("shop.example.com", path("/", prefix, "web"))}, "https://shop.example.com", release.AddressAuto, "", "web / Service/web is of type ExternalName"},
-		"a Service that does not exist":    {[]runtime.Object{ruled("shop.example.com", path("/", prefix, "wbe"))}, "https://shop.example.com", release.AddressAuto, "", " / Ingress/shop leads to Service/wbe, which does not exist"},
+		"an ExternalName":               {[]runtime.Object{balancer("web", outside), ruled("shop.example.com", path("/", prefix, "web"))}, "https://shop.example.com", release.AddressAuto, "", "web / Service/web is of type ExternalName"},
+		"a Service that does not exist": {[]runtime.Object{ruled("shop.example.com", path("/", prefix, "wbe"))}, "https://shop.example.com", release.AddressAuto, "", " / Ingress/shop leads to Service/wbe, which does not exist"},
 		"an action of the annotations": {[]runtime.Object{func() *networking.Ingress {
 			redirect := path("/", prefix, "ssl-redirect")
 			redirect.Backend.Service.Port.Name = useAnnotation
