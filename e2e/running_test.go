@@ -189,7 +189,7 @@ func TestPodsOfARelease(t *testing.T) {
 				case <-t.Context().Done():
 				}
 			}()
-			tree.deployManifest(t, namespace+"-late", first, uncounted).expect(t, 0, "waiting up to 1m0s for the controller of Sheep/web to make pods", "1 pod runs sha256:")
+			tree.deployManifest(t, namespace+"-late", first, uncounted).expect(t, 0, "waiting up to 1 minute for the controller of Sheep/web to make pods", "1 pod runs sha256:")
 			tree.deployManifest(t, namespace+"-none", first, uncounted, "--timeout", "40s").expect(t, 0, "Sheep/web: its controller has made no pod in", "0 pods run sha256:", "is not marked as verified")
 		},
 		// The node knows the image by another index that lists the same child, and reports that one.

@@ -68,7 +68,7 @@ var examples = map[string]end{
 	"deploy: go back to an older commit in its checkout, and stay there":                           stops(discoveryRefused, needsCluster),
 	"smoke: check that / answers":                                                                  succeeds(`passed, 3 of 3 in a row`),
 	"smoke: run the checks of a file, five rounds in a row, one commit":                            succeeds(`passed, 5 of 5 in a row`),
-	"smoke: pass after ten seconds with 0.1% of errors at most":                                    succeeds(`for 10s with at most 0.1% of the requests wrong`),
+	"smoke: pass after ten seconds with 0.1% of errors at most":                                    succeeds(`for 10 seconds with at most 0.1% of the requests wrong`),
 	"smoke: prove in staging the image that build printed":                                         stops(clusterRefuses, needsCluster),
 	"promote: promote the image that build printed and staging proved":                             succeeds(`production-[0-9a-f]{40}`),
 	"smoke: prove a release that runs two images":                                                  stops(clusterRefuses, needsCluster),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // budget splits the time of a deploy over its phases. A phase may use time that earlier phases did not use, but no time of later
@@ -72,10 +73,10 @@ func (b budget) String() string {
 	var total time.Duration
 	texts := make([]string, len(b.shares))
 	for i, share := range b.shares {
-		texts[i] = fmt.Sprintf("%s %s", share.phase, share.time.Round(time.Second))
+		texts[i] = fmt.Sprintf("%s %s", share.phase, text.Duration(share.time.Round(time.Second)))
 		total += share.time
 	}
-	return fmt.Sprintf("%s in total: %s", total.Round(time.Second), strings.Join(texts, ", "))
+	return fmt.Sprintf("%s in total: %s", text.Duration(total.Round(time.Second)), strings.Join(texts, ", "))
 }
 
 // timeFor returns the time of a phase, 0 if it has none.
@@ -127,6 +128,6 @@ func (s *Settings) checkJobTimeout() error {
 		return nil
 	}
 	return release.BadSetting("job-timeout",
-		fmt.Sprintf("%s is too short for a deploy of %s and %s to start and to report: the job would be killed before the deploy has ended", s.JobTimeout, s.Timeout, matrix.StartAndReport),
-		fmt.Sprintf("raise the job's timeout-minutes, or give a --timeout of at most %s", max(time.Second, s.JobTimeout-matrix.StartAndReport)))
+		fmt.Sprintf("%s is too short for a deploy of %s and %s to start and to report: the job would be killed before the deploy has ended", text.Duration(s.JobTimeout), text.Duration(s.Timeout), text.Duration(matrix.StartAndReport)),
+		fmt.Sprintf("raise the job's timeout-minutes, or give a --timeout of at most %s", text.Duration(max(time.Second, s.JobTimeout-matrix.StartAndReport))))
 }

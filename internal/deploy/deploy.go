@@ -10,6 +10,7 @@ import (
 	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Result is what a deploy did.
@@ -96,7 +97,7 @@ func (r request) run(ctx context.Context, began time.Time) (Result, error) {
 	defer releaseLease()
 	r.lease = lease
 	waiting, stop := context.WithDeadlineCause(leaseCtx, half, &release.Failure{
-		What: fmt.Sprintf("half of the timeout (%s) was over before release %q could be changed", r.settings.Timeout, r.settings.Release), Do: "raise --timeout"})
+		What: fmt.Sprintf("half of the timeout (%s) was over before release %q could be changed", text.Duration(r.settings.Timeout), r.settings.Release), Do: "raise --timeout"})
 	defer stop()
 	result := r.result()
 	if result.Healed, err = r.heal(waiting, lease); err != nil {

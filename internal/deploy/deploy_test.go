@@ -176,7 +176,7 @@ func TestSettings(t *testing.T) {
 	}{
 		"nothing":                              {nil, "--environment: is required; give NAME\n--image: is required"},
 		"heal without a release":               {[]string{"--environment", "staging", "--heal"}, "--release: is missing"},
-		"a job that ends sooner":               {[]string{"--environment", "staging", "--image", good, "--timeout", "10m", "--job-timeout", "10m"}, "is too short for a deploy of 10m0s"},
+		"a job that ends sooner":               {[]string{"--environment", "staging", "--image", good, "--timeout", "10m", "--job-timeout", "10m"}, "is too short for a deploy of 10 minutes"},
 		"a lease of half seconds":              {[]string{"--environment", "staging", "--image", good, "--lease-duration", "1500ms"}, "whole seconds"},
 		"an account of letters":                {[]string{"--environment", "staging", "--image", good, "--expect-account", "me"}, "twelve digits"},
 		"an account without an EKS cluster":    {[]string{"--environment", "staging", "--image", good, "--expect-account", "123456789012"}, "applies only to an EKS cluster"},

@@ -93,7 +93,7 @@ func TestAKeptPlanIsRefused(t *testing.T) {
 			f.files["plan.json"] = bytes.Replace(f.files["plan.json"], []byte("uid-1"), []byte("uid-2"), 1)
 		}, nil, release.ExitInput, []string{"was changed after it was made"}, false},
 		"another was approved": {nil, []string{"--plan-digest", "sha256:" + strings.Repeat("0", 64)}, release.ExitFailed, []string{"was approved"}, false},
-		"too old":              {func(f *fakes) { f.later = 25 * time.Hour }, nil, release.ExitFailed, []string{"25h0m0s ago"}, false},
+		"too old":              {func(f *fakes) { f.later = 25 * time.Hour }, nil, release.ExitFailed, []string{"25 hours ago"}, false},
 		"of the future":        {func(f *fakes) { f.later = -time.Hour }, nil, release.ExitFailed, []string{"in the future"}, false},
 		"another image":        {nil, []string{"--image", "x"}, release.ExitFailed, []string{"image: planned localhost:5000/team/shop@sha256:aaaa", "now localhost:5000/team/shop@sha256:bbbb"}, false},
 		"another release":      {nil, []string{"--release", "shop-2"}, release.ExitFailed, []string{"release: planned shop, now shop-2"}, false},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // releaseTime limits the request that releases a Lease.
@@ -47,7 +48,7 @@ func (r request) acquireLease(ctx context.Context, until time.Time) (lease relea
 		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
 		defer stop()
 		if err := lease.Release(ctx); err != nil {
-			r.Reporter.Warnf("could not release the Lease of release %q, it expires after %s: %v", r.settings.Release, r.settings.LeaseDuration, err)
+			r.Reporter.Warnf("could not release the Lease of release %q, it expires after %s: %v", r.settings.Release, text.Duration(r.settings.LeaseDuration), err)
 		}
 	}, nil
 }

@@ -194,7 +194,7 @@ func TestPodsThatNoStatusJudges(t *testing.T) {
 		"restarted before":  {func(pod *release.PodImage, _ int) { pod.Restarts = 3 }, release.Changed, "1 pod runs"},
 		"never ready":       {func(pod *release.PodImage, _ int) { pod.Ready = false }, release.RolledBack, "no pod of Deployment/shop that runs the image is ready: shop-1"},
 		"ready by moments":  {func(pod *release.PodImage, call int) { pod.Ready = call%2 == 1 }, release.RolledBack, "no pod of Deployment/shop that runs the image is ready: shop-1"},
-		"always restarting": {func(pod *release.PodImage, call int) { pod.Restarts = call }, release.RolledBack, "its pods did not stay ready for 3s"},
+		"always restarting": {func(pod *release.PodImage, call int) { pod.Restarts = call }, release.RolledBack, "its pods did not stay ready for 3 seconds"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -422,7 +422,7 @@ func TestAPhaseCannotUseTheTimeOfLaterPhases(t *testing.T) {
 		if took := time.Since(began); took > 900*time.Millisecond {
 			t.Errorf("the rollout took %s of 1s, and left nothing for going back", took)
 		}
-		check(t, log, "time: 1s in total: hooks", "rollback")
+		check(t, log, "time: 1 second in total: hooks", "rollback")
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // markTime limits the last writes of a deploy that is ready.
@@ -135,7 +136,7 @@ func (r request) proveImage(ctx context.Context, budget budget, image release.Im
 				pause(rolling, stayTime)
 				continue
 			}
-			proof.Problems = append(proof.Problems, fmt.Sprintf("its pods did not stay ready for %s", stayTime))
+			proof.Problems = append(proof.Problems, fmt.Sprintf("its pods did not stay ready for %s", text.Duration(stayTime)))
 		}
 		if (proof.Pending || len(proof.Problems) == 0 && awaited.mayStillMakePods(proof, r.Reporter)) && rolling.Err() == nil {
 			stayed = -1
@@ -153,7 +154,7 @@ func (r request) proveImage(ctx context.Context, budget budget, image release.Im
 				continue
 			}
 			r.Reporter.Warnf("%s: its controller has made no pod in %s, so nothing shows that it runs %s; if it makes pods only when there is work, this is right, otherwise see whether its controller runs",
-				object, time.Since(awaited.told).Round(time.Second), image.Digest.Short())
+				object, text.Age(time.Since(awaited.told)), image.Digest.Short())
 		}
 		switch {
 		case len(proof.Problems) == 0:
@@ -178,7 +179,7 @@ func (a *awaitedControllers) mayStillMakePods(proof release.RunningProof, report
 	}
 	if a.told.IsZero() {
 		a.told, a.since, a.patience = time.Now(), time.Now(), proof.Patience
-		reporter.Infof("waiting up to %s for the controller of %s to make pods", proof.Patience, proof.Awaited[0])
+		reporter.Infof("waiting up to %s for the controller of %s to make pods", text.Duration(proof.Patience), proof.Awaited[0])
 	}
 	if proof.Patience < a.patience {
 		a.since, a.patience = time.Now(), proof.Patience

@@ -12,6 +12,7 @@ import (
 	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Settings are the settings of one deploy, or of a matrix of deploys.
@@ -276,7 +277,7 @@ func (s *Settings) checkConflicts() error {
 		problems = append(problems, release.Problem{Setting: "smoke-max-errors", What: "is given without --smoke-soak, over which it is counted", Do: "give --smoke-soak"})
 	}
 	if limit := s.Timeout * soakPercent / 100; s.SmokeSoak > limit && s.Matrix == "" {
-		problems = append(problems, release.Problem{Setting: "smoke-soak", What: fmt.Sprintf("takes more than %d%% of --timeout %s (%s)", soakPercent, s.Timeout, limit.Round(time.Second)),
+		problems = append(problems, release.Problem{Setting: "smoke-soak", What: fmt.Sprintf("takes more than %d%% of a --timeout of %s (%s)", soakPercent, text.Duration(s.Timeout), text.Duration(limit.Round(time.Second))),
 			Do: "give a longer --timeout"})
 	}
 	if s.Matrix == "" {

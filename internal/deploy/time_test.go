@@ -27,7 +27,7 @@ func TestWaitingBeforeAChangeTakesHalfOfTheTimeout(t *testing.T) {
 			<-ctx.Done()
 			return &release.Failure{What: "OD-203 it did not end in time"}
 		}}, "OD-203"},
-		"a remote": {&fakes{history: live(another), blockCompare: true}, "half of the timeout (1m0s) was over"},
+		"a remote": {&fakes{history: live(another), blockCompare: true}, "half of the timeout (1 minute) was over"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -76,8 +76,8 @@ func TestWavesShareTheJobTimeout(t *testing.T) {
 	}{
 		{0, 1, ""},
 		{20*time.Minute + 30*time.Second, 2, ""},
-		{20*time.Minute + 29*time.Second, 2, "--job-timeout: 20m29s is too short for 2 waves that take up to 20m0s"},
-		{20*time.Minute + 30*time.Second, 1, "2 waves that take up to 30m0s"}, // the second wave has two deploys
+		{20*time.Minute + 29*time.Second, 2, "--job-timeout: 20 minutes 29 seconds is too short for 2 waves that take up to 20 minutes"},
+		{20*time.Minute + 30*time.Second, 1, "2 waves that take up to 30 minutes"}, // the second wave has two deploys
 		{30*time.Minute + 30*time.Second, 1, ""},
 	} {
 		all := fakesOf{fakes: func() *fakes {
@@ -110,7 +110,7 @@ func TestAWaveIsNotStartedWithoutTimeForIt(t *testing.T) {
 				}
 				return rest.deps(reporter), nil
 			})
-		if release.ExitCode(err) != release.ExitFailed || !strings.Contains(fmt.Sprint(err), `wave "the rest" takes up to 10m0s, and 9m0s are left of the job's 21m0s`) {
+		if release.ExitCode(err) != release.ExitFailed || !strings.Contains(fmt.Sprint(err), `wave "the rest" takes up to 10 minutes, and 9 minutes are left of the job's 21 minutes`) {
 			t.Errorf("got %v", err)
 		}
 		if result.Skipped != 2 || len(rest.done()) > 0 {

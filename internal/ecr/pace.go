@@ -13,6 +13,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/onedigest/onedigest/internal/awsx"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 	"golang.org/x/time/rate"
 )
 
@@ -115,7 +116,7 @@ func (c *Client) paced(ctx context.Context, at location, send func(context.Conte
 		case ctx.Err() != nil:
 			return err
 		case !pacer.hasPatience(began):
-			return &release.Fault{Side: "AWS", Err: fmt.Errorf("ECR throttled every PutImage for %s: %w", throttledPatience, &awsx.Error{Err: err}),
+			return &release.Fault{Side: "AWS", Err: fmt.Errorf("ECR throttled every PutImage for %s: %w", text.Duration(throttledPatience), &awsx.Error{Err: err}),
 				Do: "run again later, or have AWS raise the account's quota of PutImage requests"}
 		}
 		if pacer.isFirst() {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/execx"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 const (
@@ -26,7 +27,7 @@ const (
 // this one. remove deletes it. The remote and the credentials are those in the checkout's configuration. It changes neither the
 // checkout nor its repository.
 func (r repository) fetchHistory(ctx context.Context, scratch Scratch, shallow bool, commits ...release.Commit) (fetched repository, remove func(), err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, maxFetchTime, fmt.Errorf("the remote did not send the history within %s", maxFetchTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, maxFetchTime, fmt.Errorf("the remote did not send the history within %s", text.Duration(maxFetchTime)))
 	defer cancel()
 	remote, err := r.remote(ctx)
 	if err != nil {

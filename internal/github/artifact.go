@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // RunningArtifact is what an organization's page of linked artifacts shows of an image that runs. Environment, Region, Cluster and Name together say which
@@ -25,7 +26,7 @@ type RunningArtifact struct {
 // permission artifact-metadata: write, and if the owner is no organization.
 // Source: https://docs.github.com/en/rest/orgs/artifact-metadata#create-an-artifact-deployment-record.
 func (a API) RecordArtifact(ctx context.Context, r RunningArtifact) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", maxAPITime))
+	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", text.Duration(maxAPITime)))
 	defer cancel()
 	address, err := a.ofOrganization("artifacts", "metadata", "deployment-record")
 	if err != nil {

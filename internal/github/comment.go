@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 const (
@@ -84,7 +85,7 @@ var ErrNoComment = errors.New("there is no comment")
 //
 // Sources: https://docs.github.com/en/rest/issues/comments#list-issue-comments, #create-an-issue-comment and #update-an-issue-comment.
 func (a API) Comment(ctx context.Context, c Comment) (created bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", maxAPITime))
+	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", text.Duration(maxAPITime)))
 	defer cancel()
 	marker := markerOf(c.Key)
 	found, err := a.findComment(ctx, c.Pull, marker)
@@ -110,7 +111,7 @@ func (a API) Comment(ctx context.Context, c Comment) (created bool, err error) {
 // first that has it. The token needs the permission pull-requests: read.
 // Source: https://docs.github.com/en/rest/commits/commits#list-pull-requests-associated-with-a-commit.
 func (a API) PullOf(ctx context.Context, commit release.Commit) (int, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", maxAPITime))
+	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", text.Duration(maxAPITime)))
 	defer cancel()
 	address, err := a.address("per_page=100", "commits", commit.String(), "pulls")
 	if err != nil {

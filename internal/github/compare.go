@@ -30,7 +30,7 @@ func (a API) Compare(ctx context.Context, live, next release.Commit) (release.Co
 	if err != nil {
 		return release.Comparison{}, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, maxCompareTime, fmt.Errorf("GitHub did not answer within %s", maxCompareTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, maxCompareTime, fmt.Errorf("GitHub did not answer within %s", text.Duration(maxCompareTime)))
 	defer cancel()
 	answer, err := a.compare(ctx, address)
 	if ctx.Err() != nil {

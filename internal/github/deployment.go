@@ -48,7 +48,7 @@ const maxDescription = 140
 // *DeniedError if the token may not, for which it needs the permission deployments: write.
 // Source: https://docs.github.com/en/rest/deployments/deployments#create-a-deployment.
 func (a API) CreateDeployment(ctx context.Context, d Deployment) (int64, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", maxAPITime))
+	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", text.Duration(maxAPITime)))
 	defer cancel()
 	address, err := a.address("", "deployments")
 	if err != nil {
@@ -80,7 +80,7 @@ type RecordedDeployment struct {
 // Deployments returns the newest deployments to an environment, newest first and at most 100; of a commit alone, unless that is "".
 // Source: https://docs.github.com/en/rest/deployments/deployments#list-deployments.
 func (a API) Deployments(ctx context.Context, environment string, commit release.Commit) (all []RecordedDeployment, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", maxAPITime))
+	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", text.Duration(maxAPITime)))
 	defer cancel()
 	query := url.Values{"per_page": {"100"}, "environment": {environment}}
 	if commit != "" {
@@ -110,7 +110,7 @@ func (a API) Deployments(ctx context.Context, environment string, commit release
 // production environment, which stay active (auto_inactive).
 // Source: https://docs.github.com/en/rest/deployments/statuses#create-a-deployment-status.
 func (a API) SetDeployment(ctx context.Context, id int64, status DeploymentStatus) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", maxAPITime))
+	ctx, cancel := context.WithTimeoutCause(ctx, maxAPITime, fmt.Errorf("GitHub did not answer within %s", text.Duration(maxAPITime)))
 	defer cancel()
 	address, err := a.address("", "deployments", strconv.FormatInt(id, 10), "statuses")
 	if err != nil {

@@ -27,7 +27,7 @@ type PullRequest struct {
 // OpenPullRequest opens a pull request, or gives the open one of the same branches a new title and body, and returns its page. The token needs the permissions contents: read and pull-requests: write. Source:
 // https://docs.github.com/en/rest/pulls/pulls.
 func (a API) OpenPullRequest(ctx context.Context, pull PullRequest) (page string, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, maxPullTime, fmt.Errorf("GitHub did not answer within %s", maxPullTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, maxPullTime, fmt.Errorf("GitHub did not answer within %s", text.Duration(maxPullTime)))
 	defer cancel()
 	owner, _, _ := strings.Cut(a.Repository, "/")
 	address, err := a.address(url.Values{"state": {"open"}, "base": {pull.Base}, "head": {owner + ":" + pull.Head}}.Encode(), "pulls")

@@ -139,7 +139,7 @@ func (a *attempts) Next() (time.Duration, bool) {
 		return 0, true
 	}
 	if a.policy.Log != nil {
-		a.policy.Log(fmt.Sprintf("%s %s: %s, trying again in %s", a.request.Method, a.request.URL.Host, text.Line(a.reason, 100), wait.Round(time.Millisecond)))
+		a.policy.Log(fmt.Sprintf("%s %s: %s, trying again in %s", a.request.Method, a.request.URL.Host, text.Line(a.reason, 100), text.Duration(wait.Round(time.Millisecond))))
 	}
 	return wait, false
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
+	"github.com/onedigest/onedigest/internal/text"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -163,7 +164,7 @@ func (e endpoint) unreported(now time.Time) string {
 	if e.created.IsZero() || age < addressGrace {
 		return ""
 	}
-	text := fmt.Sprintf("no address outside the cluster has been reported of %s in the %s since it was created, so none is waited for", e.object, age.Round(time.Minute))
+	text := fmt.Sprintf("no address outside the cluster has been reported of %s in the %s since it was created, so none is waited for", e.object, text.Age(age))
 	if len(e.hosts) > 0 {
 		text += "; its rules name " + strings.Join(e.hosts[:min(maxNames, len(e.hosts))], ", ")
 	}

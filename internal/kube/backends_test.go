@@ -310,7 +310,7 @@ func TestAnAddressThatNobodyReports(t *testing.T) {
 	}))
 	var reported []string
 	url, err := s.client().Address(t.Context(), space, "shop", release.Image{}, release.AddressAuto, func(line string) { reported = append(reported, line) })
-	if said := strings.Join(reported, "\n"); err != nil || url != "" || !strings.Contains(said, "no address outside the cluster has been reported of Ingress/shop in the 3h0m0s since it was created") || !strings.Contains(said, "shop.example.com") {
+	if said := strings.Join(reported, "\n"); err != nil || url != "" || !strings.Contains(said, "no address outside the cluster has been reported of Ingress/shop in the 3 hours since it was created") || !strings.Contains(said, "shop.example.com") {
 		t.Errorf("got %q, %v, reported %q", url, err, said)
 	}
 }

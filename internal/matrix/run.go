@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -153,8 +154,8 @@ func (r Runner[S, P, R]) checkTime(waves []Wave[S]) error {
 		return nil
 	}
 	return release.BadSetting("job-timeout",
-		fmt.Sprintf("%s is too short for %d waves that take up to %s, and %s to start and to report: the job would be killed before the last wave has ended", r.JobTimeout, len(waves),
-			needed-StartAndReport, StartAndReport),
+		fmt.Sprintf("%s is too short for %d waves that take up to %s, and %s to start and to report: the job would be killed before the last wave has ended", text.Duration(r.JobTimeout), len(waves),
+			text.Duration(needed-StartAndReport), text.Duration(StartAndReport)),
 		"raise the job's timeout-minutes, give the deploys a shorter --timeout, or run more of a wave at once (--concurrency)")
 }
 
@@ -168,7 +169,7 @@ func (r Runner[S, P, R]) checkTimeLeft(wave Wave[S], passed time.Duration) error
 		return nil
 	}
 	return &release.Failure{
-		What: fmt.Sprintf("wave %q takes up to %s, and %s are left of the job's %s: it was not started", wave.Name, longest, left.Round(time.Second), r.JobTimeout),
+		What: fmt.Sprintf("wave %q takes up to %s, and %s are left of the job's %s: it was not started", wave.Name, text.Duration(longest), text.Duration(left.Round(time.Second)), text.Duration(r.JobTimeout)),
 		Do:   "raise the job's timeout-minutes",
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Names of the requirements, as the lines of a gate show them.
@@ -259,7 +260,7 @@ func evaluateDeployed(want Deployed, facts Facts, now time.Time) Line {
 	case isFuture(found.Fact.At, now):
 		line.Found = "a deploy that is dated " + dated(found.Fact.At) + ", which is in the future"
 	case want.MaxAge > 0 && now.Sub(found.Fact.At) > want.MaxAge:
-		line.Found = fmt.Sprintf("deployed to %q at %s, longer ago than %s", want.In, dated(found.Fact.At), want.MaxAge)
+		line.Found = fmt.Sprintf("deployed to %q at %s, longer ago than %s", want.In, dated(found.Fact.At), text.Duration(want.MaxAge))
 	default:
 		line.Holds, line.By, line.At = true, found.Fact.Signer, &found.Fact.At
 		line.Found = fmt.Sprintf("deployed to %q at %s", want.In, dated(found.Fact.At))
@@ -287,8 +288,8 @@ func (s Smoked) evaluate(facts Facts, now time.Time) []Line {
 	again := fmt.Sprintf("run smoke in %q with these checks", s.In)
 	if s.Soak > 0 {
 		left := s.Soak - now.Sub(record.At)
-		lines = append(lines, Line{Fact: FactSmoked, Required: fmt.Sprintf("that the pass is at least %s old, without a later failure", s.Soak),
-			Found: fmt.Sprintf("a pass that is %s old", now.Sub(record.At).Round(time.Second)), Holds: left <= 0, Do: fmt.Sprintf("wait %s", left.Round(time.Second))})
+		lines = append(lines, Line{Fact: FactSmoked, Required: fmt.Sprintf("that the pass is at least %s old, without a later failure", text.Duration(s.Soak)),
+			Found: fmt.Sprintf("a pass that is %s old", text.Age(now.Sub(record.At))), Holds: left <= 0, Do: fmt.Sprintf("wait %s", text.Duration(left.Round(time.Second)))})
 	}
 	if s.Checks > 0 {
 		lines = append(lines, Line{Fact: FactSmoked, Required: "at least " + release.Count(s.Checks, "check"), Found: release.Count(len(record.Checks), "check"),
@@ -336,7 +337,7 @@ func (s Scanned) evaluate(facts Facts, now time.Time) Line {
 	case isFuture(scan.ScannedAt, now):
 		line.Found = "a scan that is dated " + dated(scan.ScannedAt) + ", which is in the future"
 	case now.Sub(scan.ScannedAt) > s.MaxAge:
-		line.Found = fmt.Sprintf("a scan by %s, older than %s", named, s.MaxAge)
+		line.Found = fmt.Sprintf("a scan by %s, older than %s", named, text.Duration(s.MaxAge))
 	case count > 0:
 		line.Found = fmt.Sprintf("%d findings by %s: %s", count, named, listed(worst, count))
 		line.Do = "update what they are in, and build, prove and scan that; or record why they do not count: scan --vex FILE"
@@ -351,18 +352,18 @@ func (s Scanned) evaluate(facts Facts, now time.Time) Line {
 
 // String says what is asked for.
 func (s Scanned) String() string {
-	text := "a scan"
+	asked := "a scan"
 	if s.Scanner != "" {
-		text += " by " + s.Scanner
+		asked += " by " + s.Scanner
 	}
-	text += fmt.Sprintf(" that is at most %s old", s.MaxAge)
+	asked += fmt.Sprintf(" that is at most %s old", text.Duration(s.MaxAge))
 	switch s.MaxSeverity {
 	case fact.NoFindings:
-		return text + ", without findings"
+		return asked + ", without findings"
 	case fact.Critical:
-		return text
+		return asked
 	}
-	return text + fmt.Sprintf(", without findings above %s", s.MaxSeverity)
+	return asked + fmt.Sprintf(", without findings above %s", s.MaxSeverity)
 }
 
 // signHint is the rest of a command that records what signers must sign.
@@ -541,7 +542,7 @@ func atMost(age time.Duration) string {
 	if age == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" that is at most %s old", age)
+	return fmt.Sprintf(" that is at most %s old", text.Duration(age))
 }
 
 func in(environment release.Environment) string {

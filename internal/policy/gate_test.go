@@ -121,13 +121,13 @@ func TestEvaluate(t *testing.T) {
 		"a pass of another environment":   {staging, func(f *policy.Facts) { f.Smoked.Fact.Environment = "qa" }, `evidence is from "qa"`, ""},
 		"a pass of the future":            {staging, func(f *policy.Facts) { f.Smoked.Fact.At = now.Add(6 * time.Minute) }, "in the future", ""},
 		"a pass of a clock that is ahead": {staging, func(f *policy.Facts) { f.Smoked.Fact.At = now.Add(4 * time.Minute) }, "", ""},
-		"an old pass":                     {with(func(s *policy.Smoked) { s.MaxAge = 59 * time.Minute }), nil, "older than 59m0s", "run smoke"},
+		"an old pass":                     {with(func(s *policy.Smoked) { s.MaxAge = 59 * time.Minute }), nil, "older than 59 minutes", "run smoke"},
 		"a pass of that age":              {with(func(s *policy.Smoked) { s.MaxAge = time.Hour }), nil, "", ""},
 		"an unreadable record": {staging, func(f *policy.Facts) {
 			f.Smoked = policy.Finding[release.Record]{Err: &release.UnreadableRecordError{Record: "sha256:x", Environment: "staging", Verdict: release.Fail}}
 		}, "which cannot be read", "records a new verdict"},
 		"a soak that is over":       {with(func(s *policy.Smoked) { s.Soak = time.Hour }), nil, "", ""},
-		"a soak that is not":        {with(func(s *policy.Smoked) { s.Soak = 90 * time.Minute }), nil, "a pass that is 1h0m0s old", "wait 30m0s"},
+		"a soak that is not":        {with(func(s *policy.Smoked) { s.Soak = 90 * time.Minute }), nil, "a pass that is 1 hour old", "wait 30 minutes"},
 		"enough checks":             {with(func(s *policy.Smoked) { s.Checks = 2 }), nil, "", ""},
 		"too few checks":            {with(func(s *policy.Smoked) { s.Checks = 3 }), nil, "2 checks", "with these checks"},
 		"the named checks":          {with(func(s *policy.Smoked) { s.CheckNames = []string{"login"} }), nil, "", ""},
@@ -137,7 +137,7 @@ func TestEvaluate(t *testing.T) {
 		"checks that nothing names": {with(func(s *policy.Smoked) { s.CheckDigest = releasetest.Digest(t, "d") }), func(f *policy.Facts) { f.Smoked.Fact.CheckSet = release.Digest{} }, "does not say what its checks were", ""},
 		"deployed":                  {requires: policy.Requirements{Deployed: &policy.Deployed{In: "staging", MaxAge: 2 * time.Hour}}},
 		"not deployed":              {policy.Requirements{Deployed: &policy.Deployed{In: "staging"}}, func(f *policy.Facts) { f.Deployed.Found = false }, "no statement that counts", "deploy it"},
-		"deployed long ago":         {policy.Requirements{Deployed: &policy.Deployed{In: "staging", MaxAge: time.Hour}}, nil, "longer ago than 1h0m0s", ""},
+		"deployed long ago":         {policy.Requirements{Deployed: &policy.Deployed{In: "staging", MaxAge: time.Hour}}, nil, "longer ago than 1 hour", ""},
 		"deployed in the future":    {policy.Requirements{Deployed: &policy.Deployed{In: "staging"}}, func(f *policy.Facts) { f.Deployed.Fact.At = now.Add(time.Hour) }, "in the future", ""},
 		"built":                     {requires: policy.Requirements{Built: &policy.Built{}}},
 		"not built":                 {policy.Requirements{Built: &policy.Built{}}, func(f *policy.Facts) { f.Built.Found = false }, "no statement that counts says how", ""},
@@ -147,7 +147,7 @@ func TestEvaluate(t *testing.T) {
 		"listed in the future":      {policy.Requirements{Listed: &policy.Listed{}}, func(f *policy.Facts) { f.Listed.Fact.At = now.Add(time.Hour) }, "in the future", ""},
 		"scanned":                   {requires: scanned(4*time.Hour, fact.High)},
 		"not scanned":               {scanned(4*time.Hour, fact.High), func(f *policy.Facts) { f.Scanned = policy.Finding[policy.Scan]{} }, "no statement that counts says what a scan of", "--results FILE --sign-key KEY"},
-		"scanned long ago":          {scanned(3*time.Hour, fact.High), nil, "a scan by Trivy 0.70.0 at 2026-11-30T08:00:00Z, older than 3h0m0s", "scan --image registry.example/shop@sha256:aaaa"},
+		"scanned long ago":          {scanned(3*time.Hour, fact.High), nil, "a scan by Trivy 0.70.0 at 2026-11-30T08:00:00Z, older than 3 hours", "scan --image registry.example/shop@sha256:aaaa"},
 		"scanned at no time":        {scanned(4*time.Hour, fact.High), func(f *policy.Facts) { f.Scanned.Fact.Unstated = []fact.Unstated{fact.UnstatedTime} }, "leave unsaid: [time]", "accept-unstated"},
 		"scanned at the platforms":  {policy.Requirements{Scanned: &policy.Scanned{MaxAge: 4 * time.Hour, MaxSeverity: fact.High, Unstated: []fact.Unstated{fact.UnstatedTime}}}, func(f *policy.Facts) { f.Scanned.Fact.Unstated = fact.AllUnstated }, "leave unsaid: [image platforms]", ""},
 		"accepted at no time":       {policy.Requirements{Scanned: &policy.Scanned{MaxAge: 4 * time.Hour, MaxSeverity: fact.High, Unstated: []fact.Unstated{fact.UnstatedTime}}}, func(f *policy.Facts) { f.Scanned.Fact.Unstated = []fact.Unstated{fact.UnstatedTime} }, "", ""},
@@ -245,9 +245,9 @@ func TestEveryLineIsShown(t *testing.T) {
 	for _, want := range []string{
 		"ok      built: required the provenance of the image; found built from commit " + releasetest.Commit.Short() + " at 2026-11-30T09:00:00Z, by keys/build.pub",
 		`MISSING deployed: required a deploy to "staging"; found no statement`,
-		`ok      smoked: required a pass of smoke in "staging" that is at most 2h0m0s old; found a pass at 2026-11-30T11:00:00Z: 2 checks, 3 rounds, by keys/staging.pub`,
-		"MISSING smoked: required that the pass is at least 2h0m0s old, without a later failure; found a pass that is 1h0m0s old; to pass: wait 1h0m0s",
-		"ok      scanned: required a scan by trivy that is at most 24h0m0s old, without findings above high; found Trivy 0.70.0 at 2026-11-30T08:00:00Z: 7 high, 1 low, 2 do not count, by vulnerabilities of 2026-11-30T06:00:00Z, by keys/scan.pub",
+		`ok      smoked: required a pass of smoke in "staging" that is at most 2 hours old; found a pass at 2026-11-30T11:00:00Z: 2 checks, 3 rounds, by keys/staging.pub`,
+		"MISSING smoked: required that the pass is at least 2 hours old, without a later failure; found a pass that is 1 hour old; to pass: wait 1 hour",
+		"ok      scanned: required a scan by trivy that is at most 24 hours old, without findings above high; found Trivy 0.70.0 at 2026-11-30T08:00:00Z: 7 high, 1 low, 2 do not count, by vulnerabilities of 2026-11-30T06:00:00Z, by keys/scan.pub",
 		"MISSING not rejected: required that nobody rejected the image; found",
 	} {
 		if !strings.Contains(text, want) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Deps are the adapters that a preview works with.
@@ -125,7 +126,7 @@ func (r run) open(ctx context.Context, result Result) (Result, error) {
 	if err := r.CheckDeploy(ctx, settings); err != nil {
 		return result, err
 	}
-	preparing, stop := context.WithTimeoutCause(ctx, r.settings.Timeout, fmt.Errorf("not done within %s", r.settings.Timeout))
+	preparing, stop := context.WithTimeoutCause(ctx, r.settings.Timeout, fmt.Errorf("not done within %s", text.Duration(r.settings.Timeout)))
 	defer stop()
 	preview, err := r.prepare(preparing)
 	if err != nil {
@@ -291,7 +292,7 @@ func (r run) state(ctx context.Context, preview release.Preview, still func(rele
 // remove uninstalls the release and deletes the namespace; false if the preview is not to be removed any more. What fails because another run removes the same
 // preview is no error.
 func (r run) remove(ctx context.Context, preview release.Preview, still func(release.Preview) bool) (bool, error) {
-	limited, cancel := context.WithTimeoutCause(ctx, r.settings.Timeout, fmt.Errorf("not done within %s", r.settings.Timeout))
+	limited, cancel := context.WithTimeoutCause(ctx, r.settings.Timeout, fmt.Errorf("not done within %s", text.Duration(r.settings.Timeout)))
 	defer cancel()
 	namespace, is := preview.Namespace(), deleting
 	if !preview.Deleting { // in a namespace that is being deleted nothing can be created, a Lease neither

@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // expectation is one kind of requirement that a check can make of a response.
@@ -238,5 +239,5 @@ func compareLatency(check compiledCheck, got response) []string {
 	if check.MaxLatency == 0 || got.latency <= check.MaxLatency {
 		return nil
 	}
-	return []string{fmt.Sprintf("latency: expected at most %s, took %s", check.MaxLatency, got.latency.Round(time.Millisecond))}
+	return []string{fmt.Sprintf("latency: expected at most %s, took %s", text.Duration(check.MaxLatency), text.Duration(got.latency.Round(time.Millisecond)))}
 }

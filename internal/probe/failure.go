@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // describeFailure describes why a request has no complete response, and returns the stage that the answer reports: a blocked address, an
@@ -112,7 +113,7 @@ func rootCause(err error, timeout time.Duration) string {
 	var op *net.OpError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return "no answer within " + timeout.String()
+		return "no answer within " + text.Duration(timeout)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection ended before the response was complete"
 	case errors.As(err, &dns):

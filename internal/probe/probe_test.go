@@ -169,9 +169,9 @@ func TestProbeReportsTheStage(t *testing.T) {
 	}{
 		"unknown name":     {"http://gone.test", release.StageDNS, `resolving "gone.test": no such host`},
 		"nobody listens":   {"http://" + closed, release.StageConnect, "connection refused"},
-		"no TLS there":     {"https://" + hangs, release.StageTLS, "no answer within 1s"},
+		"no TLS there":     {"https://" + hangs, release.StageTLS, "no answer within 1 second"},
 		"unknown issuer":   {secure.URL, release.StageTLS, "certificate signed by unknown authority"},
-		"silent server":    {"http://" + hangs, release.StageHTTP, "no answer within 1s"},
+		"silent server":    {"http://" + hangs, release.StageHTTP, "no answer within 1 second"},
 		"broken body":      {"http://" + breaks, release.StageHTTP, "the connection ended before the response was complete"},
 		"flood of headers": {"http://" + floods, release.StageHTTP, "server response headers exceeded"},
 	} {
@@ -401,7 +401,7 @@ func TestProbeLimitsBodies(t *testing.T) {
 		"absent from what is read": {release.Check{Path: "/long", BodyNotContains: []string{"absent"}}, release.StageCheck, DefaultMaxBody, `not to contain "absent"`},
 		"beyond the limit":         {release.Check{Path: "/long", BodyContains: []string{"end"}}, release.StageCheck, DefaultMaxBody, "of a longer body"},
 		"endless":                  {release.Check{Path: "/endless"}, release.StageDone, DefaultMaxBody, ""},
-		"drips":                    {release.Check{Path: "/drips"}, release.StageHTTP, 0, "no answer within 1s"},
+		"drips":                    {release.Check{Path: "/drips"}, release.StageHTTP, 0, "no answer within 1 second"},
 		"bomb":                     {release.Check{Path: "/bomb", JSONType: map[string]string{"$": "object"}}, release.StageCheck, DefaultMaxBody, "got a body of more than 1048576 bytes, which is not read whole"},
 		"packed":                   {release.Check{Path: "/packed", JSON: map[string]any{"$.a": 1}}, release.StageDone, 7, ""},
 		"forged":                   {release.Check{Path: "/forged"}, release.StageCheck, 0, "gzip that cannot be read"},

@@ -385,7 +385,7 @@ func TestRunRefuses(t *testing.T) {
 		}, `record sha256:cccc (of 2026-01-02T04:04:05Z), which cannot be read, declares the verdict "fail" in "staging", and no newer one says otherwise; run smoke`},
 		"evidence that is ten years old": {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) {
 			r.evidence[0].At = now().AddDate(-10, 0, 0)
-		}, `older than 720h0m0s; run smoke in "staging" again`},
+		}, `older than 30 days; run smoke in "staging" again`},
 		"evidence of the future": {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) {
 			r.evidence[0].At = now().Add(release.ClockSkew + time.Second)
 		}, "which is in the future; run smoke"},
@@ -451,7 +451,7 @@ func TestSettings(t *testing.T) {
 		"both image and commit":      {[]string{"--image", image, "--commit", commit.String(), "--repository", "localhost:5000/shop"}, "which can disagree"},
 		"a reason that says nothing": {[]string{"--image", image, "--override-reason", "  because  "}, "say what happened and who agreed"},
 		"from itself":                {[]string{"--image", image, "--from", "production"}, "cannot prove an image for itself"},
-		"a short age":                {[]string{"--image", image, "--max-age", "24h"}, "24h0m0s is less than 168h0m0s"},
+		"a short age":                {[]string{"--image", image, "--max-age", "24h"}, "24 hours is less than 7 days"},
 		"a tag of evidence": {[]string{"--image", image, "--tag", "sha256-" + strings.Repeat("a", 64), "--moving-tag", "sha256-" + strings.Repeat("b", 64) + ".sig"},
 			`--tag: "sha256-` + strings.Repeat("a", 64) + `" has the form`},
 		"another moving tag of evidence":     {[]string{"--image", image, "--tag", "sha256-1", "--moving-tag", "sha512-1"}, `--moving-tag: "sha512-1" has the form`},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Limits for reading the referrers of one image. They limit memory and time, not the number of referrers: a list of 50,000 is
@@ -124,7 +125,7 @@ func (c *Client) ListReferrers(ctx context.Context, image release.Image, artifac
 }
 
 var (
-	errReferrersTooLong = fmt.Errorf("reading the referrers takes longer than %s", maxReferrerTime)
+	errReferrersTooLong = fmt.Errorf("reading the referrers takes longer than %s", text.Duration(maxReferrerTime))
 	errReferrersTooMany = fmt.Errorf("the list of referrers and what it names are larger than %d MiB", maxReferrerRead>>20)
 )
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // KeyRef names a key that signs evidence or verifies it.
@@ -146,10 +147,10 @@ func ParseReason(text string) (string, error) {
 }
 
 // maxAge accepts a duration that smoke's records can keep.
-func maxAge(text string) (time.Duration, error) {
-	duration, err := Duration(text)
+func maxAge(given string) (time.Duration, error) {
+	duration, err := Duration(given)
 	if err == nil && duration < release.RecordFreshFor {
-		err = fmt.Errorf("%s is less than %s, in which smoke does not record the same verdict again", duration, release.RecordFreshFor)
+		err = fmt.Errorf("%s is less than %s, in which smoke does not record the same verdict again", text.Duration(duration), text.Duration(release.RecordFreshFor))
 	}
 	return duration, err
 }

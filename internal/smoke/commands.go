@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // splitChecks separates the checks that send requests from the commands. If the file has only commands, requests is nil, so
@@ -55,7 +56,7 @@ func (a *roundRunner) runCommands(ctx context.Context, settings Settings) (answe
 	}
 	target := release.CommandTarget{Endpoints: endpoints, Commit: settings.ExpectCommit, Digest: a.Image.Digest}
 	for _, check := range a.commands {
-		a.deps.Reporter.Infof("running check %q, at most %s", check.Name, check.Command.Timeout)
+		a.deps.Reporter.Infof("running check %q, at most %s", check.Name, text.Duration(check.Command.Timeout))
 		answer := a.deps.Commands.Run(ctx, check, target)
 		answers = append(answers, answer)
 		if answer.OK() {

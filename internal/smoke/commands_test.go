@@ -185,13 +185,13 @@ func TestPercentiles(t *testing.T) {
 	}{
 		"fast":          {slowFirst(0), nil, release.Pass, "", 3},
 		"slow at first": {slowFirst(2), nil, release.Pass, "", 5},
-		"slow":          {slowFirst(1000), nil, release.Fail, "latency p50: expected at most 50ms, got 1s of 3 requests; latency p95: expected at most 100ms, got 1s of 3 requests", 0},
+		"slow":          {slowFirst(1000), nil, release.Fail, "latency p50: expected at most 50 ms, got 1 second of 3 requests; latency p95: expected at most 100 ms, got 1 second of 3 requests", 0},
 		"few are slow": {func(probe int) time.Duration {
 			return map[bool]time.Duration{true: time.Second, false: time.Millisecond}[probe%40 == 7]
 		}, []string{"--soak", "60s"}, release.Pass, "", 0},
 		"one of ten is slow": {func(probe int) time.Duration {
 			return map[bool]time.Duration{true: time.Second, false: time.Millisecond}[probe%10 == 7]
-		}, []string{"--soak", "60s"}, release.Fail, "latency p95: expected at most 100ms, got 1s of", 0},
+		}, []string{"--soak", "60s"}, release.Fail, "latency p95: expected at most 100 ms, got 1 second of", 0},
 		"slow before the soak's time": {slowFirst(5), []string{"--soak", "20s"}, release.Pass, "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -227,7 +227,7 @@ func TestPercentilesCountWhatTimesOut(t *testing.T) {
 			return answerFrom(commit)
 		}
 		result, err := fake.run(t, "--url", "http://127.0.0.1:1", "--timeout", "5m", "--soak", "60s", "--max-errors", "20%")
-		if result.Verdict != test.want || test.want == release.Fail && !strings.Contains(strings.Join(fake.lines, "\n"), "latency p95: expected at most 100ms, got 5s") {
+		if result.Verdict != test.want || test.want == release.Fail && !strings.Contains(strings.Join(fake.lines, "\n"), "latency p95: expected at most 100 ms, got 5 seconds") {
 			t.Errorf("%s: got %q, %v; want %q", name, result.Verdict, err, test.want)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Latency is the distribution of one check's latencies over the rounds that count: those of the soak, or else the last consecutive ones.
@@ -112,7 +113,7 @@ func (w *latencyWindow) exceeded(checks []release.Check) (wrong []release.Answer
 		for _, name := range slices.Sorted(maps.Keys(check.Latency)) {
 			percent, err := strconv.ParseFloat(name[1:], 64)
 			if got := percentile(sorted, percent); err == nil && got > check.Latency[name] {
-				answer.Wrong = append(answer.Wrong, fmt.Sprintf("latency %s: expected at most %s, got %s of %d requests", name, check.Latency[name], got.Round(time.Millisecond/10), len(sorted)))
+				answer.Wrong = append(answer.Wrong, fmt.Sprintf("latency %s: expected at most %s, got %s of %d requests", name, text.Duration(check.Latency[name]), text.Duration(got.Round(time.Millisecond/10)), len(sorted)))
 			}
 		}
 		if len(answer.Wrong) > 0 {

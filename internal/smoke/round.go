@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // maxParallel is how many endpoints of a round are checked at once: a service with many pods must not be flooded by its own smoke.
@@ -61,7 +62,7 @@ func (a *roundRunner) send(ctx context.Context, requests []request, settings Set
 	all.Wait()
 	for _, answer := range slices.Concat(answers...) {
 		if answer.CachedFor > 0 && answer.OK() && (settings.ExpectCommit == "" || !settings.ExpectCommit.IsNamedBy(answer.Commit)) {
-			a.warnOnce("a cache answered check %q of %s, with a response that is %s old: it may be an earlier release's", answer.Check, cmp.Or(answer.URL, a.URL), answer.CachedFor)
+			a.warnOnce("a cache answered check %q of %s, with a response that is %s old: it may be an earlier release's", answer.Check, cmp.Or(answer.URL, a.URL), text.Duration(answer.CachedFor))
 		}
 	}
 	for i, why := range notHTTP {

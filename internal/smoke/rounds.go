@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Report summarizes all rounds. A round sends every check once to every address of the service.
@@ -144,9 +145,9 @@ func duringSoak(settings Settings) string {
 	case settings.Soak == 0:
 		return ""
 	case settings.MaxErrors == 0:
-		return fmt.Sprintf(" for %s", settings.Soak)
+		return fmt.Sprintf(" for %s", text.Duration(settings.Soak))
 	}
-	return fmt.Sprintf(" for %s with at most %s of the requests wrong", settings.Soak, settings.MaxErrors)
+	return fmt.Sprintf(" for %s with at most %s of the requests wrong", text.Duration(settings.Soak), settings.MaxErrors)
 }
 
 // expectedCommit describes the commit that no answer may contradict, or is empty.

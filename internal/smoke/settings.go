@@ -8,6 +8,7 @@ import (
 	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Verb declares smoke: its help text, its action and its page of the reference are generated from it.
@@ -171,7 +172,7 @@ func (s *Settings) validate() error {
 		problem("max-errors", "is given without --soak, over which it is counted", "give --soak")
 	}
 	if s.Soak >= s.Timeout && s.Timeout > 0 {
-		problem("soak", fmt.Sprintf("does not fit into --timeout %s", s.Timeout), "give a longer --timeout")
+		problem("soak", fmt.Sprintf("does not fit into a --timeout of %s", text.Duration(s.Timeout)), "give a longer --timeout")
 	}
 	if len(problems) > 0 {
 		return &release.InputError{Problems: problems}

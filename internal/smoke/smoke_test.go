@@ -889,7 +889,7 @@ func TestSettings(t *testing.T) {
 		"a budget of everything":     {[]string{"--url", "http://x", "--soak", "1m", "--max-errors", "100%"}, "not a percentage"},
 		"a budget without a sign":    {[]string{"--url", "http://x", "--soak", "1m", "--max-errors", "0.1"}, "write it as 0.1%"},
 		"a budget that is no number": {[]string{"--url", "http://x", "--soak", "1m", "--max-errors", "NaN%"}, "not a percentage"},
-		"a soak beyond the timeout":  {[]string{"--url", "http://x", "--soak", "5m"}, "does not fit into --timeout"},
+		"a soak beyond the timeout":  {[]string{"--url", "http://x", "--soak", "5m"}, "does not fit into a --timeout"},
 		"a header with a space":      {[]string{"--url", "http://x", "--commit-from", "header:X Commit"}, "is not a header name"},
 		"a commit from nowhere":      {[]string{"--url", "http://x", "--commit-from", "cookie:x"}, "is not header:NAME or json:PATH#FIELD"},
 		"a commit from no field":     {[]string{"--url", "http://x", "--commit-from", "json:/version"}, "is not json:PATH#FIELD"},

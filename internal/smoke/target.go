@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // loadChecks loads the checks and validates the URL, and reports the problems of both at once.
@@ -174,7 +175,7 @@ func awaitPods(ctx context.Context, controllers bool, settings Settings, deps De
 		switch {
 		case told:
 		case patient:
-			deps.Reporter.Infof("waiting up to %s for the controller of %s to make pods", found.patience, found.controllers[0])
+			deps.Reporter.Infof("waiting up to %s for the controller of %s to make pods", text.Duration(found.patience), found.controllers[0])
 			told = true
 		default:
 			deps.Reporter.Infof("waiting for the pods: %v", err)

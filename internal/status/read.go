@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // reader reads releases.
@@ -29,7 +30,7 @@ func (r reader) read(ctx context.Context, target Target) Row {
 
 // late is the error of a side that has not answered in time.
 func (r reader) late(side string) error {
-	return &release.Fault{Side: "status", Err: fmt.Errorf("%s did not answer within %s", side, r.settings.Timeout), Do: "try again, or give a longer --timeout"}
+	return &release.Fault{Side: "status", Err: fmt.Errorf("%s did not answer within %s", side, text.Duration(r.settings.Timeout)), Do: "try again, or give a longer --timeout"}
 }
 
 // timedOut returns the context's cause instead of an error that the end of its time has led to.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Deps are what the verb works with.
@@ -386,7 +387,7 @@ func (r *run) underLease(ctx context.Context, planned release.Removal) (err erro
 		ending, stop := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
 		defer stop()
 		if failed := lease.Release(ending); failed != nil && !r.gone(err) {
-			r.Reporter.Warnf("could not release the Lease of release %q, it expires after %s: %v", r.settings.Release, r.settings.LeaseDuration, failed)
+			r.Reporter.Warnf("could not release the Lease of release %q, it expires after %s: %v", r.settings.Release, text.Duration(r.settings.LeaseDuration), failed)
 		}
 	}()
 	if pin, found := lease.Pin(); found && r.use.UID == "" {

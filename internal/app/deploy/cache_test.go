@@ -24,7 +24,7 @@ func TestACloneHasADeadline(t *testing.T) {
 	clones := &configRepositories{run: &app.RunContext{Process: app.Process{Dir: t.TempDir(), Environ: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}}}}
 	defer clones.remove()
 	_, _, err = clones.clone(t.Context(), time.Second, via.Settings{ConfigRepository: "https://" + listener.Addr().String() + "/config"})
-	if release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), "not cloned within 1s") {
+	if release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), "not cloned within 1 second") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/onedigest/onedigest/internal/helm/source"
 	"github.com/onedigest/onedigest/internal/kube/argocd"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // configRepositories are the clones of configuration repositories of one run.
@@ -56,7 +57,7 @@ func (c *configRepositories) clone(ctx context.Context, timeout time.Duration, s
 	c.removes = append(c.removes, remove)
 	c.mu.Unlock()
 	workspace, limit := app.WorkspaceAt(dir), min(timeout, cloneTime)
-	ctx, stop := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not cloned within %s", limit))
+	ctx, stop := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not cloned within %s", text.Duration(limit)))
 	defer stop()
 	repository, err := configrepo.Clone(ctx, c.environ(settings), workspace.Root(), settings.ConfigRepository, settings.ConfigBranch)
 	return repository, workspace, err

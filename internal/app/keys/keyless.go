@@ -13,6 +13,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
 	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // noKeyless is the error of a program without keyless signing.
@@ -89,7 +90,7 @@ func checkDated(statement []byte, signedAt time.Time) error {
 		return nil
 	}
 	if apart := read.At.Sub(signedAt).Abs(); apart > maxDated {
-		return fmt.Errorf("it is dated %s and was signed at %s, more than %s apart", read.At.UTC().Format(time.RFC3339), signedAt.UTC().Format(time.RFC3339), maxDated)
+		return fmt.Errorf("it is dated %s and was signed at %s, more than %s apart", read.At.UTC().Format(time.RFC3339), signedAt.UTC().Format(time.RFC3339), text.Duration(maxDated))
 	}
 	return nil
 }

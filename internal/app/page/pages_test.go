@@ -106,12 +106,12 @@ var toStaging = []string{"--environment", "staging", "--image", nextImage.String
 func TestPages(t *testing.T) {
 	t.Parallel()
 	decision := policy.Decision{Environment: "production", Opens: true, Lines: []policy.Line{
-		{Fact: "smoked", Required: `a pass of smoke in "staging" that is at most 720h0m0s old`, Found: "a pass at 2026-11-30T08:01:52Z: 2 checks, 3 rounds", By: "awskms:///alias/evidence", Holds: true},
+		{Fact: "smoked", Required: `a pass of smoke in "staging" that is at most 30 days old`, Found: "a pass at 2026-11-30T08:01:52Z: 2 checks, 3 rounds", By: "awskms:///alias/evidence", Holds: true},
 		{Fact: "not rejected", Required: "that nobody rejected the image", Found: "no rejection", Holds: true},
 	}}
 	closed := decision
 	closed.Opens = false
-	closed.Lines = append([]policy.Line{{Fact: "smoked", Required: `a pass of smoke in "staging" that is at most 720h0m0s old`, Found: "a pass that is 1032h0m0s old", By: "9U6oRDPa3+dltpmXmKF/B4QIDLeFgm5h8p/1opwYejU=", Do: "run smoke in staging again"}}, decision.Lines[1])
+	closed.Lines = append([]policy.Line{{Fact: "smoked", Required: `a pass of smoke in "staging" that is at most 30 days old`, Found: "a pass that is 43 days old", By: "9U6oRDPa3+dltpmXmKF/B4QIDLeFgm5h8p/1opwYejU=", Do: "run smoke in staging again"}}, decision.Lines[1])
 	deploying := func(args []string, r deploy.Result, err error) func(context.Context, *testing.T, []string) {
 		return func(ctx context.Context, t *testing.T, environ []string) {
 			run(ctx, t, environ, args, deploy.Verb, (*deploy.Settings).Declare, r, err, appdeploy.Page)
@@ -156,7 +156,7 @@ func TestPages(t *testing.T) {
 		"deploy-refused": deploying(append([]string{"--proved-in", "staging"}, append([]string{"--environment", "production"}, toStaging[2:]...)...), result(func(r *deploy.Result) {
 			r.Outcome, r.Environment, r.Namespace, r.URL, r.Digest, r.Pods, r.Revision, r.Seconds, r.Previous = "", "production", "production", "", release.Digest{}, nil, 0, 0, nil
 			r.Gates = []deploy.ImageGate{{Image: nextImage, Decision: closed}}
-		}), &release.Refusal{Why: `"production" requires a pass of smoke in "staging" that is at most 720h0m0s old; found a pass that is 1032h0m0s old`, Do: "run smoke in staging again"}),
+		}), &release.Refusal{Why: `"production" requires a pass of smoke in "staging" that is at most 30 days old; found a pass that is 43 days old`, Do: "run smoke in staging again"}),
 		"deploy-rolled-back": deploying(toStaging, result(func(r *deploy.Result) {
 			r.Outcome, r.Digest, r.Revision, r.Diagnosis, r.Code, r.URL, r.Seconds = release.RolledBack, liveImage.Digest, 8, &crash, crash.Code, "", 0
 			r.Restored, r.State = r.Previous, "rolled back to revision 6, commit 736b605af9d6, digest sha256:f2d48a3806d2 as revision 8, ready after 0.2 s"

@@ -329,7 +329,7 @@ func TestAPassOfAnotherTime(t *testing.T) {
 	g.attest(g.sign(builder(nil), everything, provenance(g.image)))
 	g.passDated(job("staging.yml"), everything, time.Now().Add(-time.Hour))
 	_, told, err := g.promote()
-	if release.ExitCode(err) != release.ExitFailed || !strings.Contains(told+err.Error(), "more than 10m0s apart") {
+	if release.ExitCode(err) != release.ExitFailed || !strings.Contains(told+err.Error(), "more than 10 minutes apart") {
 		t.Errorf("got %v\n%s", err, told)
 	}
 }

@@ -182,7 +182,7 @@ func TestPromoteBelieves(t *testing.T) {
 	}{
 		"a pass of today": {func(g gate) { g.attach(release.Pass, -time.Minute, nil) }, ""},
 		"a ten-year-old record": {func(g gate) { g.attach(release.Pass, -10*year, nil) },
-			"older than 720h0m0s"},
+			"older than 30 days"},
 		"a record about another repository": {func(g gate) {
 			g.attach(release.Pass, -time.Minute, func(e *release.Evidence) { e.Image.Repository = "registry.example/other" })
 		}, `evidence is about the image in "registry.example/other"`},

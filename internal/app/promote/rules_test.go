@@ -234,7 +234,7 @@ func TestAttacks(t *testing.T) {
 			g.pass("staging", func(e *release.Evidence) { e.At = e.At.Add(-time.Hour) })
 			g.attachBundle(g.bundle("stranger", g.statement(func(e *release.Evidence) { e.Verdict = release.Fail })), "staging", release.Fail)
 		}, `was "fail"`},
-		"expired":             {func(g guarded) { g.pass("staging", func(e *release.Evidence) { e.At = e.At.Add(-169 * time.Hour) }) }, "older than 168h0m0s"},
+		"expired":             {func(g guarded) { g.pass("staging", func(e *release.Evidence) { e.At = e.At.Add(-169 * time.Hour) }) }, "older than 7 days"},
 		"dated in the future": {func(g guarded) { g.pass("staging", func(e *release.Evidence) { e.At = e.At.Add(time.Hour) }) }, "in the future"},
 		"two subjects": {func(g guarded) {
 			statement := bytes.Replace(g.statement(nil), []byte(`"subject":[`), []byte(`"subject":[{"name":"registry.example/other","digest":{"sha256":"`+strings.Repeat("d", 64)+`"}},`), 1)
@@ -386,7 +386,7 @@ func TestScansOpenTheGate(t *testing.T) {
 		"above the limit":            {[]signedScan{{"staging", scan(time.Minute, fact.Critical)}}, "1 findings by Trivy at"},
 		"a stranger's":               {[]signedScan{{"stranger", scan(time.Minute)}}, "found (one does not count: "},
 		"unsigned":                   {[]signedScan{{"", scan(time.Minute)}}, "found (one does not count: "},
-		"old":                        {[]signedScan{{"staging", scan(25 * time.Hour)}}, "older than 24h0m0s"},
+		"old":                        {[]signedScan{{"staging", scan(25 * time.Hour)}}, "older than 24 hours"},
 		"clean, then not":            {[]signedScan{{"staging", scan(2 * time.Hour)}, {"staging", scan(time.Hour, fact.Critical)}}, "1 findings by"},
 		"not, then clean":            {[]signedScan{{"staging", scan(2*time.Hour, fact.Critical)}, {"staging", scan(time.Hour)}}, ""},
 		"an old one, recorded later": {[]signedScan{{"staging", scan(time.Hour, fact.Critical)}, {"staging", scan(2 * time.Hour)}}, "1 findings by"},

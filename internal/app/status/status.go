@@ -18,6 +18,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 	"github.com/onedigest/onedigest/internal/status"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Command returns the status verb as a program.
@@ -88,7 +89,7 @@ type connection struct {
 func newConnections(run context.Context, limit time.Duration, connect func(context.Context, setting.ClusterRef) (status.Cluster, error)) *connections {
 	run, end := context.WithCancel(run)
 	return &connections{end: end, known: map[setting.ClusterRef]*connection{}, make: func(ref setting.ClusterRef) (status.Cluster, error) {
-		ctx, cancel := context.WithTimeoutCause(run, limit, &release.Fault{Side: "cluster", Err: fmt.Errorf("connecting to it took longer than %s", limit), Do: "try again, or give a longer --timeout"})
+		ctx, cancel := context.WithTimeoutCause(run, limit, &release.Fault{Side: "cluster", Err: fmt.Errorf("connecting to it took longer than %s", text.Duration(limit)), Do: "try again, or give a longer --timeout"})
 		defer cancel()
 		cluster, err := connect(ctx, ref)
 		if err != nil && ctx.Err() != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // maxSkew is how far the clocks of the two runs may be apart.
@@ -18,7 +19,7 @@ const maxSkew = 5 * time.Minute
 func (p Plan) CheckAge(now time.Time, maxAge time.Duration) string {
 	switch age := now.Sub(p.MadeAt); {
 	case age > maxAge:
-		return fmt.Sprintf("it was made at %s, %s ago, and may be %s old", p.MadeAt.UTC().Format(time.RFC3339), age.Round(time.Second), maxAge)
+		return fmt.Sprintf("it was made at %s, %s ago, and may be %s old", p.MadeAt.UTC().Format(time.RFC3339), text.Age(age), text.Duration(maxAge))
 	case age < -maxSkew:
 		return fmt.Sprintf("it was made at %s, which is in the future", p.MadeAt.UTC().Format(time.RFC3339))
 	}

@@ -127,7 +127,7 @@ func TestDecodeRefuses(t *testing.T) {
 func TestCheckAge(t *testing.T) {
 	t.Parallel()
 	plan := example(t)
-	for after, want := range map[time.Duration]string{0: "", time.Hour: "", -time.Minute: "", 61 * time.Minute: "may be 1h0m0s old", -6 * time.Minute: "in the future"} {
+	for after, want := range map[time.Duration]string{0: "", time.Hour: "", -time.Minute: "", 61 * time.Minute: "may be 1 hour old", -6 * time.Minute: "in the future"} {
 		if got := plan.CheckAge(plan.MadeAt.Add(after), time.Hour); want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("after %s: got %q, want %q", after, got, want)
 		}

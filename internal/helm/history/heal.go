@@ -9,6 +9,7 @@ import (
 	"github.com/onedigest/onedigest/internal/helm/failure"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
+	"github.com/onedigest/onedigest/internal/text"
 	helmrelease "helm.sh/helm/v3/pkg/release"
 	helmtime "helm.sh/helm/v3/pkg/time"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -122,7 +123,7 @@ func startWaiting(ctx context.Context, name string, entry Entry, policy HealPoli
 		if deadline, limited := ctx.Deadline(); limited {
 			wait = min(wait, max(0, time.Until(deadline)))
 		}
-		policy.Report(fmt.Sprintf("%s; waiting for it, at most %s", other, wait.Round(time.Second)))
+		policy.Report(fmt.Sprintf("%s; waiting for it, at most %s", other, text.Duration(wait.Round(time.Second))))
 	}
 	return other
 }

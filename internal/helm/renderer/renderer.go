@@ -67,7 +67,7 @@ func (r Renderer) Render(ctx context.Context, config *rest.Config, chart *helmch
 	case errors.Is(ctx.Err(), context.Canceled):
 		return nil, ctx.Err()
 	case bounded.Err() != nil:
-		return nil, refuse(chart, fmt.Sprintf("its templates have not ended after %s", time.Since(began).Round(time.Millisecond)), "look for a loop over a large range; if the cluster answers lookups slowly, give more --timeout")
+		return nil, refuse(chart, fmt.Sprintf("its templates have not ended after %s", text.Duration(time.Since(began).Round(time.Millisecond))), "look for a loop over a large range; if the cluster answers lookups slowly, give more --timeout")
 	}
 	return files, err
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release/causes"
+	"github.com/onedigest/onedigest/internal/text"
 	core "k8s.io/api/core/v1"
 )
 
@@ -87,7 +88,7 @@ func (e *examination) examine() *Finding {
 	if mayPass(found) && e.Deadline > found.Grace {
 		found.Grace = e.Deadline
 		if found.Code == causes.Unschedulable && needsOtherNode(found.Message) {
-			found.Message = Message(fmt.Sprintf("no node that exists takes it, which is waited for until progressDeadlineSeconds (%s): %s", e.Deadline, found.Message))
+			found.Message = Message(fmt.Sprintf("no node that exists takes it, which is waited for until progressDeadlineSeconds (%s): %s", text.Duration(e.Deadline), found.Message))
 		}
 	}
 	if e.OfJob && e.DeletionTimestamp != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 	coordination "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -63,7 +64,7 @@ func NewForConfig(config *rest.Config) (*Leases, error) {
 // parsed, are a *release.Fault; a namespace that does not exist is a *release.InputError.
 func (l *Leases) AcquireLease(ctx context.Context, request release.LeaseRequest, report func(string)) (release.Lease, error) {
 	if request.Duration <= 0 || request.Holder.Run == "" {
-		return nil, fmt.Errorf("holding release %q: a Lease needs a holder and a duration, got %q and %s", request.Release, request.Holder.Run, request.Duration)
+		return nil, fmt.Errorf("holding release %q: a Lease needs a holder and a duration, got %q and %s", request.Release, request.Holder.Run, text.Duration(request.Duration))
 	}
 	a := &acquirer{leases: l.client.Leases(request.Namespace), host: l.host, request: request, name: leaseName(request.Release), report: report,
 		allowedVerbs: map[string]bool{}}

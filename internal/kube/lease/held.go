@@ -9,6 +9,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
+	"github.com/onedigest/onedigest/internal/text"
 	coordination "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -263,7 +264,7 @@ func (h *heldLease) markLost(current *coordination.Lease) {
 	defer h.mu.Unlock()
 	h.lostReason = &release.Failure{
 		What: fmt.Sprintf("%s the Lease of release %q in namespace %q was taken by %s; this run had renewed it %s before", causes.LeaseLost,
-			h.request.Release, h.request.Namespace, describeHolder(holderOf(current)), time.Since(h.latest.Spec.RenewTime.Time).Round(time.Second)),
+			h.request.Release, h.request.Namespace, describeHolder(holderOf(current)), text.Age(time.Since(h.latest.Spec.RenewTime.Time))),
 		Do: causes.LeaseLost.Cause().Advice,
 	}
 	close(h.lost)

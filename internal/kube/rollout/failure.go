@@ -13,6 +13,7 @@ import (
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // maxNamed is how many objects an error lists.
@@ -80,9 +81,9 @@ func (r *rollout) timedOut(ctx context.Context, known snapshot, pending []pendin
 		names = append(names, name)
 	}
 	now := time.Now()
-	what := fmt.Sprintf("not ready in namespace %q within %s: %s", r.namespace, now.Sub(r.began).Round(time.Second), strings.Join(names, ", "))
+	what := fmt.Sprintf("not ready in namespace %q within %s: %s", r.namespace, text.Duration(now.Sub(r.began).Round(time.Second)), strings.Join(names, ", "))
 	if unanswered := known.unansweredFor(now); unanswered > 0 {
-		what += fmt.Sprintf(" (the cluster has not answered for %s)", unanswered.Round(time.Second))
+		what += fmt.Sprintf(" (the cluster has not answered for %s)", text.Duration(unanswered.Round(time.Second)))
 	}
 	found := bestExplained(pending).finding
 	found.Code = cmp.Or(found.Code, causes.TimedOut)
@@ -104,7 +105,7 @@ func (r *rollout) onlyTolerated(ctx context.Context, known snapshot, result asse
 	var steps []release.RolloutStep
 	for _, late := range result.pending {
 		steps = append(steps, release.RolloutStep{Object: late.object, Ready: -1, Desired: -1, Done: true,
-			Message: fmt.Sprintf("WARNING: not ready within %s, and not waited for any longer: %s", time.Since(r.began).Round(time.Second), late.finding.Short())})
+			Message: fmt.Sprintf("WARNING: not ready within %s, and not waited for any longer: %s", text.Duration(time.Since(r.began).Round(time.Second)), late.finding.Short())})
 	}
 	r.reporter.report(steps)
 	return true

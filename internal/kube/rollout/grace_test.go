@@ -378,7 +378,7 @@ func TestAPodThatNoNodeTakes(t *testing.T) {
 		want  time.Duration
 		told  string
 	}{
-		"without an autoscaler":          {"", 15 * time.Minute, "no node that exists takes it, which is waited for until progressDeadlineSeconds (15m0s): 0/3 nodes"},
+		"without an autoscaler":          {"", 15 * time.Minute, "no node that exists takes it, which is waited for until progressDeadlineSeconds (15 minutes): 0/3 nodes"},
 		"none of its nodes would":        {"pod didn't trigger scale-up: 2 node(s) didn't match Pod's node affinity/selector", diagnose.GraceNoNode, "0/3 nodes are available"},
 		"its groups are at their limits": {"pod didn't trigger scale-up: 1 node(s) didn't match Pod's node affinity/selector, 1 max node group size reached", 15 * time.Minute, "no node that exists takes it"},
 		"it says nothing more":           {"pod didn't trigger scale-up", 15 * time.Minute, "no node that exists takes it"},

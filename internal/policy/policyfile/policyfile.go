@@ -15,6 +15,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
 	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/onedigest/onedigest/internal/text"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -261,7 +262,7 @@ func (p *parser) smoked(node *yaml.Node, previous release.Environment, before []
 	})
 	p.checkEarlier(node, "smoked", required.In, before)
 	if required.MaxAge > 0 && required.Soak >= required.MaxAge {
-		p.problem(node, "give a soak that is shorter than max-age", "no pass is at least %s and at most %s old", required.Soak, required.MaxAge)
+		p.problem(node, "give a soak that is shorter than max-age", "no pass is at least %s and at most %s old", text.Duration(required.Soak), text.Duration(required.MaxAge))
 	}
 	return required
 }
@@ -286,7 +287,7 @@ func (p *parser) earlier(node *yaml.Node, before []policy.Rung) release.Environm
 func (p *parser) duration(node *yaml.Node, what string, least time.Duration) time.Duration {
 	value, ok := parsed(p, node, what, setting.Duration)
 	if ok && (value < least || value > maxDuration) {
-		p.problem(node, "", "%s is %s, not %s to %s", what, value, least, maxDuration)
+		p.problem(node, "", "%s is %s, not %s to %s", what, text.Duration(value), text.Duration(least), text.Duration(maxDuration))
 	}
 	return value
 }

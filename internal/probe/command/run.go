@@ -71,7 +71,7 @@ func run(ctx context.Context, p process) outcome {
 	case <-exited:
 		wrong = describeExit(exit)
 	case <-limit.C:
-		wrong = fmt.Sprintf("had not exited after %s and was ended", p.limit)
+		wrong = fmt.Sprintf("had not exited after %s and was ended", text.Duration(p.limit))
 		endGroup(cmd.Process.Pid, exited)
 	case <-ctx.Done():
 		wrong = "was ended, because the time of the whole command was up"

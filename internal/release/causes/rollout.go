@@ -307,7 +307,7 @@ var rolloutCauses = []Cause{
 		Code: TimedOut, Name: "not ready in time",
 		Meaning: "The rollout used up its share of the timeout, and none of the causes above was found.",
 		Advice:  "describe the object that the message names; if it was still progressing, raise timeout",
-		Example: `not ready in namespace "staging" within 4m0s: Deployment/shop: OD-117 Pod/shop-6d4cf56db6-x7k2p container "app": ` +
+		Example: `not ready in namespace "staging" within 4 minutes: Deployment/shop: OD-117 Pod/shop-6d4cf56db6-x7k2p container "app": ` +
 			`ContainerCreating; describe the object that the message names; if it was still progressing, raise timeout`,
 		Steps: []string{
 			"The log above the message shows what changed last, and when.",
