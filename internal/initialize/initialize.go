@@ -102,37 +102,6 @@ func Run(ctx context.Context, settings *Settings, deps Deps) (Result, error) {
 	return result, nil
 }
 
-// maxQuestions is how often somebody is asked.
-const maxQuestions = 50
-
-// settle makes the plan, and asks for what is missing if somebody can be asked. Otherwise all of it is one *release.InputError.
-func settle(ctx context.Context, settings *Settings, found survey.Found, deps Deps) (plan, error) {
-	for range maxQuestions {
-		d := &decider{settings: settings, found: found, tree: deps.Tree, version: deps.Version}
-		made, err := d.decide()
-		if err != nil {
-			return made, err
-		}
-		if len(d.problems) == 0 {
-			return made, nil
-		}
-		input := &release.InputError{Problems: d.problems}
-		if deps.Ask == nil || ctx.Err() != nil {
-			return made, errors.Join(context.Cause(ctx), input)
-		}
-		first := d.problems[0]
-		deps.Reporter.Infof("%s; %s", first.What, first.Do)
-		answer, err := deps.Ask("--" + first.Setting)
-		if err != nil {
-			return made, errors.Join(err, input)
-		}
-		if err := settings.answer(first.Setting, strings.TrimSpace(answer)); err != nil {
-			return made, err
-		}
-	}
-	return plan{}, release.BadInput("the answers", fmt.Sprintf("%d of them left something open", maxQuestions), "give flags")
-}
-
 // report says what was found.
 func report(made plan, reporter release.Reporter) {
 	if made.notOurs != "" {

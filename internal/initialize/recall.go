@@ -103,6 +103,55 @@ func appendPair(pairs []string, name, value string) []string {
 	return append(pairs, name+"="+value)
 }
 
+// calledEnvironments returns what the workflow says of each environment already, by name.
+func (d *decider) calledEnvironments() map[string]survey.CalledEnvironment {
+	called := map[string]survey.CalledEnvironment{}
+	if d.found.Caller != nil {
+		all, _ := d.found.Caller.Environments()
+		for _, one := range all {
+			called[one.Name] = one
+		}
+	}
+	return called
+}
+
+// decided are the inputs of pipeline.yaml that init decides.
+var decided = []string{"repository", "role", "region", "build-runner", "runner", "comment", "context", "builder", "main", "dockerfile", "chart", "checks", "environments", "services"}
+
+// added returns what somebody added to the workflow: inputs that init does not decide, by name, and the lines of the secrets that the job hands on.
+func added(caller survey.Caller) (inputs [][2]string, secrets []string) {
+	for _, name := range slices.Sorted(maps.Keys(caller.With)) {
+		if !slices.Contains(decided, name) {
+			inputs = append(inputs, [2]string{name, scalar(caller.With[name], "        ")})
+		}
+	}
+	if all := caller.Secrets[""]; all != "" {
+		return inputs, []string{"    secrets: " + all}
+	}
+	for _, name := range slices.Sorted(maps.Keys(caller.Secrets)) {
+		secrets = append(secrets, "      "+name+": "+scalar(caller.Secrets[name], "        "))
+	}
+	if len(secrets) > 0 {
+		secrets = append([]string{"    secrets:"}, secrets...)
+	}
+	return inputs, secrets
+}
+
+// scalar returns a text as a value of YAML. What looks like a boolean or a number is one.
+func scalar(text, indent string) string {
+	if strings.Contains(text, "\n") {
+		return "|\n" + indent + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n"+indent)
+	}
+	if _, err := strconv.ParseFloat(text, 64); err == nil || text == "true" || text == "false" {
+		return text
+	}
+	encoded, err := yaml.Marshal(text)
+	if err != nil {
+		panic(err) // a text
+	}
+	return strings.TrimSuffix(string(encoded), "\n")
+}
+
 // known is what a values file of an earlier run says.
 type known struct{ file, port, ready, alive string }
 

@@ -2,7 +2,9 @@ package initialize
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -175,11 +177,24 @@ func (s *Settings) checkCombination() error {
 	return nil
 }
 
-// answer takes the text for a setting that was asked for, as if it had been given. The error is a *release.InputError.
+// answer takes the text for a setting that was asked for, as if it had been given, too or else instead of what was. The error is a *release.InputError, and changes
+// nothing.
 func (s *Settings) answer(name, text string) error {
-	values := s.set.Inputs()
-	values[name] = setting.Input{Texts: append(values[name].Texts, text), Origin: "--" + name}
-	return s.set.Apply(values)
+	before := s.set.Inputs()
+	apply := func(texts ...string) error {
+		values := maps.Clone(before)
+		values[name] = setting.Input{Texts: texts, Origin: "--" + name}
+		return s.set.Apply(values)
+	}
+	given := before[name].Texts
+	err := apply(append(slices.Clip(given), text)...)
+	if err != nil && len(given) > 0 {
+		err = apply(text)
+	}
+	if err != nil {
+		_ = s.set.Apply(before) // valid before
+	}
+	return err
 }
 
 // valueOf returns the value of a name, "" if there is none.

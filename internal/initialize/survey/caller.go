@@ -19,6 +19,7 @@ type Caller struct {
 	Pin         string // commit or tag of the release that it calls
 	Branch      string
 	With        map[string]string
+	Secrets     map[string]string // that the job hands on; "" is "inherit" for all
 	Permissions map[string]string // of the calling job
 	Concurrency bool              // the workflow or the job has a concurrency group
 }
@@ -35,7 +36,17 @@ type CalledEnvironment struct {
 	SignKey   string `json:"sign-key,omitempty"`
 	Plan      bool   `json:"plan,omitempty"`
 	VerifyKey string `json:"verify-key,omitempty"`
+	PlanRole  string `json:"plan-role,omitempty"`
+	CodeBuild string `json:"codebuild,omitempty"`
 	Via       string `json:"via,omitempty"`
+
+	// Those of an environment with via.
+	Application       string `json:"application,omitempty"`
+	ConfigRepository  string `json:"config-repository,omitempty"`
+	ConfigBranch      string `json:"config-branch,omitempty"`
+	ConfigFile        string `json:"config-file,omitempty"`
+	ConfigKey         string `json:"config-key,omitempty"`
+	ConfigPullRequest bool   `json:"config-pull-request,omitempty"`
 }
 
 // ViaArgoCD is the Via of an environment whose chart and values are in a configuration repository.
@@ -156,6 +167,7 @@ func caller(tree fs.FS, files []string) *Caller {
 			Jobs        map[string]struct {
 				Uses        string
 				With        map[string]string
+				Secrets     yaml.Node
 				Permissions yaml.Node
 				Concurrency yaml.Node
 			}
@@ -177,6 +189,11 @@ func caller(tree fs.FS, files []string) *Caller {
 			found := &Caller{File: name, Pin: pin, With: job.With, Concurrency: !workflow.Concurrency.IsZero() || !job.Concurrency.IsZero()}
 			if found.Permissions = permissions(job.Permissions); job.Permissions.IsZero() {
 				found.Permissions = permissions(workflow.Permissions)
+			}
+			if all := ""; job.Secrets.Decode(&all) == nil && all != "" {
+				found.Secrets = map[string]string{"": all}
+			} else {
+				_ = job.Secrets.Decode(&found.Secrets) // none of another type
 			}
 			if len(on.Push.Branches) == 1 {
 				found.Branch = on.Push.Branches[0]

@@ -1,6 +1,9 @@
 package survey
 
 import (
+	"encoding/json"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -98,4 +101,29 @@ func FuzzExposed(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestTheFieldsOfAnEnvironment: CalledEnvironment has every field that pipeline.yaml says an environment has, so that init keeps it.
+func TestTheFieldsOfAnEnvironment(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile("../../../.github/workflows/pipeline.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	description := regexp.MustCompile(`JSON list of the environments .*`).FindString(string(content))
+	whole, err := json.Marshal(CalledEnvironment{Name: "x", Cluster: "x", Region: "x", Role: "x", Values: "x", Checks: "x", Namespace: "x", SignKey: "x", Plan: true, VerifyKey: "x", PlanRole: "x", CodeBuild: "x",
+		Via: "x", Application: "x", ConfigRepository: "x", ConfigBranch: "x", ConfigFile: "x", ConfigKey: "x", ConfigPullRequest: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := regexp.MustCompile(`\([^)]*\)`).ReplaceAllString(description, "")
+	fields := regexp.MustCompile(`each with (.*) and, where [^,]*, (.*) and (.*?); all but name`).FindStringSubmatch(plain)
+	if fields == nil {
+		t.Fatalf("got %q", plain)
+	}
+	for field := range strings.SplitSeq(strings.Join(fields[1:], ","), ",") {
+		if field = strings.TrimSpace(field); !strings.Contains(string(whole), `"`+field+`":`) {
+			t.Errorf("no field %q", field)
+		}
+	}
 }

@@ -1,0 +1,33 @@
+package initialize_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestTheOrderOfQuestions: what the service is comes first, then how it is built, where it listens and where it runs. A wrong answer is asked for again, the name of an
+// environment may be left out, and another flag that the advice names is an answer.
+func TestTheOrderOfQuestions(t *testing.T) {
+	t.Parallel()
+	const main = "package main\n\nfunc main() {}\n"
+	r := newRepository(t, map[string]string{"cmd/a/main.go": main, "cmd/b/main.go": main, "go.mod": goMod, "Dockerfile": "FROM scratch\n"})
+	var asked []string
+	answers := []string{"go", "cmd/b", "http", "8080", "/ready", "registry.example.com/shop", "first", "--runner mine", "eu-central-1", pin}
+	r.ask = func(question string) (string, error) {
+		asked = append(asked, question)
+		if len(asked) > len(answers) {
+			return "", errors.New("no answer to " + question)
+		}
+		return answers[len(asked)-1], nil
+	}
+	states := r.must()
+	want := []string{"--builder", "--main", "--port", "--port", "--probe", "--repository", "--cluster", "--cluster", "--region", "--pin"}
+	if !slices.Equal(asked, want) || states[".github/workflows/delivery.yaml"] != "created" {
+		t.Errorf("asked %v, want %v; %v", asked, want, states)
+	}
+	if text := r.read(".github/workflows/delivery.yaml"); !strings.Contains(text, `"staging", "cluster": "first"`) || !strings.Contains(text, "runner: mine") {
+		t.Errorf("got %s", text)
+	}
+}
