@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -199,6 +200,44 @@ func TestInitializedRepository(t *testing.T) {
 				t.Errorf("the promotion by hand ran %v, %v\n%s", promoted, err, log)
 			}
 		})
+	}
+}
+
+// TestAPreviewOfAnotherRepository: what init writes for previews builds the head of a pull request, which is not what the branch has, opens its preview with the files of
+// that head, and removes it when the pull request is closed; nothing runs for the pull request of a fork.
+func TestAPreviewOfAnotherRepository(t *testing.T) {
+	beside(t)
+	r := newRelease(t, []byte(standIns))
+	f := initialized(t, r, map[string]string{"main.go": goService, "go.mod": "module example.com/api\n\ngo 1.25\n"}, "--repository", "registry.example.com/shop", "--runner", "ubuntu-latest", "--build-runner", "ubuntu-latest",
+		"--previews", "--preview-repository", "registry.example.com/shop-preview", "--probe", "/")
+	f.checkout.git("checkout", "--quiet", "-b", "topic")
+	f.checkout.write("deploy/preview.yaml", "config:\n  REHEARSED: head\n")
+	f.commitAll("what the pull request changes")
+	head := f.checkout.git("rev-parse", "HEAD")
+	f.checkout.git("checkout", "--quiet", "main")
+	preview := func(action, from string) []map[string]string {
+		t.Helper()
+		event := filepath.Join(t.TempDir(), "event.json")
+		content := fmt.Sprintf(`{"action": %q, "number": 7, "repository": {"full_name": "octo/api"}, "pull_request": {"number": 7, "head": {"sha": %q, "ref": "topic", "repo": {"full_name": %q}}, "base": {"ref": "main"}}}`, action, head, from)
+		if err := os.WriteFile(event, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		verbs, log, err := f.rehearse(t, r, "pull_request", "preview.yaml", "--eventpath", event, "--env", "GITHUB_REPOSITORY=octo/api")
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", action, err, log)
+		}
+		return verbs
+	}
+	opened := preview("opened", "octo/api")
+	if len(opened) != 2 || opened[0]["verb"] != "build" || opened[0]["repository"] != "registry.example.com/shop-preview" || opened[0]["commit"] != head || opened[1]["verb"] != "preview" ||
+		opened[1]["image"] != "registry.example.com/shop-preview@"+builtDigest || opened[1]["commit"] != head || opened[1]["rehearsed"] != "head" {
+		t.Errorf("opened: %v", opened)
+	}
+	if closed := preview("closed", "octo/api"); len(closed) != 1 || closed[0]["verb"] != "preview" {
+		t.Errorf("closed: %v", closed)
+	}
+	if forked := preview("opened", "stranger/api"); len(forked) != 0 {
+		t.Errorf("of a fork: %v", forked)
 	}
 }
 

@@ -2,13 +2,8 @@ package e2e
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"os"
 	"os/exec"
@@ -26,6 +21,7 @@ import (
 	"github.com/onedigest/onedigest/internal/ecr"
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/evidence/signed"
+	"github.com/onedigest/onedigest/internal/evidence/signed/signedtest"
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -35,26 +31,7 @@ import (
 // keyPair writes a key and its public part into a checkout, and returns the signer.
 func (c checkout) keyPair(name string) *signed.KeySigner {
 	c.t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	content := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})
-	signer, err := signed.ParseSigner(content, "")
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	public, err := signer.Key().PEM()
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.write(name+".key", string(content))
-	c.write(name+".pub", string(public))
-	return signer
+	return signedtest.Write(c.t, c.dir, name)
 }
 
 // intruder is somebody who may push to the registry, and knows no key.

@@ -60,7 +60,8 @@ type Act struct {
 
 // Run runs one workflow, a file in .github/workflows, one job after the other, and returns act's log.
 func (a Act) Run(ctx context.Context, event, workflow string, args ...string) (string, error) {
-	flags := []string{event, "--workflows", ".github/workflows/" + workflow, "--platform", "ubuntu-latest=-self-hosted", "--pull=false", "--concurrent-jobs=1"}
+	flags := []string{event, "--workflows", ".github/workflows/" + workflow, "--platform", "ubuntu-latest=-self-hosted", "--pull=false", "--concurrent-jobs=1",
+		"--env", "CHECKOUT_FROM=" + a.Repository} // for the stand-in of actions/checkout
 	command := exec.CommandContext(ctx, a.Program, append(flags, args...)...) //nolint:gosec // the caller's
 	command.Dir = a.Repository
 	command.Env = []string{"PATH=" + a.Path, "HOME=" + a.Home, "XDG_CACHE_HOME=" + filepath.Join(a.Home, "cache"), "XDG_CONFIG_HOME=" + filepath.Join(a.Home, "config"), "NO_COLOR=1", "GIT_PAGER=cat"}
@@ -85,7 +86,8 @@ runs:
       run: ':'
 `
 
-// checkoutStandIn does what actions/checkout does with a path. Without one it does nothing, because act has the work tree already.
+// checkoutStandIn does what actions/checkout does with a path, and without one with a commit, such as the head of a pull request. With neither it does nothing, because act
+// has the work tree already.
 const checkoutStandIn = `name: checkout
 description: checks a commit out beside the work tree
 inputs:
@@ -99,7 +101,15 @@ runs:
         REF: ${{ inputs.ref }}
         INTO: ${{ inputs.path }}
       run: |
-        [[ -n $INTO ]] || exit 0
+        [[ -n $INTO$REF ]] || exit 0
+        if [[ ! -e .git ]]; then # act copies its work tree only where that is what is asked for
+          git init --quiet
+          git fetch --quiet "$CHECKOUT_FROM" '+refs/*:refs/remotes/from/*'
+        fi
+        if [[ -z $INTO ]]; then
+          git checkout --quiet --force --detach "$REF"
+          exit 0
+        fi
         rm -rf -- "$INTO"
         git worktree prune
         git worktree add --quiet --detach "$INTO" "$REF"

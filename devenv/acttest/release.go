@@ -65,7 +65,7 @@ func NewRelease(tb testing.TB, root string, program []byte) Release {
 	}
 	r := Release{Commit: run(source, []string{"GITHUB_REPOSITORY=onedigest/onedigest", "GITHUB_SERVER_URL=https://github.example"}, "scripts/release.sh", "tag", releaseVersion, dist)}
 	commits := []string{r.Commit}
-	for _, workflow := range []string{"pipeline", "service", "environment"} {
+	for _, workflow := range []string{"pipeline", "service", "environment", "preview"} {
 		text := run(source, nil, "git", "show", r.Commit+":.github/workflows/"+workflow+".yaml")
 		if pathUse.MatchString(text) {
 			tb.Errorf("the released %s.yaml uses something of the repository that calls it:\n%s", workflow, text)

@@ -2,11 +2,7 @@ package app_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +11,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/evidence/signed"
+	"github.com/onedigest/onedigest/internal/evidence/signed/signedtest"
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
@@ -97,26 +94,7 @@ func TestAKeptPlanOnGitHubNeedsItsDigest(t *testing.T) {
 // key writes a key and its public part into keys/, and returns the signer.
 func (s *shop) key(name string) signed.Signer {
 	s.t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	content := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})
-	signer, err := signed.ParseSigner(content, "")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	public, err := signer.Key().PEM()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.write("keys/"+name+".key", string(content))
-	s.write("keys/"+name+".pub", string(public))
-	return signer
+	return signedtest.Write(s.t, filepath.Join(s.dir, "keys"), name)
 }
 
 // proveSigned records with keys what the rules of the page ask of $IMAGE: that staging runs it and proved it an hour ago, and that a scanner found

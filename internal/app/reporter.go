@@ -21,10 +21,11 @@ type reporter struct {
 	progress time.Time      // when progress was last shown
 	runner   *github.Runner // nil when not on GitHub
 	table    *table         // nil where nothing can be drawn
+	warned   *warned
 }
 
-func newReporter(out *stream, now func() time.Time, runner *github.Runner, color bool) *reporter {
-	r := &reporter{color: color, out: out, now: now, progress: now(), runner: runner}
+func newReporter(out *stream, now func() time.Time, runner *github.Runner, color bool, known *warned) *reporter {
+	r := &reporter{color: color, out: out, now: now, progress: now(), runner: runner, warned: known}
 	if screen := out.terminal(); screen != nil && runner == nil {
 		r.table = &table{out: out, width: func() int { width, _, _ := term.GetSize(int(screen.Fd())); return width }}
 	}
@@ -96,9 +97,15 @@ func stepLine(step release.RolloutStep) string {
 	return line
 }
 
-// Warnf logs a warning, and on GitHub also adds an annotation to the run.
+// Warnf logs a warning, and on GitHub also adds an annotation to the run. What was said already is not said again.
 func (r *reporter) Warnf(format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
+	r.mu.Lock()
+	first := r.warned.first(string(r.out.clean(message)))
+	r.mu.Unlock()
+	if !first {
+		return
+	}
 	r.Infof("warning: %s", message)
 	if r.runner != nil {
 		r.runner.Warning(github.Annotation{Title: "onedigest", Message: message})

@@ -54,10 +54,12 @@ func newRunContext(process Process, verb string, asJSON bool) *RunContext {
 	if asJSON {
 		r.log = sink.stderr
 	}
+	temp := ""
 	if github.On(process.Getenv) {
+		temp = process.Getenv("RUNNER_TEMP")
 		r.runner = r.log.runner(process.Getenv)
 	}
-	r.Reporter = newReporter(r.log, process.Now, r.runner, useColor(r.log, process.Getenv))
+	r.Reporter = newReporter(r.log, process.Now, r.runner, useColor(r.log, process.Getenv), newWarned(temp))
 	return r
 }
 

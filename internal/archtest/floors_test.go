@@ -185,6 +185,8 @@ var floors = []floor{
 		why: "a rule about JSON, which every reader of evidence uses"},
 	{packages: []string{"internal/evidence/signed"}, allowed: []string{"internal/text", "internal/evidence/strictjson"}, banned: append([]string{"net", "os"}, heavy...),
 		why: "signatures over bytes; where keys and bundles are is another package's"},
+	{packages: []string{"internal/evidence/signed/signedtest"}, allowed: []string{"internal/evidence/signed"}, banned: heavy,
+		why: "keys for the tests of every package that signs or verifies"},
 	{packages: []string{"internal/kms"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text", "internal/httpx", "internal/awsx", "internal/worktree"}, banned: except(heavy, "github.com/aws/"),
 		why: "signing through AWS KMS; what is signed is another package's"},
 	{packages: []string{"internal/app/roles"}, allowed: wiring("internal/oidc", "internal/awsx", "internal/idtoken"), banned: heavy,

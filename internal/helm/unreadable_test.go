@@ -262,7 +262,7 @@ func TestHealWaitsNoLongerThanItsContext(t *testing.T) {
 		t.Fatalf("reported %q", reported)
 	}
 	_, limit, _ := strings.Cut(reported[0], "at most ")
-	if waits, err := time.ParseDuration(limit); err != nil || waits > 30*time.Minute || waits < time.Minute {
+	if limit != "30 minutes" && !strings.HasPrefix(limit, "29 minutes") {
 		t.Errorf("reported %q", reported)
 	}
 }

@@ -150,7 +150,7 @@ func ParseReason(text string) (string, error) {
 func maxAge(given string) (time.Duration, error) {
 	duration, err := Duration(given)
 	if err == nil && duration < release.RecordFreshFor {
-		err = fmt.Errorf("%s is less than %s, in which smoke does not record the same verdict again", text.Duration(duration), text.Duration(release.RecordFreshFor))
+		err = fmt.Errorf("%s is less than %s (%gh), in which smoke does not record the same verdict again", text.Duration(duration), text.Duration(release.RecordFreshFor), release.RecordFreshFor.Hours())
 	}
 	return duration, err
 }

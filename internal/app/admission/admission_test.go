@@ -2,11 +2,7 @@ package admission_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +26,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app/keys"
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/evidence/signed"
+	"github.com/onedigest/onedigest/internal/evidence/signed/signedtest"
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
@@ -83,21 +80,8 @@ func newWorld(t *testing.T, rules string) world {
 	w.write("sigstore/trusted_root.json", w.instance.TrustedRoot(true))
 	w.write("sigstore/signing_config.json", w.instance.SigningConfig(true, true))
 	for _, name := range []string{"old", "staging", "production", "stranger"} {
-		private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		encoded, err := x509.MarshalPKCS8PrivateKey(private)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if w.keys[name], err = signed.ParseSigner(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), ""); err != nil {
-			t.Fatal(err)
-		}
-		public, err := w.keys[name].Key().PEM()
-		if err != nil {
-			t.Fatal(err)
-		}
+		signer, _, public := signedtest.New(t)
+		w.keys[name] = signer
 		w.write("keys/"+name+".pub", public)
 	}
 	return w

@@ -3,12 +3,7 @@ package build
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"os"
 	"strings"
 	"testing"
@@ -18,6 +13,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/evidence/signed"
+	"github.com/onedigest/onedigest/internal/evidence/signed/signedtest"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
@@ -49,19 +45,7 @@ func builtBy(t *testing.T, dir string, repository release.Repository, key *signe
 // TestASignedBuildHasItsSBOM: the same for the same commit, in any repository; once; of one or several platforms.
 func TestASignedBuildHasItsSBOM(t *testing.T) {
 	t.Parallel()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})
-	key, err := signed.ParseSigner(content, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	key, content, _ := signedtest.New(t)
 	environ, sign := []string{"SIGNING_KEY=" + string(content)}, []string{"--sign-key", "env://SIGNING_KEY"}
 	files := map[string]string{"go.mod": "module example.com/shop\n\ngo 1.26\n", "main.go": "package main\n\nfunc main() {}\n",
 		"other.json": `{"bomFormat":"CycloneDX","specVersion":"1.5","components":[{"type":"library","name":"of another program"}]}`, "bad.json": `{"spdxVersion":"SPDX-2.3"}`}

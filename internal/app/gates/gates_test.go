@@ -2,11 +2,6 @@ package gates
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -18,13 +13,12 @@ import (
 	"github.com/onedigest/onedigest/devenv/registrytest"
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/images"
-	"github.com/onedigest/onedigest/internal/app/keys"
 	"github.com/onedigest/onedigest/internal/evidence/signed"
+	"github.com/onedigest/onedigest/internal/evidence/signed/signedtest"
 	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
-	"github.com/onedigest/onedigest/internal/setting"
 	"github.com/onedigest/onedigest/internal/text"
 )
 
@@ -67,20 +61,9 @@ func TestFind(t *testing.T) {
 // signed it, or one of the environment that is entered, and not a signer of another fact or environment.
 func TestACopyCountsByTheSignersOfItsFact(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	run := &app.RunContext{Process: app.Process{Dir: dir, Environ: []string{"GITHUB_WORKSPACE=" + dir}, Now: time.Now}, Reporter: releasetest.DiscardReporter{}, Secrets: new(text.Secrets)}
-	signers := map[string]signed.Signer{}
-	for _, name := range []string{"builder", "scanner", "staging", "production"} {
-		signers[name] = newKey(t, run, dir, name)
-	}
+	run, signers := tree(t, releasetest.DiscardReporter{}, "builder", "scanner", "staging", "production")
 	rules := `{"version": 1, "environments": [{"name": "staging", "signers": ["staging.pub"], "requires": {"built": {"signers": ["builder.pub"]}, "scanned": {"signers": ["scanner.pub"]}}}, {"name": "production", "signers": ["production.pub"]}]}`
-	if err := os.WriteFile(filepath.Join(dir, policy.DefaultFile), []byte(rules), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	read, err := Load(run, policy.DefaultFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	read := ruled(t, run, rules)
 	rung, _ := read.Rung("staging")
 	for copier, want := range map[string]bool{"builder": true, "scanner": false, "staging": true, "production": false} {
 		connected, err := images.New(t.Context(), run)
@@ -116,12 +99,8 @@ func TestACopyCountsByTheSignersOfItsFact(t *testing.T) {
 // TestWarnCopy: a run that copies an image is told before it does which facts its key leaves behind.
 func TestWarnCopy(t *testing.T) {
 	t.Parallel()
-	dir, told := t.TempDir(), new(warned)
-	run := &app.RunContext{Process: app.Process{Dir: dir, Environ: []string{"GITHUB_WORKSPACE=" + dir}, Now: time.Now}, Reporter: told, Secrets: new(text.Secrets)}
-	signers := map[string]signed.Signer{"": nil}
-	for _, name := range []string{"staging", "production", "builder", "stranger"} {
-		signers[name] = newKey(t, run, dir, name)
-	}
+	told := new(warned)
+	run, signers := tree(t, told, "staging", "production", "builder", "stranger")
 	const (
 		smoked = `{"version": 1, "environments": [{"name": "staging", "signers": ["staging.pub"]}, {"name": "production", "signers": ["production.pub"], "requires": {"smoked": {}}}]}`
 		built  = `{"version": 1, "environments": [{"name": "staging", "signers": ["staging.pub"]}, {"name": "production", "signers": ["production.pub"], "requires": {"smoked": {}, "built": {"signers": ["builder.pub"]}}}]}`
@@ -140,13 +119,7 @@ func TestWarnCopy(t *testing.T) {
 		"no signers":                      {nobody, "stranger", ""},
 	} {
 		told.said = nil
-		if err := os.WriteFile(filepath.Join(dir, policy.DefaultFile), []byte(test.rules), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		read, err := Load(run, policy.DefaultFile)
-		if err != nil {
-			t.Fatal(err)
-		}
+		read := ruled(t, run, test.rules)
 		rung, err := read.ForPromotion("production", "", time.Hour)
 		if err != nil {
 			t.Fatal(err)
@@ -167,17 +140,10 @@ func TestWarnCopy(t *testing.T) {
 // TestAgainst: a rejection counts whoever signed it, a failure in the environment too, and what a signer of the environment lifted does not. Nothing else is read.
 func TestAgainst(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	run := &app.RunContext{Process: app.Process{Dir: dir, Environ: []string{"GITHUB_WORKSPACE=" + dir}, Now: time.Now}, Reporter: releasetest.DiscardReporter{}, Secrets: new(text.Secrets)}
-	own, stranger := newKey(t, run, dir, "production"), newKey(t, run, dir, "stranger")
+	run, signers := tree(t, releasetest.DiscardReporter{}, "production", "stranger")
+	own, stranger := signers["production"], signers["stranger"]
 	rules := `{"version": 1, "environments": [{"name": "staging", "signers": ["missing.pub"]}, {"name": "production", "signers": ["production.pub"], "requires": {"smoked": {}}}]}`
-	if err := os.WriteFile(filepath.Join(dir, policy.DefaultFile), []byte(rules), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	read, err := Load(run, policy.DefaultFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	read := ruled(t, run, rules)
 	rung, _ := read.Rung("production")
 	connected, err := images.New(t.Context(), run)
 	if err != nil {
@@ -242,10 +208,10 @@ func TestWarnUnsigned(t *testing.T) {
 		"signers":    {`{"version": 1, "environments": [{"name": "staging", "signers": ["staging.pub"]}]}`, 1},
 		"no rules":   {`{}`, 0},
 	} {
-		dir, told := t.TempDir(), new(warned)
-		run := &app.RunContext{Process: app.Process{Dir: dir, Environ: []string{"GITHUB_WORKSPACE=" + dir}, Now: time.Now}, Reporter: told, Secrets: new(text.Secrets)}
+		told := new(warned)
+		run, _ := tree(t, told)
 		if test.rules != "" {
-			if err := os.WriteFile(filepath.Join(dir, policy.DefaultFile), []byte(test.rules), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(run.Process.Dir, policy.DefaultFile), []byte(test.rules), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -263,12 +229,12 @@ func TestWarnUnsigned(t *testing.T) {
 // TestASignerThatDoesNotCount: a run signs with a key, or as a workflow, that is none of those that the rules name for the environment.
 func TestASignerThatDoesNotCount(t *testing.T) {
 	t.Parallel()
-	dir, told := t.TempDir(), new(warned)
-	run := &app.RunContext{Process: app.Process{Dir: dir, Environ: []string{"GITHUB_WORKSPACE=" + dir}, Now: time.Now}, Reporter: told, Secrets: new(text.Secrets)}
+	told := new(warned)
+	run, signers := tree(t, told, "own", "previous", "overriding", "stranger")
 	workflow := func(name string) signed.Signer {
 		return identified(release.Identity{Issuer: release.GitHubIssuer, Subject: "https://github.com/octo/shop/.github/workflows/" + name + "@refs/heads/main", Repository: "https://github.com/octo/shop"}.String())
 	}
-	own, previous, overriding, stranger := newKey(t, run, dir, "own"), newKey(t, run, dir, "previous"), newKey(t, run, dir, "overriding"), newKey(t, run, dir, "stranger")
+	own, previous, overriding, stranger := signers["own"], signers["previous"], signers["overriding"], signers["stranger"]
 	const (
 		byKeys     = `{"version": 1, "environments": [{"name": "staging", "signers": ["previous.pub", "own.pub"], "override": {"actors": ["octo"], "signers": ["overriding.pub"]}}]}`
 		byWorkflow = `{"version": 1, "environments": [{"name": "staging", "signers": [{"keyless": {"identity": "https://github.com/octo/shop/.github/workflows/staging.yml@refs/heads/main"}}]}]}`
@@ -291,7 +257,7 @@ func TestASignerThatDoesNotCount(t *testing.T) {
 		"rules that are not read at all": {`{}`, stranger, false},
 		"an environment without signers": {`{"version": 1, "environments": [{"name": "staging"}]}`, stranger, false},
 	} {
-		if err := os.WriteFile(filepath.Join(dir, policy.DefaultFile), []byte(test.rules), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(run.Process.Dir, policy.DefaultFile), []byte(test.rules), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		told.said = nil
@@ -324,33 +290,27 @@ func (w *warned) Warnf(format string, args ...any) {
 	w.said = append(w.said, fmt.Sprintf(format, args...))
 }
 
-// newKey writes a pair of keys, NAME.key and NAME.pub, and returns the signer.
-func newKey(t *testing.T, run *app.RunContext, dir, name string) signed.Signer {
+// tree is a work tree with keys of these names, and the run of a verb in it.
+func tree(t *testing.T, reporter release.Reporter, names ...string) (run *app.RunContext, signers map[string]signed.Signer) {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	dir := t.TempDir()
+	run = &app.RunContext{Process: app.Process{Dir: dir, Environ: []string{"GITHUB_WORKSPACE=" + dir}, Now: time.Now}, Reporter: reporter, Secrets: new(text.Secrets)}
+	signers = map[string]signed.Signer{}
+	for _, name := range names {
+		signers[name] = signedtest.Write(t, dir, name)
+	}
+	return run, signers
+}
+
+// ruled writes rules into the work tree of a run, and reads them.
+func ruled(t *testing.T, run *app.RunContext, rules string) policy.Policy {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(run.Process.Dir, policy.DefaultFile), []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read, err := Load(run, policy.DefaultFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	public, err := signed.NewKey(&private.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	publicPEM, err := public.PEM()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for file, content := range map[string][]byte{name + ".key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), name + ".pub": publicPEM} {
-		if err := os.WriteFile(filepath.Join(dir, file), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	signer, err := keys.Signer(t.Context(), run, "sign-key", setting.KeyRef{Source: setting.KeyFile, Name: name + ".key"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signer
+	return read
 }

@@ -2,12 +2,7 @@ package history_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"html"
 	"os"
 	"os/exec"
@@ -25,7 +20,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/app/keys"
 	apppromote "github.com/onedigest/onedigest/internal/app/promote"
-	"github.com/onedigest/onedigest/internal/evidence/signed"
+	"github.com/onedigest/onedigest/internal/evidence/signed/signedtest"
 	"github.com/onedigest/onedigest/internal/history"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
@@ -73,27 +68,7 @@ func newDelivery(t *testing.T, repository release.Repository, environ ...string)
 // writeKey writes NAME.key and NAME.pub.
 func (d delivery) writeKey(name string) {
 	d.t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	public, err := signed.NewKey(&private.PublicKey)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	publicPEM, err := public.PEM()
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	for file, content := range map[string][]byte{name + ".key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), name + ".pub": publicPEM} {
-		if err := os.WriteFile(filepath.Join(d.dir, file), content, 0o600); err != nil {
-			d.t.Fatal(err)
-		}
-	}
+	signedtest.Write(d.t, d.dir, name)
 }
 
 func (d delivery) process() app.Process {

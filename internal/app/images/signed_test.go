@@ -1,13 +1,8 @@
 package images_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +10,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/registrytest"
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/evidence/signed"
+	"github.com/onedigest/onedigest/internal/evidence/signed/signedtest"
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
@@ -23,18 +19,7 @@ import (
 // newSigner makes a key.
 func newSigner(t *testing.T) *signed.KeySigner {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := signed.ParseSigner(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer, _, _ := signedtest.New(t)
 	return signer
 }
 

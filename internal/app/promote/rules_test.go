@@ -2,12 +2,7 @@ package promote_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
@@ -24,6 +19,7 @@ import (
 	promoting "github.com/onedigest/onedigest/internal/app/promote"
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/evidence/signed"
+	"github.com/onedigest/onedigest/internal/evidence/signed/signedtest"
 	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
@@ -55,24 +51,7 @@ func newGuarded(t *testing.T) guarded {
 	g := guarded{gate: newGate(t, false), dir: t.TempDir(), signers: map[string]*signed.KeySigner{}}
 	g.write(".onedigest.yaml", []byte(ruled))
 	for _, name := range []string{"old", "staging", "production", "override", "stranger"} {
-		private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		encoded, err := x509.MarshalPKCS8PrivateKey(private)
-		if err != nil {
-			t.Fatal(err)
-		}
-		content := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})
-		if g.signers[name], err = signed.ParseSigner(content, ""); err != nil {
-			t.Fatal(err)
-		}
-		public, err := g.signers[name].Key().PEM()
-		if err != nil {
-			t.Fatal(err)
-		}
-		g.write("keys/"+name+".key", content)
-		g.write("keys/"+name+".pub", public)
+		g.signers[name] = signedtest.Write(t, filepath.Join(g.dir, "keys"), name)
 	}
 	return g
 }
