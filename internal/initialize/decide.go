@@ -58,6 +58,7 @@ type service struct {
 	chart                              *survey.Chart
 	port, ready, alive                 survey.Fact
 	build                              survey.Build
+	portVariable                       string               // that sets the port, "" if none has to be set
 	called                             survey.CalledService // what the workflow says of it already
 }
 

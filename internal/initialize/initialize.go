@@ -113,7 +113,10 @@ func report(made plan, reporter release.Reporter) {
 			what += " " + s.main
 		}
 		if s.builder == "docker" {
-			what = "Dockerfile " + s.dockerfile
+			what = s.dockerfile
+			if !strings.Contains(path.Base(what), "Dockerfile") {
+				what = "Dockerfile " + what
+			}
 		}
 		line := fmt.Sprintf("%s: %s of %q", firstOf(s.name, "the service"), what, s.context)
 		if s.chart != nil {
@@ -259,6 +262,9 @@ func permit(ctx context.Context, overwrite, overwriteOwn bool, files []file, sta
 // next returns what is left to do.
 func (p plan) next(found survey.Found) (steps []string) {
 	steps = append(steps, "commit the files")
+	if account, _ := awsOf(p.repository); account == "" && p.buildRunner == "" {
+		steps = append(steps, fmt.Sprintf("the build runs on GitHub's own runner, which has no credentials for %s: give init --build-runner with one that has", p.repository.Host()))
+	}
 	settings := "the repository's settings"
 	if found.GitHub != "" {
 		settings = "https://github.com/" + found.GitHub + "/settings/environments"

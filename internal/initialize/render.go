@@ -95,8 +95,12 @@ func valuesContent(s service, environment string, last bool) string {
 		if last {
 			replicas = 2
 		}
-		return fmt.Sprintf("# Values of onedigest's common chart for %s. All of them: charts/service/README.md of onedigest.\nreplicas: %d\ncontainerPort: %s\nprobes:\n  startup: {path: %s}\n  readiness: {path: %s}\n  liveness: {path: %s}\n",
-			environment, replicas, s.port.Value, s.alive.Value, s.ready.Value, s.alive.Value)
+		config := ""
+		if s.portVariable != "" {
+			config = fmt.Sprintf("config: {%s: %q}\n", s.portVariable, s.port.Value)
+		}
+		return fmt.Sprintf("# Values of onedigest's common chart for %s. All of them: charts/service/README.md of onedigest.\nreplicas: %d\ncontainerPort: %s\n%sprobes:\n  startup: {path: %s}\n  readiness: {path: %s}\n  liveness: {path: %s}\n",
+			environment, replicas, s.port.Value, config, s.alive.Value, s.ready.Value, s.alive.Value)
 	}
 	at := pathsOf(s.chart)
 	text := fmt.Sprintf("# Values of %s for %s. All of them: %s/values.yaml\n", s.chart.Dir, environment, s.chart.Dir)

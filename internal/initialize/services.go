@@ -264,7 +264,15 @@ func (d *decider) port(s *service, said survey.Service) {
 	default:
 		d.problemOf(s.name, "port", fmt.Sprintf("%s names several ports: %s", cmp.Or(s.name, "the service"), list(said.Ports)), "give "+prefix+"PORT")
 	}
-	if s.chart == nil && s.port.Value != "" && s.port.Port() < 1024 {
+	if variable := said.VariableOf(); s.chart == nil && variable.Name != "" {
+		if s.port.Value == variable.Default && s.port.Port() < minPort {
+			s.port = survey.Fact{Value: defaultPort, File: "the variable " + variable.Name}
+		}
+		if s.port.Value != variable.Default {
+			s.portVariable = variable.Name
+		}
+	}
+	if s.chart == nil && s.port.Value != "" && s.port.Port() < minPort {
 		d.problemOf(s.name, "port", fmt.Sprintf("the common chart runs a container that cannot listen on port %s (%s)", s.port.Value, s.port.File), "let the program listen on one from 1024 and give "+prefix+"PORT (if a variable says the port, set it under config in the values that init writes), or add a chart of your own")
 	}
 }
@@ -285,6 +293,9 @@ func (d *decider) withoutPort(s service) string {
 
 // defaultPort is the port of a service that listens where PORT says.
 const defaultPort = "8080"
+
+// minPort is the first port on which a container of the common chart can listen.
+const minPort = 1024
 
 // probe decides the paths of the probes.
 func (d *decider) probe(s *service, said survey.Service) {

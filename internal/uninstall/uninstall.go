@@ -312,7 +312,7 @@ func (r *run) describe(removal release.Removal) {
 		return
 	}
 	r.stays(release.Object{APIVersion: "coordination.k8s.io/v1", Kind: "Lease", Namespace: r.settings.Namespace, Name: "onedigest-" + r.settings.Release}, "runs exclude each other by it")
-	r.stays(release.Object{APIVersion: "v1", Kind: "Namespace", Name: r.settings.Namespace}, "delete-namespace deletes one that deploy made")
+	r.stays(release.Object{APIVersion: "v1", Kind: "Namespace", Name: r.settings.Namespace}, "--delete-namespace deletes one that deploy made")
 }
 
 // stays says that an object stays.

@@ -31,3 +31,19 @@ func TestTheOrderOfQuestions(t *testing.T) {
 		t.Errorf("got %s", text)
 	}
 }
+
+// TestTheBuildsCredentialsAreSaid: a registry that is not ECR needs a runner that has credentials for it.
+func TestTheBuildsCredentialsAreSaid(t *testing.T) {
+	t.Parallel()
+	args := []string{"--repository", "registry.example.com/shop", "--runner", "mine", "--pin", pin}
+	for _, test := range []struct {
+		args []string
+		said bool
+	}{{args, true}, {append(slices.Clone(args), "--build-runner", "mine"), false}, {required, false}} {
+		r := newRepository(t, map[string]string{"Dockerfile": "FROM scratch\nEXPOSE 8080\n"})
+		code, stdout, stderr := r.init(append(slices.Clone(test.args), "--probe", "/")...)
+		if printed := stdout + stderr; code != 0 || strings.Contains(printed, "has no credentials for registry.example.com: give init --build-runner") != test.said || strings.Contains(printed, "Dockerfile Dockerfile") {
+			t.Errorf("%v: exit code %d:\n%s", test.args, code, printed)
+		}
+	}
+}

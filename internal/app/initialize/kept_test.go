@@ -83,3 +83,26 @@ func TestAnEnvironmentOfArgoCDIsKept(t *testing.T) {
 		t.Errorf("got %s", text)
 	}
 }
+
+// TestAVariableSetsThePort: a program whose port of the Dockerfile the common chart cannot give it listens on another one by its own variable, and nobody is asked.
+func TestAVariableSetsThePort(t *testing.T) {
+	t.Parallel()
+	const program = "package main\n\nfunc main() { listen(getEnv(\"SHOP_PORT_NUMBER\", \"80\"), getEnv(\"DB_PORT\", \"5432\")) }\n"
+	args := append(slices.Clone(required), "--builder", "go", "--probe", "/ready")
+	r := newRepository(t, map[string]string{"main.go": program, "go.mod": goMod, "Dockerfile": "FROM scratch\nEXPOSE 80\n"})
+	r.must(args...)
+	if text := r.read("deploy/staging.yaml"); !strings.Contains(text, "containerPort: 8080\nconfig: {SHOP_PORT_NUMBER: \"8080\"}\n") {
+		t.Errorf("got %s", text)
+	}
+	for file, state := range r.must() {
+		if state != "unchanged" {
+			t.Errorf("again: %s is %s", file, state)
+		}
+	}
+	for name, expose := range map[string]string{"a port that no variable has": "EXPOSE 81\n", "of two variables": "EXPOSE 80 5432\n"} {
+		r := newRepository(t, map[string]string{"main.go": program, "go.mod": goMod, "Dockerfile": "FROM scratch\n" + expose})
+		if code, _, stderr := r.init(args...); code != 2 || !strings.Contains(stderr, "--port") {
+			t.Errorf("%s: exit code %d:\n%s", name, code, stderr)
+		}
+	}
+}

@@ -43,6 +43,8 @@ func replacesOutside(goMod string) bool { return replacement.MatchString(goMod) 
 var (
 	goPort     = regexp.MustCompile("[\"`](?:0\\.0\\.0\\.0|\\[::\\])?:([0-9]{2,5})[\"`]")
 	goPortName = regexp.MustCompile("[\"`]PORT[\"`]")
+	// goPortVariable matches what is given to a function that reads a variable and has a default: getEnv("SHOP_PORT", "80").
+	goPortVariable = regexp.MustCompile("\\(\\s*[\"`]([A-Z][A-Z0-9_]*_PORT(?:_[A-Z0-9_]+)?)[\"`]\\s*,\\s*[\"`]?:?([0-9]{2,5})[\"`]?\\s*\\)")
 )
 
 // isTest reports whether a source file is a test's.

@@ -11,10 +11,28 @@ import (
 
 // Service is what the files of a build say about the service.
 type Service struct {
-	Ports     []Fact // that it may listen on
-	ReadsPort bool   // it listens on the port that the variable PORT names
-	Ready     []Fact // paths that may say that it can serve, those that are best for it
-	Alive     []Fact // paths that may say that it runs, those that are best for it
+	Ports     []Fact     // that it may listen on
+	ReadsPort bool       // it listens on the port that the variable PORT names
+	Variables []Variable // of a Go main package, by which a port can be set
+	Ready     []Fact     // paths that may say that it can serve, those that are best for it
+	Alive     []Fact     // paths that may say that it runs, those that are best for it
+}
+
+// Variable is a variable of the environment that sets a port, and the port without it.
+type Variable struct{ Name, Default string }
+
+// VariableOf returns the only variable whose default is a port that was found; the zero value if there is none or there are several.
+func (s Service) VariableOf() (found Variable) {
+	for _, variable := range s.Variables {
+		if !slices.ContainsFunc(s.Ports, func(port Fact) bool { return port.Value == variable.Default }) || variable == found {
+			continue
+		}
+		if found.Name != "" {
+			return Variable{}
+		}
+		found = variable
+	}
+	return found
 }
 
 // Fact is a value and the file that has it.
@@ -65,6 +83,9 @@ func Inspect(tree fs.FS, build Build, main, dockerfile string) (Service, error) 
 		if main != "" {
 			for _, found := range goPort.FindAllStringSubmatch(content, -1) {
 				service.Ports = addFact(service.Ports, Fact{found[1], name})
+			}
+			for _, found := range goPortVariable.FindAllStringSubmatch(content, -1) {
+				service.Variables = append(service.Variables, Variable{found[1], found[2]})
 			}
 			service.ReadsPort = service.ReadsPort || goPortName.MatchString(content)
 		}
