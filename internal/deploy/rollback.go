@@ -161,7 +161,7 @@ func (f failedRollout) stoppedResult(state string, failure error) (Result, error
 func (f failedRollout) partlyApplied() string {
 	switch {
 	case f.applied.ConfigCommit != "":
-		return f.stays(f.applied.ConfigCommit)
+		return f.describePushed(f.applied.ConfigCommit)
 	case f.applied.Revision == 0:
 		return "nothing was applied"
 	case neverDeployed(f.revisions):
@@ -172,7 +172,7 @@ func (f failedRollout) partlyApplied() string {
 }
 
 // stays says what a pushed commit of a configuration repository means.
-func (f failedRollout) stays(commit release.Commit) string {
+func (f failedRollout) describePushed(commit release.Commit) string {
 	return fmt.Sprintf("commit %s stays on %s; Argo CD will apply it", commit.Short(), cmp.Or(prefixIfSet("branch ", f.settings.GitOps.ConfigBranch), "its branch"))
 }
 
@@ -252,7 +252,7 @@ func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result
 	case errors.Is(leaseCtx.Err(), context.Canceled) && errors.Is(context.Cause(leaseCtx), context.Canceled):
 		state := fmt.Sprintf("revision %d failed, and the rollback from it to revision %d was stopped; the next deploy continues from here", f.applied.Revision, f.target.Revision)
 		if applied.ConfigCommit != "" {
-			state += "; " + f.stays(applied.ConfigCommit)
+			state += "; " + f.describePushed(applied.ConfigCommit)
 		}
 		return f.stoppedResult(state, errors.Join(failure, err))
 	case err != nil:

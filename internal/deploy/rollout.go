@@ -111,9 +111,9 @@ type contents struct {
 // proofPause is the time between two checks of pods that have not started yet.
 const proofPause = time.Second
 
-// stayTime is for how long pods must stay ready of which no workload's status says that they are, as long as a rollout wants a container without a probe to
+// minReadyTime is for how long pods must stay ready of which no workload's status says that they are, as long as a rollout wants a container without a probe to
 // run.
-const stayTime = 3 * time.Second
+const minReadyTime = 3 * time.Second
 
 // proveImage finds the pods that run an image by what the kubelets report, and fails if one runs another image, or none runs where pods are
 // wanted. A custom resource may count as ready before its controller has made any pod: those are waited for as long as the rollout may take, or for the
@@ -134,12 +134,12 @@ func (r request) proveImage(ctx context.Context, budget budget, image release.Im
 		}
 		if restarts, byPods := running.RestartsByPods(); byPods && len(proof.Problems) == 0 && restarts != stayed {
 			if stayed = restarts; rolling.Err() == nil {
-				pause(rolling, stayTime)
+				pause(rolling, minReadyTime)
 				continue
 			}
-			proof.Problems = append(proof.Problems, fmt.Sprintf("its pods did not stay ready for %s", stayTime))
+			proof.Problems = append(proof.Problems, fmt.Sprintf("its pods did not stay ready for %s", minReadyTime))
 		}
-		if (proof.Pending || len(proof.Problems) == 0 && awaited.mayStillMakePods(proof, r.Reporter)) && rolling.Err() == nil {
+		if (proof.Pending || len(proof.Problems) == 0 && awaited.mayStillCreatePods(proof, r.Reporter)) && rolling.Err() == nil {
 			stayed = -1
 			pause(rolling, proofPause)
 			continue
@@ -155,7 +155,7 @@ func (r request) proveImage(ctx context.Context, budget budget, image release.Im
 				continue
 			}
 			r.Reporter.Warnf("%s: its controller has made no pod in %s, so nothing shows that it runs %s; if it makes pods only when there is work, this is right, otherwise see whether its controller runs",
-				object, time.Since(awaited.told).Round(time.Second), image.Digest.Short())
+				object, time.Since(awaited.began).Round(time.Second), image.Digest.Short())
 		}
 		switch {
 		case len(proof.Problems) == 0:
@@ -169,17 +169,17 @@ func (r request) proveImage(ctx context.Context, budget budget, image release.Im
 
 // awaitedControllers is the wait for the controllers of custom resources without pods.
 type awaitedControllers struct {
-	told, since time.Time
-	patience    time.Duration
+	began, since time.Time
+	patience     time.Duration
 }
 
-// mayStillMakePods reports whether the patience with the controllers is not used up. It begins again once, when a controller that was silent has spoken.
-func (a *awaitedControllers) mayStillMakePods(proof release.RunningProof, reporter release.Reporter) bool {
+// mayStillCreatePods reports whether the patience with the controllers is not used up. It begins again once, when a controller that was silent has spoken.
+func (a *awaitedControllers) mayStillCreatePods(proof release.RunningProof, reporter release.Reporter) bool {
 	if len(proof.Awaited) == 0 || !proof.ChangedRecently(time.Now()) {
 		return false
 	}
-	if a.told.IsZero() {
-		a.told, a.since, a.patience = time.Now(), time.Now(), proof.Patience
+	if a.began.IsZero() {
+		a.began, a.since, a.patience = time.Now(), time.Now(), proof.Patience
 		reporter.Infof("waiting up to %s for the controller of %s to make pods", proof.Patience, proof.Awaited[0])
 	}
 	if proof.Patience < a.patience {

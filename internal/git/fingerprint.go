@@ -27,7 +27,7 @@ func Fingerprint(ctx context.Context, environ []string, dir string, commit relea
 			return "", err
 		}
 	}
-	collected.addAttributes(collected.outermost)
+	collected.addAttributes(collected.root)
 	slices.Sort(collected.paths)
 	sum := sha256.New()
 	for _, name := range collected.paths {
@@ -72,7 +72,7 @@ func collect(ctx context.Context, environ []string, dir string, commit release.C
 	if err != nil {
 		return nil, repo.fault(err, "listing commit %q of", commit.Short())
 	}
-	comparison := &comparison{outermost: tree, inputs: inputs, isLink: map[string]bool{}, compared: map[string]bool{}}
+	comparison := &comparison{root: tree, inputs: inputs, isLink: map[string]bool{}, compared: map[string]bool{}}
 	for _, file := range inputs.Files {
 		comparison.addFile(file, maxLinks)
 	}

@@ -69,7 +69,7 @@ func (r *Release) render(ctx context.Context, deployment release.Deployment) (re
 		return rendering, err
 	}
 	if slices.ContainsFunc(rendering.Kinds, func(kind release.AppliedKind) bool {
-		return kind.Use == release.UseCreate || kind.Use == release.UseDefinition
+		return kind.Use == release.UseCreate || kind.Use == release.UseCRD
 	}) {
 		r.Warn("the chart has a directory crds, whose definitions are not committed: the cluster has to have them")
 	}

@@ -119,7 +119,7 @@ func (s *session) appliedKinds(ctx context.Context, deployment release.Deploymen
 	if err := s.addHookKinds(kinds, rendered.Hooks, isDeployEvent, release.UseHook); err != nil {
 		return nil, failure.Classify(ctx, err, "reading the hooks of release %q", deployment.Name)
 	}
-	if err := s.addDefinitions(kinds, deployment, loaded, state.Install); err != nil {
+	if err := s.addCRDs(kinds, deployment, loaded, state.Install); err != nil {
 		return nil, failure.Classify(ctx, err, "reading the definitions of release %q", deployment.Name)
 	}
 	if err := s.addRollbackKinds(kinds, state); err != nil {

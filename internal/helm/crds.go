@@ -27,7 +27,7 @@ const establishTimeout = time.Minute
 // the cluster's. It first sends each as a dry run: if the cluster refuses one, or if something would be removed, it changes none.
 // It reports whether it has changed any.
 func (s *session) applyCRDs(ctx context.Context, deployment release.Deployment, crds []helmchart.CRD, install bool) (changed bool, err error) {
-	list, err := plan.Definitions(s.kube.Cluster, crds)
+	list, err := plan.ChangedCRDs(s.kube.Cluster, crds)
 	if err != nil || len(list) == 0 {
 		return false, err
 	}

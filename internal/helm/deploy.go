@@ -120,8 +120,8 @@ func (s *session) install(ctx context.Context, deployment release.Deployment, lo
 			if revision.Info.Deleted.IsZero() || revision.Info.Status != helmrelease.StatusFailed {
 				continue
 			}
-			if lost := s.store.MarkUninstalled(revision); lost != nil {
-				s.client.log("WARNING: revision " + strconv.Itoa(revision.Version) + " is not recorded as uninstalled: " + failure.Sanitize(lost.Error()))
+			if recordErr := s.store.MarkUninstalled(revision); recordErr != nil {
+				s.client.log("WARNING: revision " + strconv.Itoa(revision.Version) + " is not recorded as uninstalled: " + failure.Sanitize(recordErr.Error()))
 			}
 		}
 	}

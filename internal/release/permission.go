@@ -60,11 +60,11 @@ type KindUse string
 
 // Uses of a kind.
 const (
-	UseObject     KindUse = ""           // the chart's objects: created, changed, and deleted once the chart lacks them
-	UseHook       KindUse = "hook"       // the chart's hooks
-	UseRollback   KindUse = "rollback"   // objects of the revision that a rollback would go back to, which the chart does not have
-	UseCreate     KindUse = "create"     // created only, as the definitions of a crds directory by an install
-	UseRemove     KindUse = "remove"     // deleted with the release
-	UseWatch      KindUse = "watch"      // another tool applies them: the deploy watches them become ready
-	UseDefinition KindUse = "definition" // created and changed, as definitions by apply-crds
+	UseObject   KindUse = ""           // the chart's objects: created, changed, and deleted once the chart lacks them
+	UseHook     KindUse = "hook"       // the chart's hooks
+	UseRollback KindUse = "rollback"   // objects of the revision that a rollback would go back to, which the chart does not have
+	UseCreate   KindUse = "create"     // created only, as the definitions of a crds directory by an install
+	UseRemove   KindUse = "remove"     // deleted with the release
+	UseWatch    KindUse = "watch"      // another tool applies them: the deploy watches them become ready
+	UseCRD      KindUse = "definition" // created and changed, as definitions by apply-crds
 )

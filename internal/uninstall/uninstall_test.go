@@ -107,7 +107,7 @@ func (lease) Release(context.Context) error { return nil }
 var (
 	goes   = release.Object{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "staging", Name: "shop"}
 	claim  = release.Object{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: "staging", Name: "data"}
-	second = release.Removal{Revision: 2, Status: "deployed", Commit: releasetest.Commit, Deletes: []release.Object{goes}, Stays: []release.Stay{{Object: claim, Why: "a claim"}}}
+	second = release.Removal{Revision: 2, Status: "deployed", Commit: releasetest.Commit, Deletes: []release.Object{goes}, Kept: []release.KeptObject{{Object: claim, Why: "a claim"}}}
 	begun  = release.Removal{Revision: 2, Status: "uninstalling", Begun: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Commit: releasetest.Commit, Deletes: []release.Object{goes}}
 	ours   = NamespaceUse{UID: "1", IsOurs: true}
 )

@@ -379,8 +379,8 @@ func (s smokeRunner) Smoke(ctx context.Context, request deploy.SmokeRequest) err
 		return err
 	}
 	settings.Image, settings.Environment, deps.Registry, deps.Signer, deps.Target = request.Image, request.Environment, s.registry, s.signer, s.target
-	if lost := smoke.RecordFailure(ctx, subject, report, request.Pods, *settings, deps); lost != nil {
-		s.run.Reporter.Warnf("the failed verdict about %s is not recorded: %v", request.Image.Digest.Short(), lost)
+	if recordErr := smoke.RecordFailure(ctx, subject, report, request.Pods, *settings, deps); recordErr != nil {
+		s.run.Reporter.Warnf("the failed verdict about %s is not recorded: %v", request.Image.Digest.Short(), recordErr)
 	}
 	return err
 }

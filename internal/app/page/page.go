@@ -28,7 +28,7 @@ type Page struct {
 	// Hidden says that a run that succeeds shows nothing: it did nothing that the pages before it do not say.
 	Hidden   bool
 	Status   Status
-	Verdict  Text   // one sentence
+	Headline Text   // one sentence
 	Reason   []Text // why, if that is not what was asked for
 	URL      string // address of the service, "" if there is none
 	Facts    []Fact
@@ -54,7 +54,7 @@ const (
 	commitPart
 	runPart   // the run itself
 	causePart // a code of docs/troubleshooting.md
-	markPart  // the mark of a status
+	iconPart  // the mark of a status
 )
 
 // Words is a sentence, or a piece of one.
@@ -81,7 +81,7 @@ func Run(url string) Part { return Part{kind: runPart, value: url} }
 func Cause(c causes.Code) Part { return Part{kind: causePart, code: c} }
 
 // Mark is the mark of a status.
-func Mark(s Status) Part { return Part{kind: markPart, value: string(s)} }
+func Icon(s Status) Part { return Part{kind: iconPart, value: string(s)} }
 
 // IsEmpty reports whether a line shows nothing.
 func (t Text) IsEmpty() bool {

@@ -127,12 +127,12 @@ func stampedTemplates(object map[string]any) []map[string]any {
 	case "batch/CronJob":
 		return release.PodTemplates(object)
 	}
-	return stayingTemplates(object["spec"])
+	return longRunningTemplates(object["spec"])
 }
 
-// stayingTemplates returns the pod templates within a value, in order, without those within another template and those of pods that run to their end. A kind
+// longRunningTemplates returns the pod templates within a value, in order, without those within another template and those of pods that run to their end. A kind
 // may give the restart policy beside the template.
-func stayingTemplates(value any) (templates []map[string]any) {
+func longRunningTemplates(value any) (templates []map[string]any) {
 	switch value := value.(type) {
 	case map[string]any:
 		for _, key := range slices.Sorted(maps.Keys(value)) {
@@ -142,7 +142,7 @@ func stayingTemplates(value any) (templates []map[string]any) {
 			switch {
 			case kind == "jobtemplate":
 			case !hasSpec || !strings.HasSuffix(kind, "template"):
-				templates = append(templates, stayingTemplates(value[key])...)
+				templates = append(templates, longRunningTemplates(value[key])...)
 			case !runsToEnd(spec) && !runsToEnd(value):
 				if _, hasContainers := spec["containers"].([]any); hasContainers {
 					templates = append(templates, inner)
@@ -151,7 +151,7 @@ func stayingTemplates(value any) (templates []map[string]any) {
 		}
 	case []any:
 		for _, inner := range value {
-			templates = append(templates, stayingTemplates(inner)...)
+			templates = append(templates, longRunningTemplates(inner)...)
 		}
 	}
 	return templates

@@ -22,7 +22,7 @@ import (
 
 // Definition is a CustomResourceDefinition of a chart's crds directory that is missing in the cluster or differs there. Helm
 // creates a missing one when it installs a chart, and changes none when it upgrades.
-type Definition struct {
+type CRD struct {
 	Info    *resource.Info
 	Absent  bool
 	Patch   []byte   // a merge patch that makes the cluster's as the chart's
@@ -36,8 +36,8 @@ type Definition struct {
 const maxPaths = 3
 
 // Definitions returns the chart's definitions that are missing in the cluster or differ there. It only reads.
-func Definitions(cluster *objects.Cluster, crds []helmchart.CRD) ([]Definition, error) {
-	var list []Definition
+func ChangedCRDs(cluster *objects.Cluster, crds []helmchart.CRD) ([]CRD, error) {
+	var list []CRD
 	for _, crd := range crds {
 		built, err := cluster.Build(bytes.NewReader(crd.File.Data), false)
 		if err != nil {
@@ -47,7 +47,7 @@ func Definitions(cluster *objects.Cluster, crds []helmchart.CRD) ([]Definition, 
 			if info.Mapping.GroupVersionKind.Kind != "CustomResourceDefinition" {
 				continue
 			}
-			one, err := compareDefinition(info)
+			one, err := compareCRD(info)
 			if err != nil {
 				return nil, err
 			}
@@ -59,9 +59,9 @@ func Definitions(cluster *objects.Cluster, crds []helmchart.CRD) ([]Definition, 
 	return list, nil
 }
 
-// compareDefinition reads the cluster's definition and returns how the chart's differs from it.
-func compareDefinition(info *resource.Info) (Definition, error) {
-	one := Definition{Info: info}
+// compareCRD reads the cluster's definition and returns how the chart's differs from it.
+func compareCRD(info *resource.Info) (CRD, error) {
+	one := CRD{Info: info}
 	current, err := objects.Get(info)
 	switch {
 	case apierrors.IsNotFound(err):
@@ -140,7 +140,7 @@ func Contains(live, wanted map[string]any) bool {
 
 // DryRun asks the cluster what applying the definition would change. Refusals are problems, and so is everything that would be
 // removed, because another release may need it.
-func (d Definition) DryRun() (fields []release.FieldChange, problems []string, err error) {
+func (d CRD) DryRun() (fields []release.FieldChange, problems []string, err error) {
 	id := objects.ID(d.Info)
 	if d.Unknown != nil {
 		return nil, []string{failure.Refusal(id, d.Unknown)}, nil
@@ -184,7 +184,7 @@ func asTransient(id release.Object, err error) error {
 }
 
 // Note returns a warning about a definition that the deploy does not apply, "" if there is nothing to say.
-func (d Definition) Note(install bool) string {
+func (d CRD) Note(install bool) string {
 	id := objects.ID(d.Info)
 	switch {
 	case d.Unknown != nil:
@@ -198,13 +198,13 @@ func (d Definition) Note(install bool) string {
 		id, strings.Join(d.Differs, ", "))
 }
 
-// reportDefinitions adds the changes of the definitions in the chart's crds directory. It reports whether any would change.
-func (p *planner) reportDefinitions() (changed bool, err error) {
-	list, err := Definitions(p.Release.Cluster, p.Chart.Chart.CRDObjects())
+// reportCRDs adds the changes of the definitions in the chart's crds directory. It reports whether any would change.
+func (p *planner) reportCRDs() (changed bool, err error) {
+	list, err := ChangedCRDs(p.Release.Cluster, p.Chart.Chart.CRDObjects())
 	if err != nil {
 		return false, err
 	}
-	p.definitions = list
+	p.crds = list
 	for _, one := range list {
 		applied := one.Absent && p.State.Install || p.Deployment.ApplyCRDs
 		if !applied || one.Unknown != nil {

@@ -114,7 +114,7 @@ func refusedChange(objectsOf *objects.Release, info, base *resource.Info, replac
 		return nil, nil
 	}
 	fields := unchangeable(info, base)
-	if len(fields) == 0 && replaced.redefined(current) != "" {
+	if len(fields) == 0 && replaced.rulesChangedBy(current) != "" {
 		return nil, nil
 	}
 	var problems []string
