@@ -71,7 +71,7 @@ func TestCommentOfAPullRequest(t *testing.T) {
 	}{
 		{commenting("the first plan", true, nil), pull, "wrote a comment of pull request #7", release.ExitDone},
 		{commenting("the second plan", true, &release.Failure{What: "it would fail"}), pull, "edited the comment of pull request #7", release.ExitFailed},
-		{commenting("the third plan", true, nil), event(`{"after":"x"}`), "this run is of no pull request", release.ExitDone},
+		{commenting("the third plan", true, nil), event(`{"after":"x"}`), "this run belongs to no pull request", release.ExitDone},
 		{commenting("the fourth plan", false, nil), pull, "", release.ExitDone},
 	} {
 		if code, shown := run(test.command, test.event); code != test.code || !strings.Contains(shown, test.want) {

@@ -171,7 +171,7 @@ func (f failedRollout) partlyApplied() string {
 		f.applied.Revision, f.revisions[0].Number)
 }
 
-// stays says what a pushed commit of a configuration repository means.
+// describePushed describes what becomes of a commit that was pushed to the configuration repository.
 func (f failedRollout) describePushed(commit release.Commit) string {
 	return fmt.Sprintf("commit %s stays on %s; Argo CD will apply it", commit.Short(), cmp.Or(prefixIfSet("branch ", f.settings.GitOps.ConfigBranch), "its branch"))
 }
@@ -304,8 +304,8 @@ func (f failedRollout) podsAfterRollback(ctx context.Context) (images []runningI
 	return images, pods, f.target.Digest
 }
 
-// recordRolledBack records beside each image that pods run since the rollback that its environment runs it again. A record that is lost is a warning:
-// the error of the run is why it was rolled back.
+// recordRolledBack attaches to each image that pods run since the rollback the record that its environment runs it again. A failure to record is a
+// warning: the error of the run is why it was rolled back.
 func (f failedRollout) recordRolledBack(leaseCtx context.Context, revision int, running []runningImage) {
 	if f.Facts == nil {
 		return

@@ -110,7 +110,7 @@ func TestAWaveIsNotStartedWithoutTimeForIt(t *testing.T) {
 				}
 				return rest.deps(reporter), nil
 			})
-		if release.ExitCode(err) != release.ExitFailed || !strings.Contains(fmt.Sprint(err), `wave "the rest" takes up to 10m0s, and 9m0s are left of the job's 21m0s`) {
+		if release.ExitCode(err) != release.ExitFailed || !strings.Contains(fmt.Sprint(err), `wave "the rest" was not started: it may take 10m0s, and only 9m0s of the job's 21m0s are left`) {
 			t.Errorf("got %v", err)
 		}
 		if result.Skipped != 2 || len(rest.done()) > 0 {

@@ -62,7 +62,7 @@ func (p *pacer) hasPatience(since time.Time) bool {
 	return time.Since(since) < throttledPatience
 }
 
-// firstThrottle reports whether it is called for the first time.
+// firstThrottle reports whether no throttled request was logged yet, and notes that one is.
 func (p *pacer) firstThrottle() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

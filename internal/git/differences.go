@@ -54,7 +54,7 @@ const maxLinks = 40
 
 // comparison collects the paths to compare, then compares them.
 type comparison struct {
-	root        *commitTree
+	root        *commitTree // of the work tree that has dir; the trees of its submodules hang below it
 	inputs      release.Inputs
 	isLink      map[string]bool // by directory, on disk
 	compared    map[string]bool // by path relative to the top
@@ -183,7 +183,8 @@ func (c *comparison) addSubmodule(ctx context.Context, tree *commitTree, path st
 	return add(inner)
 }
 
-// noteSubmodule reports whether the error of a submodule is a difference, and if so records it.
+// noteSubmodule records the error of reading a submodule as a difference if it is one (not checked out, or without the commit), and reports
+// whether it did.
 func (c *comparison) noteSubmodule(ctx context.Context, tree *commitTree, path string, err error) bool {
 	switch {
 	case errors.Is(err, errNotCheckedOut):

@@ -120,7 +120,7 @@ func (s *session) appliedKinds(ctx context.Context, deployment release.Deploymen
 		return nil, failure.Classify(ctx, err, "reading the hooks of release %q", deployment.Name)
 	}
 	if err := s.addCRDs(kinds, deployment, loaded, state.Install); err != nil {
-		return nil, failure.Classify(ctx, err, "reading the definitions of release %q", deployment.Name)
+		return nil, failure.Classify(ctx, err, "reading the CRDs of release %q", deployment.Name)
 	}
 	if err := s.addRollbackKinds(kinds, state); err != nil {
 		return nil, failure.Classify(ctx, err, "reading the revisions of release %q", deployment.Name)

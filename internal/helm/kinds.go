@@ -23,7 +23,7 @@ type kindKey struct {
 	containers                 containers      // of the deployment's images, in custom resources
 }
 
-// containers is where a custom resource has containers of the deployment's images, of which its controller may make pods.
+// containers is where a custom resource has containers of the deployment's images, of which its controller may create pods.
 type containers int
 
 const (
@@ -134,7 +134,7 @@ func (s *session) addKind(kinds kindSet, object map[string]any, use release.Kind
 	return nil
 }
 
-// addCRDs adds the definitions of the chart's crds directory if the deploy would create or change any.
+// addCRDs adds the kind CustomResourceDefinition if the deploy would create or change any of the chart's crds directory.
 func (s *session) addCRDs(kinds kindSet, deployment release.Deployment, loaded *chart.Chart, install bool) error {
 	crds := loaded.Chart.CRDObjects()
 	if len(crds) == 0 {

@@ -135,7 +135,7 @@ func (s *session) renderAsPlanned(deployment release.Deployment, state history.S
 	found, _ := s.client.planned.LoadAndDelete(releaseKey(deployment))
 	planned, _ := found.(*plannedRendering)
 	if planned == nil || planned.revision != state.NextRevision() || planned.install != state.Install {
-		return nil, &release.Refusal{Why: fmt.Sprintf("release %q in namespace %q has got another revision since the plan was compared", deployment.Name, deployment.Namespace), Do: "make a new plan"}
+		return nil, &release.Refusal{Why: fmt.Sprintf("release %q in namespace %q got a new revision after the plan was compared", deployment.Name, deployment.Namespace), Do: "make a new plan"}
 	}
 	return planned.rendered, nil
 }

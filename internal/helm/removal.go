@@ -123,7 +123,7 @@ func existing(list kube.ResourceList) (found []release.Object) {
 	return found
 }
 
-// addKeptHooks adds what hooks have made and Helm does not delete. Source: helm.sh/docs, "Chart Hooks", Hook resources are not managed.
+// addKeptHooks adds the hook resources that are in the cluster, which Helm does not delete. Source: helm.sh/docs, "Chart Hooks", Hook resources are not managed.
 func (s *session) addKeptHooks(removal *release.Removal, hooks []*helmrelease.Hook) error {
 	for _, hook := range hooks {
 		list, err := s.kube.BuildServed(hook.Manifest)
@@ -131,13 +131,13 @@ func (s *session) addKeptHooks(removal *release.Removal, hooks []*helmrelease.Ho
 			return fmt.Errorf("reading hook %s: %w", hook.Path, err)
 		}
 		for _, object := range existing(list) {
-			removal.Kept = append(removal.Kept, release.KeptObject{Object: object, Why: "a hook made it, which is no part of the release"})
+			removal.Kept = append(removal.Kept, release.KeptObject{Object: object, Why: "it is a hook, which Helm does not manage as part of the release"})
 		}
 	}
 	return nil
 }
 
-// addKeptCRDs adds the definitions of the chart's crds directory, which Helm never deletes.
+// addKeptCRDs adds the CustomResourceDefinitions of the chart's crds directory, which Helm never deletes.
 func (s *session) addKeptCRDs(removal *release.Removal, newest *helmrelease.Release) error {
 	if newest.Chart == nil {
 		return nil
@@ -148,14 +148,14 @@ func (s *session) addKeptCRDs(removal *release.Removal, newest *helmrelease.Rele
 			return fmt.Errorf("reading %s: %w", crd.Filename, err)
 		}
 		for _, object := range existing(list) {
-			removal.Kept = append(removal.Kept, release.KeptObject{Object: object, Why: "a definition of the chart's crds directory, which Helm never deletes"})
+			removal.Kept = append(removal.Kept, release.KeptObject{Object: object, Why: "a CustomResourceDefinition of the chart's crds directory, which Helm never deletes"})
 		}
 	}
 	return nil
 }
 
-// claimsOf returns the claims that a StatefulSet made and that outlive it, by the names that their numbers follow. Source: kubernetes.io, "StatefulSets",
-// PersistentVolumeClaim retention.
+// claimsOf returns the PersistentVolumeClaims that a StatefulSet has created and that outlive it, one pattern for each volumeClaimTemplate
+// (TEMPLATE-SET-*, where * is a pod's ordinal). Source: kubernetes.io, "StatefulSets", PersistentVolumeClaim retention.
 func claimsOf(object map[string]any, namespace string) (kept []release.KeptObject) {
 	set := &unstructured.Unstructured{Object: object}
 	if set.GetKind() != "StatefulSet" {

@@ -42,7 +42,8 @@ func (s *session) render(deployment release.Deployment, loaded *chart.Chart, sta
 	return rendered, err
 }
 
-// renderUncached renders the next revision of a release.
+// renderUncached renders the next revision of a release, whatever was rendered before. It logs the warnings, and adds the secrets of the
+// chart and its manifests to those that are redacted.
 func (s *session) renderUncached(deployment release.Deployment, loaded *chart.Chart, state history.State) (*chart.Rendered, error) {
 	rendered, err := loaded.RenderRevision(deployment, s.target(deployment, state))
 	s.client.collector.addDeployment(deployment, loaded, err)

@@ -130,13 +130,13 @@ func settle(ctx context.Context, settings *Settings, found survey.Found, deps De
 			return made, err
 		}
 	}
-	return plan{}, release.BadInput("the answers", fmt.Sprintf("%d of them left something open", maxQuestions), "give flags")
+	return plan{}, release.BadInput("the answers", fmt.Sprintf("%d answers were not enough to decide everything", maxQuestions), "give the missing settings as flags (init --help)")
 }
 
 // report says what was found.
 func report(made plan, reporter release.Reporter) {
 	if made.notOurs != "" {
-		reporter.Infof("%s stays as it is, because init did not write it, and no workflow of promotions by hand is written; move it, and init writes one", made.notOurs)
+		reporter.Infof("%s was not written by init, so it stays and no workflow for promotions by hand is written; rename it and run init again to get one", made.notOurs)
 	}
 	for _, s := range made.services {
 		what := "Go main package"

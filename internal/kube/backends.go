@@ -215,7 +215,7 @@ func (c *Client) servicesWithoutPods(ctx context.Context, namespace, name string
 	return found, nil
 }
 
-// mayCreatePods reports whether a workload of the release may make pods that a selector matches.
+// mayCreatePods reports whether a workload of the release may create pods that a selector matches.
 func (c *Client) mayCreatePods(ctx context.Context, namespace, name string, selector labels.Selector) (may bool, err error) {
 	revision, err := c.appliedRevision(ctx, namespace, name)
 	if errors.Is(err, errNoRecord) || apierrors.IsForbidden(err) {

@@ -125,12 +125,12 @@ func (r *repository) confirmListed(ctx context.Context, header http.Header, imag
 }
 
 const (
-	maxTagWrites = 8                      // that change one referrer of the tag
+	maxTagWrites = 8                      // writes of the list for one change
 	tagSettle    = 300 * time.Millisecond // in which another writer that read the list earlier overwrites it
 )
 
-// addToReferrersTag adds a referrer to the list under the image's referrers tag. Two writers may overwrite each other's list, since no request compares and
-// writes: the list is read again after each write, and once more a little later, and is completed by what is missing.
+// addToReferrersTag adds a referrer to the list under the image's referrers tag. Registries have no compare-and-swap for a tag, so two
+// writers may overwrite each other's list: updateReferrersTag reads the list again until two reads in a row lack nothing, and adds what is missing.
 // Source: OCI distribution-spec, "Referrers Tag Schema".
 func (r *repository) addToReferrersTag(ctx context.Context, image release.Digest, attached release.Descriptor) error {
 	added, err := json.Marshal(attached)
@@ -140,7 +140,8 @@ func (r *repository) addToReferrersTag(ctx context.Context, image release.Digest
 	return r.updateReferrersTag(ctx, image, []json.RawMessage{added}, nil)
 }
 
-// updateReferrersTag adds entries to the list under the image's referrers tag, or takes those of manifests that are gone out of it, as addToReferrersTag says. What other writers add meanwhile stays.
+// updateReferrersTag adds entries to the list under the image's referrers tag, or removes the entries of deleted manifests, and retries as
+// addToReferrersTag describes. It keeps what other writers add meanwhile.
 func (r *repository) updateReferrersTag(ctx context.Context, image release.Digest, known []json.RawMessage, gone []release.Digest) error {
 	confirmed := 0
 	for range maxTagWrites {

@@ -51,7 +51,7 @@ type AppliedKind struct {
 	// HasContainers reports that the objects are custom resources with a pod template of one of the deployment's images, or containers: their pods are found by
 	// the owners.
 	HasContainers bool
-	// Loose reports that the image is in no pod template of theirs: that their pods cannot be found is told, and is no failure.
+	// Loose reports that the image is in no pod template of theirs: if their pods cannot be found, that is logged and is no failure.
 	Loose bool
 }
 
@@ -66,5 +66,5 @@ const (
 	UseCreate   KindUse = "create"     // created only, as the definitions of a crds directory by an install
 	UseRemove   KindUse = "remove"     // deleted with the release
 	UseWatch    KindUse = "watch"      // another tool applies them: the deploy watches them become ready
-	UseCRD      KindUse = "definition" // created and changed, as definitions by apply-crds
+	UseCRD      KindUse = "definition" // created and changed, as CRDs by apply-crds
 )

@@ -28,7 +28,7 @@ type Removal struct {
 	Kinds   []AppliedKind // of the objects that are deleted, and of the hooks that run
 }
 
-// Stay is an object that an uninstall leaves.
+// KeptObject is an object that an uninstall leaves, and why.
 type KeptObject struct {
 	Object Object `json:"object"`
 	Why    string `json:"why"`

@@ -150,7 +150,7 @@ type confirmed struct {
 	ended    bool       // no workload of the images wants a pod any more: their Jobs have ended
 	// pending is set with an error that may disappear with time: pods of the images have not started yet.
 	pending bool
-	// controllers are custom resources without pods that have changed a moment ago, whose controllers are given patience to make some.
+	// controllers are custom resources without pods that have changed a moment ago, whose controllers are given time to create some.
 	controllers []release.Object
 	patience    time.Duration
 	// awaits names a pod that cannot be scheduled, if that is the only reason why pods have not started; "" otherwise.
@@ -174,7 +174,7 @@ func awaitPods(ctx context.Context, controllers bool, settings Settings, deps De
 		switch {
 		case logged:
 		case patient:
-			deps.Reporter.Infof("waiting up to %s for the controller of %s to make pods", found.patience, found.controllers[0])
+			deps.Reporter.Infof("waiting up to %s for the controller of %s to create pods", found.patience, found.controllers[0])
 			logged = true
 		default:
 			deps.Reporter.Infof("waiting for the pods: %v", err)

@@ -45,7 +45,7 @@ type Cluster interface {
 	AcquireLease(ctx context.Context, request release.LeaseRequest, report func(string)) (release.Lease, error)
 }
 
-// NamespaceUse says who made a namespace, and what is in it besides the release.
+// NamespaceUse says who created a namespace, and what is in it besides the release.
 type NamespaceUse struct {
 	UID    string   // "" if it does not exist
 	IsOurs bool     // a deploy created it
@@ -265,22 +265,22 @@ func (r *run) check(limits []string, err error) error {
 	return err
 }
 
-// checkNamespace refuses to delete a namespace that this pipeline did not make, or that others use.
+// checkNamespace refuses to delete a namespace that no deploy created, or in which there are other releases.
 func (r *run) checkNamespace(use NamespaceUse) error {
 	switch {
 	case use.UID == "":
 		return nil
 	case !use.IsOurs:
-		return &release.Refusal{Why: fmt.Sprintf("namespace %q was not made by deploy --create-namespace, so it is not deleted", r.settings.Namespace),
-			Do: "leave --delete-namespace out, and delete it where it is made"}
+		return &release.Refusal{Why: fmt.Sprintf("namespace %q was not created by deploy --create-namespace, so it is not deleted", r.settings.Namespace),
+			Do: "leave --delete-namespace out, and delete the namespace with whatever created it"}
 	case len(use.Others) > 0:
-		return &release.Refusal{Why: fmt.Sprintf("namespace %q has other releases (%s), which would go with it", r.settings.Namespace, strings.Join(use.Others, ", ")),
-			Do: fmt.Sprintf("leave --delete-namespace out, or remove them first; the Lease of a release that is gone: kubectl -n %s delete lease NAME", r.settings.Namespace)}
+		return &release.Refusal{Why: fmt.Sprintf("namespace %q has other releases (%s), which would be deleted with it", r.settings.Namespace, strings.Join(use.Others, ", ")),
+			Do: fmt.Sprintf("leave --delete-namespace out, or uninstall them first; for a release that is gone, delete its Lease: kubectl -n %s delete lease NAME", r.settings.Namespace)}
 	}
 	return nil
 }
 
-// describe says what goes and what stays.
+// describe puts what is deleted and what is kept into the result, and logs it.
 func (r *run) describe(removal release.Removal) {
 	would := "goes"
 	if r.settings.DryRun {
@@ -311,10 +311,10 @@ func (r *run) describe(removal release.Removal) {
 		return
 	}
 	r.addKept(release.Object{APIVersion: "coordination.k8s.io/v1", Kind: "Lease", Namespace: r.settings.Namespace, Name: "onedigest-" + r.settings.Release}, "runs exclude each other by it")
-	r.addKept(release.Object{APIVersion: "v1", Kind: "Namespace", Name: r.settings.Namespace}, "delete-namespace deletes one that deploy made")
+	r.addKept(release.Object{APIVersion: "v1", Kind: "Namespace", Name: r.settings.Namespace}, "delete-namespace deletes one that deploy created")
 }
 
-// stays says that an object stays.
+// addKept adds an object that is kept to the result, and logs it.
 func (r *run) addKept(object release.Object, why string) {
 	r.result.Kept = append(r.result.Kept, release.KeptObject{Object: object, Why: why})
 	r.Reporter.Infof("stays: %s: %s", r.name(object), why)
@@ -418,7 +418,7 @@ func (r *run) checkUnchanged(ctx context.Context, planned release.Removal) error
 	if now.Revision == planned.Revision && now.Commit == planned.Commit {
 		return nil
 	}
-	return &release.Failure{What: fmt.Sprintf("another run has changed release %q in namespace %q meanwhile: it is %s, not %s; nothing was removed", r.settings.Release, r.settings.Namespace, revisionOf(now), revisionOf(planned)),
+	return &release.Failure{What: fmt.Sprintf("release %q in namespace %q changed after it was read: it is now %s, it was %s; nothing was removed", r.settings.Release, r.settings.Namespace, revisionOf(now), revisionOf(planned)),
 		Do: "look at it, and run uninstall again"}
 }
 

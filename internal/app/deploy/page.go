@@ -48,7 +48,7 @@ func what(r deploy.Result) page.Text {
 	return page.Line(page.Digest(r.Image.Digest))
 }
 
-// verdict is the page's sentence; empty where the error says it all.
+// headline is the page's headline; empty where the error says it all.
 func headline(settings *deploy.Settings, r deploy.Result, failed error) page.Text {
 	environment := page.Code(cmp.Or(r.Environment, settings.Environment).String())
 	switch {
@@ -82,7 +82,7 @@ func headline(settings *deploy.Settings, r deploy.Result, failed error) page.Tex
 	return page.Line(environment, "runs", what(r))
 }
 
-// failureHeadline is the sentence of a deploy that failed before or beside its rollout.
+// failureHeadline is the headline of a deploy that failed without a diagnosis of its rollout.
 func failureHeadline(failed error, environment page.Part, r deploy.Result) page.Text {
 	switch {
 	case release.ExitCode(failed) == release.ExitInput:

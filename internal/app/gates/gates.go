@@ -133,7 +133,7 @@ func (g *Gate) verifiersOf(ctx context.Context, signers []policy.Signer) (truste
 	})), trust, nil
 }
 
-// beside returns a path relative to the working directory of a file that the policy names.
+// fromPolicyDir returns the path of a file that the policy file names: a relative one is relative to the policy file's directory.
 func (g *Gate) fromPolicyDir(file string) string {
 	if file == "" || filepath.IsAbs(file) {
 		return file
@@ -402,7 +402,7 @@ func (g *Gate) WarnCopy(ctx context.Context, rung policy.Rung, to release.Reposi
 	if g.signer != nil {
 		has = fmt.Sprintf("signs with another (%s)", by.id)
 	}
-	g.run.Reporter.Warnf("what %q requires will not count in %s (%s): a signer of %q, or of each of these facts, has to sign that the image was copied, and this run %s", rung.Environment, to, strings.Join(uncounted, ", "), rung.Environment, has)
+	g.run.Reporter.Warnf("evidence that %q requires will not count in %s (%s): a signer of %q, or one of each of these facts, has to sign the copy, and this run %s", rung.Environment, to, strings.Join(uncounted, ", "), rung.Environment, has)
 }
 
 // requiredFact is what an environment requires, with those who sign it.

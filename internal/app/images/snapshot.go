@@ -96,7 +96,7 @@ func (e ecrReferrers) ListReferrers(ctx context.Context, image release.Image, ar
 		for page, err := range e.cloud.Referrers(ctx, image, artifactTypes) {
 			if err != nil && ecr.CannotList(err) {
 				if _, wasWarned := e.warned.LoadOrStore(image.Repository, true); !wasWarned && !ecr.LacksImage(err) {
-					e.reporter.Warnf("what is attached to images of %s is listed by the registry's protocol, which need not list what is archived, such as a rejection: %v", image.Repository, err)
+					e.reporter.Warnf("the evidence of images of %s is listed by the OCI referrers API, because ECR's own API does not list it here; archived records, such as a rejection, may be missing: %v", image.Repository, err)
 				}
 				err = fmt.Errorf("%w: %w", registry.ErrNotNative, err)
 			}

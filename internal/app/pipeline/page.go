@@ -49,7 +49,7 @@ func environments(r pipeline.Result) []string {
 	return slices.SortedFunc(maps.Keys(r.Proof.URLs), func(a, b string) int { return cmp.Or(rank(a)-rank(b), strings.Compare(a, b)) })
 }
 
-// verdict is the page's sentence.
+// headline is the page's headline.
 func headline(r pipeline.Result, failed error) page.Text {
 	commit := page.Line("commit", page.Commit(r.Proof.Commit))
 	if r.Proof.Commit == "" {

@@ -117,7 +117,7 @@ func (r PostRenderer) stamp(object map[string]any) {
 	}
 }
 
-// stampedTemplates returns the pod templates of an object that are labelled: those of a CronJob, and those of pods that are there to stay. The template of a Job or
+// stampedTemplates returns the pod templates of an object that are labelled: those of a CronJob, and those of long-running pods. The template of a Job or
 // of what makes Jobs cannot be changed, as in a JobSet, or a change of it ends pods that run, as in a ScaledJob.
 // Source: jobset.sigs.k8s.io, "JobSet API", spec.replicatedJobs; keda.sh, "Scaling Jobs", rollout.strategy.
 func stampedTemplates(object map[string]any) []map[string]any {
@@ -130,7 +130,7 @@ func stampedTemplates(object map[string]any) []map[string]any {
 	return longRunningTemplates(object["spec"])
 }
 
-// longRunningTemplates returns the pod templates within a value, in order, without those within another template and those of pods that run to their end. A kind
+// longRunningTemplates returns the pod templates within a value, in order, without those within another template and those of pods that run to completion. A kind
 // may give the restart policy beside the template.
 func longRunningTemplates(value any) (templates []map[string]any) {
 	switch value := value.(type) {

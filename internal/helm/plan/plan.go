@@ -63,7 +63,7 @@ type planner struct {
 	unvalidated []string // what the cluster could not validate, and why
 }
 
-// run makes the plan: it compares the objects, hooks and definitions with the cluster's.
+// run makes the plan: it compares the objects, hooks and CRDs with the cluster's.
 func (p *planner) run(ctx context.Context) (err error) {
 	if err := p.readObjects(); err != nil {
 		return err
@@ -173,8 +173,8 @@ func (p *planner) createdBefore(object map[string]any) []map[string]any {
 	return slices.Concat(p.hooks, p.objects)
 }
 
-// buildServed builds the objects whose kinds the cluster serves, and reports the others. made returns the objects that are applied before one of
-// them, whose definitions the cluster then serves; nil if none is.
+// buildServed builds the objects whose kinds the cluster serves, and reports the others. createdBefore returns the objects that are applied before one of
+// them, whose CRDs the cluster then has; nil if none is.
 func (p *planner) buildServed(list []map[string]any, createdBefore func(map[string]any) []map[string]any) (kube.ResourceList, error) {
 	var served []map[string]any
 	for _, object := range list {

@@ -91,7 +91,7 @@ func isResized(before, object map[string]any) bool {
 	return manifest.GroupKind(object) == "/PersistentVolumeClaim" && !manifest.Equal(manifest.ValueAt(before, size, ""), manifest.ValueAt(object, size, ""))
 }
 
-// isCustom reports whether an object is of no group of Kubernetes itself, so that its definition may say which fields cannot be changed.
+// isCustom reports whether an object is of no group of Kubernetes itself, so that its CRD may say which fields cannot be changed.
 func isCustom(object map[string]any) bool {
 	group, _, _ := strings.Cut(manifest.GroupKind(object), "/")
 	return strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io")

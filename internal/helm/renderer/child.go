@@ -35,7 +35,7 @@ func start(command []string) (*childProcess, error) {
 	return c, nil
 }
 
-// kill ends a child whatever it does.
+// kill kills the child and closes its standard input.
 func (c *childProcess) kill() {
 	_ = c.Process.Kill()
 	_ = c.in.Close()

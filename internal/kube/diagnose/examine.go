@@ -31,7 +31,7 @@ type Pod struct {
 // examination is the examination of one pod. It updates a copy of the pod's history.
 type examination struct {
 	Pod
-	updated map[string]*ContainerHistory
+	updated map[string]*ContainerHistory // by container; Pod.History is not changed
 }
 
 // newExamination copies the container histories, so that examining a pod does not change its Pod.History.
@@ -51,7 +51,7 @@ func (e *examination) historyOf(container string) *ContainerHistory {
 	return e.updated[container]
 }
 
-// updatedHistory returns the updated history of all containers.
+// updatedHistory returns Pod.History with the containers that this examination has updated.
 func (e *examination) updatedHistory() PodHistory {
 	updated := maps.Clone(e.History)
 	if updated == nil {
