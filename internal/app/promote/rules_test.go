@@ -524,7 +524,7 @@ func TestAChartOfALaterCommit(t *testing.T) {
 	}{
 		"never run":           {"", "", false, `no statement that counts says that "staging" ran chart and values of commit eeeeeeeeeeee`},
 		"another one's":       {"staging", releasetest.Commit, true, "no statement that counts says that"},
-		"a stranger's":        {"stranger", later, true, "who is not one of the signers that count"},
+		"a stranger's":        {"stranger", later, true, "who is not one of its signers"},
 		"not smoked since":    {"staging", later, false, "no smoke passed while it was live"},
 		"deployed and smoked": {"staging", later, true, ""},
 	} {
