@@ -16,7 +16,7 @@ type Config struct {
 	Environment string
 	Greeting    string
 	Port        int
-	MetricsPort int // on which /metrics alone is served; 0: nowhere
+	MetricsPort int // serves only /metrics; 0: it is not served
 	LogLevel    slog.Level
 	ImageDigest string
 	DrainDelay  time.Duration // how long requests are served after SIGTERM, until every load balancer has noticed

@@ -23,8 +23,8 @@ type basket struct {
 
 // The queries are those of the schema to which migrations leads.
 const (
-	listBaskets = `SELECT id, customer FROM baskets ORDER BY id DESC LIMIT 100`
-	addBasket   = `INSERT INTO baskets (customer) VALUES ($1) RETURNING id`
+	selectBaskets = `SELECT id, customer FROM baskets ORDER BY id DESC LIMIT 100`
+	insertBasket  = `INSERT INTO baskets (customer) VALUES ($1) RETURNING id`
 )
 
 // migrations are the steps of the schema, in the order of their names. A step that a database has had is never changed: docs/migrations.md.
@@ -122,7 +122,7 @@ func migrateStep(ctx context.Context, transaction *sql.Tx, steps fs.FS, name str
 // listBaskets serves the newest hundred baskets.
 func (s *Service) listBaskets(w http.ResponseWriter, r *http.Request) {
 	found := []basket{}
-	rows, err := s.store.QueryContext(r.Context(), listBaskets)
+	rows, err := s.store.QueryContext(r.Context(), selectBaskets)
 	if err != nil {
 		s.storeFailed(w, err)
 		return
@@ -150,14 +150,14 @@ func (s *Service) addBasket(w http.ResponseWriter, r *http.Request) {
 		s.json(w, http.StatusBadRequest, map[string]string{"error": `want {"customer": "…"}, of at most 200 bytes`})
 		return
 	}
-	if err := s.store.QueryRowContext(r.Context(), addBasket, added.Customer).Scan(&added.ID); err != nil {
+	if err := s.store.QueryRowContext(r.Context(), insertBasket, added.Customer).Scan(&added.ID); err != nil {
 		s.storeFailed(w, err)
 		return
 	}
 	s.json(w, http.StatusCreated, added)
 }
 
-// storeFailed logs an error of the database, and tells the client no more than that.
+// storeFailed logs an error of the database, and answers 503 without its details.
 func (s *Service) storeFailed(w http.ResponseWriter, err error) {
 	s.log.Error("asking the database", "error", err)
 	s.json(w, http.StatusServiceUnavailable, map[string]string{"error": "the database does not answer"})

@@ -160,7 +160,7 @@ spec: {defaultBackend: {service: {name: addressed, port: {number: 80}}}}
 		return result.Outcome, got
 	}
 	outcome, got := deploy()
-	got.expect(t, 0, "the release is ready, but where it is served is not known", "OD-116")
+	got.expect(t, 0, "the release is ready, but its address is not known", "OD-116")
 	if outcome != release.Created {
 		t.Errorf("got outcome %q", outcome)
 	}

@@ -137,7 +137,7 @@ func TestPodsOfARelease(t *testing.T) {
 			tree.deployManifest(t, namespace, first, web).expect(t, 0, "1 pod runs sha256:")
 		},
 		"of-none": func(t *testing.T, namespace string) {
-			tree.deployManifest(t, namespace, first, strings.Replace(web, "replicas: 1", "replicas: 0", 1)).expect(t, 0, "Deployment/web wants no pod: it has 0 replicas", "0 pods run", "never becomes a rollback target")
+			tree.deployManifest(t, namespace, first, strings.Replace(web, "replicas: 1", "replicas: 0", 1)).expect(t, 0, "Deployment/web wants no pod: it has 0 replicas", "0 pods run", "is not used as a rollback target")
 		},
 		"null-replicas": func(t *testing.T, namespace string) {
 			manifest := strings.Replace(web, "replicas: 1", "replicas: null", 1)
@@ -189,8 +189,8 @@ func TestPodsOfARelease(t *testing.T) {
 				case <-t.Context().Done():
 				}
 			}()
-			tree.deployManifest(t, namespace+"-late", first, uncounted).expect(t, 0, "waiting up to 1 minute for the controller of Sheep/web to make pods", "1 pod runs sha256:")
-			tree.deployManifest(t, namespace+"-none", first, uncounted, "--timeout", "40s").expect(t, 0, "Sheep/web: its controller has made no pod in", "0 pods run sha256:", "is not marked as verified")
+			tree.deployManifest(t, namespace+"-late", first, uncounted).expect(t, 0, "waiting up to 1 minute for the controller of Sheep/web to create pods", "1 pod runs sha256:")
+			tree.deployManifest(t, namespace+"-none", first, uncounted, "--timeout", "40s").expect(t, 0, "Sheep/web: its controller has created no pod in", "0 pods run sha256:", "is not marked as verified")
 		},
 		// The node knows the image by another index that lists the same child, and reports that one.
 		"of-two-indexes": func(t *testing.T, namespace string) {

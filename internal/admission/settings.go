@@ -15,7 +15,7 @@ const (
 // Verb declares admission: its help text is generated from it.
 var Verb = setting.Verb{
 	Name:    "admission",
-	Summary: "write what the policy asks of an environment as a policy for the cluster's admission controller",
+	Summary: "write the promotion rules of an environment as a policy for the cluster's admission controller",
 	About: "Reads the rules of promotion (docs/policy.md) and writes a manifest for Kyverno or sigstore policy-controller, which verify in the cluster what signatures prove: " +
 		"that the signers whom the rules name stated what the environment requires. What an admission controller cannot compare is listed in the manifest and in the log. " +
 		"No cluster and no registry is asked.",
@@ -43,7 +43,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Admission controller: Kyverno (ImageValidatingPolicy, from 1.19), or sigstore policy-controller (ClusterImagePolicy, from 0.13), which verifies keyless signers only"},
 		setting.OneOf(FormatKyverno, FormatPolicyController))
 	setting.Var(set, &s.Environment, setting.Setting{Name: "environment", Required: true, Value: "NAME",
-		Help: "Environment that the cluster is"}, release.ParseEnvironment)
+		Help: "Environment whose rules the cluster enforces"}, release.ParseEnvironment)
 	setting.List(set, &s.Repositories, setting.Setting{Name: "repository", Required: true, Value: "HOST/PATH",
 		Help: "Repository whose images are checked; images of others are admitted"}, release.ParseRepository)
 	setting.DeclarePolicy(set, &s.Policy)

@@ -41,7 +41,7 @@ func (r *RunContext) CommentOn(ctx context.Context, about Comment, shown page.Pa
 		pull = r.pull(ctx, about)
 	}
 	if pull == 0 {
-		r.Reporter.Infof("this run is of no pull request: no comment is written")
+		r.Reporter.Infof("no comment is written, because this run belongs to no pull request")
 		return
 	}
 	join := func(words ...string) string {

@@ -32,7 +32,7 @@ func commenting(verdict string, wanted bool, fails error) app.Command {
 		Verb: setting.Verb{Name: "deploy"}, Declare: func(*struct{}) *setting.Set { return new(setting.Set) }, Outputs: func(string) map[string]string { return nil },
 		Run: func(context.Context, *struct{}, *app.RunContext) (string, error) { return verdict, fails },
 		Page: func(_ *struct{}, verdict string, _ error) page.Page {
-			return page.Page{Status: page.Planned, Verdict: page.Line(verdict), Sections: []page.Section{{Block: strings.Repeat("a log\n", 100_000)}, {Title: page.Line("more", divided), Block: divided}}}
+			return page.Page{Status: page.Planned, Headline: page.Line(verdict), Sections: []page.Section{{Block: strings.Repeat("a log\n", 100_000)}, {Title: page.Line("more", divided), Block: divided}}}
 		},
 		Comment: func(*struct{}, string) app.Comment {
 			return app.Comment{Wanted: wanted, Token: githubtest.Token, Of: []string{"shop"}, Part: []string{"staging", "", "shop"}}
@@ -71,7 +71,7 @@ func TestCommentOfAPullRequest(t *testing.T) {
 	}{
 		{commenting("the first plan", true, nil), pull, "wrote a comment of pull request #7", release.ExitDone},
 		{commenting("the second plan", true, &release.Failure{What: "it would fail"}), pull, "edited the comment of pull request #7", release.ExitFailed},
-		{commenting("the third plan", true, nil), event(`{"after":"x"}`), "this run is of no pull request", release.ExitDone},
+		{commenting("the third plan", true, nil), event(`{"after":"x"}`), "this run belongs to no pull request", release.ExitDone},
 		{commenting("the fourth plan", false, nil), pull, "", release.ExitDone},
 	} {
 		if code, shown := run(test.command, test.event); code != test.code || !strings.Contains(shown, test.want) {
@@ -108,7 +108,7 @@ func TestCommentOfAnotherRepository(t *testing.T) {
 	command := app.NewCommand(app.Wiring[struct{}, string]{
 		Verb: setting.Verb{Name: "deploy"}, Declare: func(*struct{}) *setting.Set { return new(setting.Set) }, Outputs: func(string) map[string]string { return nil },
 		Run:  func(context.Context, *struct{}, *app.RunContext) (string, error) { return "", nil },
-		Page: func(*struct{}, string, error) page.Page { return page.Page{Verdict: page.Line("done")} },
+		Page: func(*struct{}, string, error) page.Page { return page.Page{Headline: page.Line("done")} },
 		Comment: func(*struct{}, string) app.Comment {
 			return app.Comment{Wanted: true, Token: githubtest.Token, Repository: githubtest.Repository, Pull: 7, Of: []string{"shop", divided}, Part: []string{divided, canary}}
 		},

@@ -133,7 +133,7 @@ func TestAHomeInTheWorkTree(t *testing.T) {
 			}
 			var want []string
 			for _, path := range test.want {
-				want = append(want, fmt.Sprintf("HOME %q is in the work tree, so a commit could choose what uses this job's credentials", path))
+				want = append(want, fmt.Sprintf("HOME %q is in the work tree, so a commit could change it and misuse this job's credentials", path))
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)

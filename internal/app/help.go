@@ -19,7 +19,7 @@ func help(program string, verb setting.Verb, set *setting.Set) string {
 	for _, example := range verb.Examples {
 		fmt.Fprintf(&text, "  # %s\n  %s %s\n", example.Does, program, example.Line)
 	}
-	text.WriteString("\nFlags (each is also the action's input of the same name):\n")
+	text.WriteString("\nFlags (each can also be given as the environment variable that it names):\n")
 	for _, declared := range set.All() {
 		fmt.Fprintf(&text, "  %s\n", usage(declared))
 		for line := range strings.Lines(wordwrap.WrapString(description(declared), helpWidth-6)) {

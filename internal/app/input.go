@@ -108,10 +108,10 @@ func unexpectedArgument(args []string, argument string) error {
 			after = ", after " + name
 		}
 		if arg == argument && (i == 0 || !strings.HasPrefix(args[i-1], "--") || strings.Contains(args[i-1], "=")) {
-			return fmt.Errorf("argument %d%s belongs to no flag: every setting is a flag, and a value with spaces is quoted", i+1, after)
+			return fmt.Errorf("unexpected argument %d%s: give settings as flags, and quote a value with spaces", i+1, after)
 		}
 	}
-	return fmt.Errorf("an argument%s belongs to no flag: every setting is a flag, and a value with spaces is quoted", after)
+	return fmt.Errorf("unexpected argument%s: give settings as flags, and quote a value with spaces", after)
 }
 
 // removeUnknownFlags removes undeclared flags, with their probable value, from args: pflag stops at the first one, and the

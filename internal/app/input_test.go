@@ -184,7 +184,7 @@ func TestReadSettingsRefuses(t *testing.T) {
 		"an empty flag":              {[]string{"--name=", "--timeout="}, "--name: is given empty; leave it out or give NAME\n--timeout: is given empty"},
 		"a list with an empty value": {[]string{"--name", "a", "--some-words", "x,,y"}, "--some-words: is given empty"},
 		"a value given twice":        {[]string{"--name", "a", "--name", "b"}, "--name: is given 2 times, and takes one value"},
-		"an argument":                {[]string{"--name", "a", "b"}, "argument 3, after --name belongs to no flag"},
+		"an argument":                {[]string{"--name", "a", "b"}, "unexpected argument 3, after --name: give settings as flags"},
 		"a negative duration":        {[]string{"--name", "a", "--timeout", "-5s"}, "is not above zero"},
 		"a number for duration":      {[]string{"--name", "a", "--timeout", "5"}, `"5" is not a duration; write it as 90s, 5m or 1h`},
 	} {

@@ -62,7 +62,7 @@ func talkative(fails error, panics bool) app.Command {
 		func(_ *struct{}, r canaryResult, _ error) page.Page {
 			line := page.Line(page.Words("%s", r.Text), page.Code(r.Text), page.Link("https://a.test/"+r.Text), page.Link("https://a.test/canary-secret"), page.Commit(release.Commit(r.Text)), page.Run("https://a.test/canary-secret"))
 			title := page.Line(page.Words("%s", r.Text), page.Code(r.Text))
-			return page.Page{Verdict: line, Reason: []page.Text{line}, URL: "https://a.test/canary-secret", Facts: []page.Fact{{Name: r.Text, Value: line}}, Sections: []page.Section{
+			return page.Page{Headline: line, Reason: []page.Text{line}, URL: "https://a.test/canary-secret", Facts: []page.Fact{{Name: r.Text, Value: line}}, Sections: []page.Section{
 				{Title: line, Lines: []page.Text{line}, Block: r.Text + "\ncanary-line-one\ncanary-line-two\n", Table: page.Table{Head: []string{"a"}, Rows: [][]page.Text{{line}}}},
 				{Title: title, Folded: true, Lines: []page.Text{line}, Diagram: []page.Stage{{Name: r.Text, Lines: []string{r.Text}}}},
 			}}

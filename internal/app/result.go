@@ -67,8 +67,8 @@ func (r *RunContext) complete(shown page.Page, failed error, stopped bool) page.
 	if shown.Status == "" || failed != nil {
 		shown.Status = status
 	}
-	if shown.Verdict.IsEmpty() {
-		shown.Verdict = page.Text{page.Words("%s: %s", r.verb, verdict)}
+	if shown.Headline.IsEmpty() {
+		shown.Headline = page.Text{page.Words("%s: %s", r.verb, verdict)}
 	}
 	if failed != nil {
 		shown = withError(shown, failed)

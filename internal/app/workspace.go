@@ -113,7 +113,7 @@ func (w Workspace) CheckWritable(setting, path string) error {
 	return err
 }
 
-// Write writes a file of the work tree, or replaces it, readable by this user alone. Its errors are those of CheckWritable.
+// Write writes a file of the work tree, or replaces it, readable only by this user. Its errors are those of CheckWritable.
 func (w Workspace) Write(setting, path string, content []byte) (err error) {
 	target, err := w.target(setting, path)
 	if err != nil {

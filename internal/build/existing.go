@@ -27,7 +27,7 @@ func recordExisting(ctx context.Context, builder string, recipe release.Recipe, 
 		deps.Reporter.Warnf("this key has signed no statement about %s of %s, and the %s builder need not make the same image again: only the run that builds an image can record it", lacking, short, builder)
 		return existing, nil
 	}
-	deps.Reporter.Infof("this key has signed no statement about %s of %s: it is built again, to be recorded if it is the same", lacking, short)
+	deps.Reporter.Infof("no statement about %s of %s is signed by this key: building the image again, to sign one if the digest is the same", lacking, short)
 	dir, remove, err := deps.Workspace.Scratch()
 	if err != nil {
 		return existing, err
@@ -41,10 +41,10 @@ func recordExisting(ctx context.Context, builder string, recipe release.Recipe, 
 		deps.Reporter.Warnf("nothing is recorded of %s, which cannot be built again: %v", short, err)
 		return existing, nil
 	case again.layout.Digest != existing.Digest:
-		deps.Reporter.Warnf("nothing is recorded of %s: built again, commit %s is %s; the version of onedigest that built it makes the same image again", short, existing.Commit.Short(), again.layout.Digest.Short())
+		deps.Reporter.Warnf("nothing is recorded of %s: building commit %s again gives %s; build it with the version of onedigest that built the image", short, existing.Commit.Short(), again.layout.Digest.Short())
 		return existing, nil
 	}
-	deps.Reporter.Infof("built again, it is the same digest")
+	deps.Reporter.Infof("building it again gives the same digest")
 	if existing.Record, err = recordBuilt(ctx, again, settings.Repository, deps); err != nil {
 		return existing, err
 	}

@@ -101,7 +101,7 @@ func TestAnImageThatIsThereIsRecorded(t *testing.T) {
 		recorded bool
 		want     string // in the log
 	}{
-		"the same digest":   {func(*fakeDeps) {}, 1, true, "built again, it is the same digest"},
+		"the same digest":   {func(*fakeDeps) {}, 1, true, "building it again gives the same digest"},
 		"another digest":    {func(f *fakeDeps) { f.digest = releasetest.Digest(t, "b") }, 1, false, "warning: nothing is recorded of"},
 		"changed inputs":    {func(f *fakeDeps) { f.differences = []release.Difference{{Path: "main.go"}} }, 0, false, "which cannot be built again"},
 		"changed meanwhile": {func(f *fakeDeps) { f.changing = []release.Difference{{Path: "main.go"}} }, 1, false, "which cannot be built again"},

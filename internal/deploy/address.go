@@ -81,7 +81,7 @@ func (r request) waitForAddress(leaseCtx context.Context, budget budget) (url st
 	if err == nil || r.settings.SmokeChecks != "" && !isLate || errors.Is(leaseCtx.Err(), context.Canceled) {
 		return url, nil, err
 	}
-	r.Reporter.Warnf("the release is ready, but where it is served is not known: %v", err)
+	r.Reporter.Warnf("the release is ready, but its address is not known: %v", err)
 	return "", err, nil
 }
 

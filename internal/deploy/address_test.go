@@ -88,7 +88,7 @@ func TestAReadyReleaseIsVerifiedWithoutAnAddress(t *testing.T) {
 				t.Errorf("did %v", test.fakes.done)
 			}
 			if test.fakes.addrErr != nil {
-				check(t, log, "warning: the release is ready, but where it is served is not known: ")
+				check(t, log, "warning: the release is ready, but its address is not known: ")
 			}
 		})
 	}

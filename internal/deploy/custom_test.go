@@ -28,12 +28,12 @@ func TestTheControllerOfACustomResourceIsAwaited(t *testing.T) {
 		"pods that are late": {pods: 40 * time.Second, digest: "a", exit: release.ExitDone, from: 40 * time.Second, to: 50 * time.Second, says: []string{"waiting up to 1 minute for the controller of Widget/shop", "1 pod runs"}, lacks: "warning: Widget/shop"},
 		"late pods of another image": {pods: 40 * time.Second, digest: "b", exit: release.ExitFailed, from: 40 * time.Second, to: 50 * time.Second,
 			says: []string{"waiting up to 1 minute for the controller of Widget/shop"}, lacks: "warning: Widget/shop"},
-		"no controller":            {exit: release.ExitDone, from: time.Minute, to: 62 * time.Second, says: []string{"warning: Widget/shop: its controller has made no pod in 1 minute", "have no pod yet, so no pod proves it: the revision is not marked as verified"}},
+		"no controller":            {exit: release.ExitDone, from: time.Minute, to: 62 * time.Second, says: []string{"warning: Widget/shop: its controller has created no pod in 1 minute", "have no pod yet, so no pod proves it: the revision is not marked as verified"}},
 		"one that did not change":  {changed: time.Hour, exit: release.ExitDone, to: 2 * time.Second, says: []string{"have no pod yet, so no pod proves it"}},
-		"a controller that speaks": {speaks: 30 * time.Second, exit: release.ExitDone, from: 50 * time.Second, to: 52 * time.Second, says: []string{"warning: Widget/shop: its controller has made no pod in 50 seconds"}},
-		"a short timeout":          {flags: []string{"--timeout", "30s"}, exit: release.ExitDone, from: 5 * time.Second, to: 30 * time.Second, says: []string{"warning: Widget/shop: its controller has made no pod in "}},
+		"a controller that speaks": {speaks: 30 * time.Second, exit: release.ExitDone, from: 50 * time.Second, to: 52 * time.Second, says: []string{"warning: Widget/shop: its controller has created no pod in 50 seconds"}},
+		"a short timeout":          {flags: []string{"--timeout", "30s"}, exit: release.ExitDone, from: 5 * time.Second, to: 30 * time.Second, says: []string{"warning: Widget/shop: its controller has created no pod in "}},
 		"an image outside of a template": {speaks: time.Nanosecond, unfound: "owns no pod of the image", exit: release.ExitDone, from: 20 * time.Second, to: 22 * time.Second,
-			says: []string{"warning: Widget/shop owns no pod of the image"}, lacks: "its controller has made no pod"},
+			says: []string{"warning: Widget/shop owns no pod of the image"}, lacks: "its controller has created no pod"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

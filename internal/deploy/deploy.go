@@ -133,7 +133,7 @@ func (r request) run(ctx context.Context, began time.Time) (Result, error) {
 	return result, err
 }
 
-// announce tells others that the release is about to be changed; ended tells them the result.
+// announce announces that the release is about to be changed; ended announces the result.
 func (r request) announce(ctx context.Context, commit release.Commit, images []release.BuiltImage) (ended func(Result, error)) {
 	if r.Announcer == nil {
 		return func(Result, error) {}

@@ -139,7 +139,7 @@ func TestAnIdleReleaseIsNotVerified(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			result, log, err := test.fakes.run(t, test.flags...)
-			if err != nil || result.Outcome != release.Changed || strings.Contains(log, "never becomes a rollback target") != test.warns {
+			if err != nil || result.Outcome != release.Changed || strings.Contains(log, "is not used as a rollback target") != test.warns {
 				t.Errorf("got outcome %q, %v\n%s", result.Outcome, err, log)
 			}
 			if diff := cmp.Diff(test.marks, test.fakes.marks()); diff != "" {

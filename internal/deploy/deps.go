@@ -29,15 +29,15 @@ type Deps struct {
 	Policy      policy.Policy
 	Reporter    release.Reporter
 	Holder      release.Holder // this run, as its Lease names it
-	Announcer   Announcer      // nil: nobody is told
+	Announcer   Announcer      // nil: nothing is announced
 }
 
-// Announcer tells others, such as GitHub, of a deploy. What it cannot tell does not fail the deploy.
+// Announcer announces a deploy to others, such as GitHub. A failed announcement does not fail the deploy.
 type Announcer interface {
 	// Begin is called when every check has passed and the release is about to be changed; ended is then called once. The images are those that the release will run, the
 	// main one, which was built from the commit, first.
 	Begin(ctx context.Context, commit release.Commit, images []release.BuiltImage) (ended func(result Result, failed error))
-	// Failed is called when smoke has failed an earlier deploy of a commit and the digest of its main image, whose end was told as a success.
+	// Failed is called when a deploy is rolled back that was announced as a success, because smoke failed it afterwards. digest is that of the commit's main image.
 	Failed(ctx context.Context, commit release.Commit, digest release.Digest, why string)
 }
 

@@ -77,7 +77,7 @@ func (r request) propose(ctx context.Context, result *Result, order order) (bool
 	if proposal.URL != "" {
 		result.State = "proposed in " + proposal.URL
 	}
-	r.Reporter.Infof("%s: release %q in namespace %q is as it was, until that is merged", result.State, r.settings.Release, r.settings.Namespace)
+	r.Reporter.Infof("%s: release %q in namespace %q stays unchanged until that is merged", result.State, r.settings.Release, r.settings.Namespace)
 	return true, err
 }
 

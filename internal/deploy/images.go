@@ -220,7 +220,7 @@ type proved struct {
 }
 
 // comparesPods reports whether pods are compared with an image: unless only hooks, texts, or custom resources of which the cluster shows no pods have it. A custom
-// resource that is not found as the release's is told.
+// resource that is not found as the release's is logged.
 func (r request) comparesPods(ctx context.Context, i int, image release.Image) (bool, error) {
 	if i >= len(r.rendering.Images) || len(r.rendering.Images[i].Workloads) > 0 {
 		return true, nil
@@ -231,7 +231,7 @@ func (r request) comparesPods(ctx context.Context, i int, image release.Image) (
 	}
 	running, err := r.Cluster.Running(ctx, r.settings.Namespace, r.settings.Release, image)
 	if err == nil && len(running.Workloads) == 0 {
-		r.Reporter.Warnf("%s names %s outside of a pod template: whether its pods run it is not known", loose[0], image)
+		r.Reporter.Warnf("%s names %s outside a pod template, so it is not known whether its pods run the image", loose[0], image)
 	}
 	return len(running.Workloads) > 0, err
 }
@@ -249,7 +249,7 @@ func (r request) prove(ctx context.Context, budget budget) (proved, error) {
 			r.Reporter.Infof("no workload runs %s (only hooks, ConfigMaps or arguments name it): it is not compared with pods", image.Image)
 			if i == 0 {
 				all.unproved = true
-				r.Reporter.Warnf("no pod proves that the release runs its main image: the revision is not marked as verified and never becomes a rollback target; give the image that a workload runs as the one without a name and never becomes a rollback target; give the image that a workload runs as the one without a name")
+				r.Reporter.Warnf("no pod proves that the release runs its main image: the revision is not marked as verified and is not used as a rollback target; give the image that a workload runs as the image without a name")
 			}
 			all.images = append(all.images, result)
 			continue
@@ -273,7 +273,7 @@ func (r request) prove(ctx context.Context, budget budget) (proved, error) {
 			if len(proof.Awaited) > 0 {
 				what = "have no pod yet"
 			}
-			r.Reporter.Warnf("the workloads of %s %s, so no pod proves it: the revision is not marked as verified and never becomes a rollback target; deploy it again, or smoke it, while pods run",
+			r.Reporter.Warnf("the workloads of %s %s, so no pod proves it: the revision is not marked as verified and is not used as a rollback target; deploy it again, or smoke it, while pods run",
 				image.Image.Digest.Short(), what)
 		case !proof.Idle:
 			r.Reporter.Warnf("updateStrategy, a partition or its controller keeps every pod at an older revision, so no pod runs %s yet: the revision is not marked as verified",

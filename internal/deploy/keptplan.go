@@ -99,7 +99,7 @@ func (r request) keepPlan(plan release.Plan) (release.Digest, error) {
 		return release.Digest{}, nil
 	}
 	if why := plan.Basis.NotKeepable; why != "" {
-		do := "a plan of this chart cannot be kept"
+		do := "leave --plan-out out, and deploy without a kept plan"
 		if r.deployment.HideSecrets {
 			do = "give --lookup-secrets"
 		}

@@ -11,7 +11,7 @@ import (
 
 // checkPlatforms refuses images that fit none of the nodes to which a workload's pods may be scheduled. It refuses nothing that
 // is unknown: a registry may not say what an image was built for, and nodes may be unreadable or added later by an autoscaler. A node that
-// emulates another architecture (binfmt_misc) reports its own alone, so that it has to be said.
+// emulates another architecture (binfmt_misc) reports only its own, so --allow-emulation has to be given.
 func (r request) checkPlatforms(ctx context.Context, templates []release.PodTemplate) error {
 	var problems []string
 	for _, image := range r.deployment.Images {

@@ -158,7 +158,7 @@ func (r request) readSecrets(ctx context.Context) ([]release.SecretValue, error)
 	for i := range read {
 		read[i].Value = values[i]
 	}
-	r.Reporter.Infof("%d values are read from stores of secrets", len(read))
+	r.Reporter.Infof("read %d values from secret stores", len(read))
 	return read, nil
 }
 

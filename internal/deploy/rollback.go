@@ -161,7 +161,7 @@ func (f failedRollout) stoppedResult(state string, failure error) (Result, error
 func (f failedRollout) partlyApplied() string {
 	switch {
 	case f.applied.ConfigCommit != "":
-		return f.stays(f.applied.ConfigCommit)
+		return f.describePushed(f.applied.ConfigCommit)
 	case f.applied.Revision == 0:
 		return "nothing was applied"
 	case neverDeployed(f.revisions):
@@ -171,8 +171,8 @@ func (f failedRollout) partlyApplied() string {
 		f.applied.Revision, f.revisions[0].Number)
 }
 
-// stays says what a pushed commit of a configuration repository means.
-func (f failedRollout) stays(commit release.Commit) string {
+// describePushed describes what becomes of a commit that was pushed to the configuration repository.
+func (f failedRollout) describePushed(commit release.Commit) string {
 	return fmt.Sprintf("commit %s stays on %s; Argo CD will apply it", commit.Short(), cmp.Or(prefixIfSet("branch ", f.settings.GitOps.ConfigBranch), "its branch"))
 }
 
@@ -252,7 +252,7 @@ func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result
 	case errors.Is(leaseCtx.Err(), context.Canceled) && errors.Is(context.Cause(leaseCtx), context.Canceled):
 		state := fmt.Sprintf("revision %d failed, and the rollback from it to revision %d was stopped; the next deploy continues from here", f.applied.Revision, f.target.Revision)
 		if applied.ConfigCommit != "" {
-			state += "; " + f.stays(applied.ConfigCommit)
+			state += "; " + f.describePushed(applied.ConfigCommit)
 		}
 		return f.stoppedResult(state, errors.Join(failure, err))
 	case err != nil:
@@ -304,8 +304,8 @@ func (f failedRollout) podsAfterRollback(ctx context.Context) (images []runningI
 	return images, pods, f.target.Digest
 }
 
-// recordRolledBack records beside each image that pods run since the rollback that its environment runs it again. A record that is lost is a warning:
-// the error of the run is why it was rolled back.
+// recordRolledBack attaches to each image that pods run since the rollback the record that its environment runs it again. A failure to record is a
+// warning: the error of the run is why it was rolled back.
 func (f failedRollout) recordRolledBack(leaseCtx context.Context, revision int, running []runningImage) {
 	if f.Facts == nil {
 		return

@@ -63,7 +63,7 @@ func (r request) rollout(leaseCtx context.Context, budget budget) (rolloutResult
 	}
 	r.reportAddress(ctx, reached.url, proof)
 	if proof.heldBack && r.settings.SmokeChecks != "" {
-		r.Reporter.Infof("pods of an older revision answer too, as they are meant to: the smoke checks do not compare the commit")
+		r.Reporter.Infof("pods of an older revision also answer, as the workload's update strategy keeps them: the smoke checks do not compare the commit")
 	}
 	err = r.smoke(ctx, budget, reached.url, proof)
 	if err != nil && !release.IsBadRelease(err) { // the missing address may be the reason
@@ -110,12 +110,11 @@ type contents struct {
 // proofPause is the time between two checks of pods that have not started yet.
 const proofPause = time.Second
 
-// stayTime is for how long pods must stay ready of which no workload's status says that they are, as long as a rollout wants a container without a probe to
-// run.
-const stayTime = 3 * time.Second
+// minReadyTime is how long pods must stay ready if no workload's status reports it: as long as a rollout wants a container without a probe to run.
+const minReadyTime = 3 * time.Second
 
 // proveImage finds the pods that run an image by what the kubelets report, and fails if one runs another image, or none runs where pods are
-// wanted. A custom resource may count as ready before its controller has made any pod: those are waited for as long as the rollout may take, or for the
+// wanted. A custom resource may count as ready before its controller has created any pod: those are waited for as long as the rollout may take, or for the
 // proof's patience if no field says that any are wanted.
 func (r request) proveImage(ctx context.Context, budget budget, image release.Image) (release.RunningProof, error) {
 	rolling, stop := budget.withDeadline(ctx, release.PhaseRollout)
@@ -133,12 +132,12 @@ func (r request) proveImage(ctx context.Context, budget budget, image release.Im
 		}
 		if restarts, byPods := running.RestartsByPods(); byPods && len(proof.Problems) == 0 && restarts != stayed {
 			if stayed = restarts; rolling.Err() == nil {
-				pause(rolling, stayTime)
+				pause(rolling, minReadyTime)
 				continue
 			}
-			proof.Problems = append(proof.Problems, fmt.Sprintf("its pods did not stay ready for %s", text.Duration(stayTime)))
+			proof.Problems = append(proof.Problems, fmt.Sprintf("its pods did not stay ready for %s", text.Duration(minReadyTime)))
 		}
-		if (proof.Pending || len(proof.Problems) == 0 && awaited.mayStillMakePods(proof, r.Reporter)) && rolling.Err() == nil {
+		if (proof.Pending || len(proof.Problems) == 0 && awaited.mayStillCreatePods(proof, r.Reporter)) && rolling.Err() == nil {
 			stayed = -1
 			pause(rolling, proofPause)
 			continue
@@ -153,8 +152,8 @@ func (r request) proveImage(ctx context.Context, budget budget, image release.Im
 			if len(proof.Problems) > 0 || slices.ContainsFunc(proof.Unfound, func(unfound string) bool { return strings.HasPrefix(unfound, object.String()+" ") }) {
 				continue
 			}
-			r.Reporter.Warnf("%s: its controller has made no pod in %s, so nothing shows that it runs %s; if it makes pods only when there is work, this is right, otherwise see whether its controller runs",
-				object, text.Age(time.Since(awaited.told)), image.Digest.Short())
+			r.Reporter.Warnf("%s: its controller has created no pod in %s, so nothing shows that it runs %s; this is expected if it creates pods only when there is work; otherwise check that its controller runs",
+				object, text.Age(time.Since(awaited.began)), image.Digest.Short())
 		}
 		switch {
 		case len(proof.Problems) == 0:
@@ -168,18 +167,18 @@ func (r request) proveImage(ctx context.Context, budget budget, image release.Im
 
 // awaitedControllers is the wait for the controllers of custom resources without pods.
 type awaitedControllers struct {
-	told, since time.Time
-	patience    time.Duration
+	began, since time.Time
+	patience     time.Duration
 }
 
-// mayStillMakePods reports whether the patience with the controllers is not used up. It begins again once, when a controller that was silent has spoken.
-func (a *awaitedControllers) mayStillMakePods(proof release.RunningProof, reporter release.Reporter) bool {
+// mayStillCreatePods reports whether the patience with the controllers is not used up. It begins again once, when a controller that was silent has spoken.
+func (a *awaitedControllers) mayStillCreatePods(proof release.RunningProof, reporter release.Reporter) bool {
 	if len(proof.Awaited) == 0 || !proof.ChangedRecently(time.Now()) {
 		return false
 	}
-	if a.told.IsZero() {
-		a.told, a.since, a.patience = time.Now(), time.Now(), proof.Patience
-		reporter.Infof("waiting up to %s for the controller of %s to make pods", text.Duration(proof.Patience), proof.Awaited[0])
+	if a.began.IsZero() {
+		a.began, a.since, a.patience = time.Now(), time.Now(), proof.Patience
+		reporter.Infof("waiting up to %s for the controller of %s to create pods", text.Duration(proof.Patience), proof.Awaited[0])
 	}
 	if proof.Patience < a.patience {
 		a.since, a.patience = time.Now(), proof.Patience

@@ -203,7 +203,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Bool(set, &s.Comment, setting.Setting{Name: "comment",
 		Help: "Show the summary, such as a plan, in a comment of the run's pull request too, or of the one by which the commit was merged: one comment for each release, with a part for each environment, which later runs edit in place. The job needs pull-requests: write"})
 	setting.Bool(set, &s.GitHubDeployment, setting.Setting{Name: "github-deployment",
-		Help: "Record the deploy as a deployment on GitHub, with its outcome, the service's address and the run. For a job without environment, which is one already unless it has deployment: false. With rollback-failed-smoke, the deployment that smoke has failed is a failure, and what runs again is one of its own. The job needs deployments: write"})
+		Help: "Record the deploy as a deployment on GitHub, with its outcome, the service's address and the run. Use it in a job without environment, or with environment: {deployment: false}; GitHub records any other job with an environment as a deployment itself. With rollback-failed-smoke, the deployment that smoke has failed is a failure, and what runs again is one of its own. The job needs deployments: write"})
 	setting.Bool(set, &s.ArtifactRecord, setting.Setting{Name: "artifact-record",
 		Help: "Record after a deploy that went well, for the organization that owns the repository, which digest runs in which environment and cluster (artifact deployment record of GitHub's linked artifacts). The job needs artifact-metadata: write"})
 	s.Options.Declare(set, true)
@@ -222,7 +222,7 @@ func DeclareSet(set *setting.Set, target *[]string) {
 // DeclarePodSecurity adds the setting of the Pod Security Standard that a created namespace enforces.
 func DeclarePodSecurity(set *setting.Set, target *release.PodSecurity) {
 	setting.Var(set, target, setting.Setting{Name: "pod-security", Default: string(release.PodSecurityBaseline), Value: "restricted|baseline|privileged|none",
-		Help: "Pod Security Standard that a namespace enforces which did not exist and is created; none sets no label, so that the cluster's default applies. A namespace that exists keeps its own"},
+		Help: "Pod Security Standard of a namespace that the deploy creates; none sets no label, so that the cluster's default applies. A namespace that exists keeps its own"},
 		func(text string) (release.PodSecurity, error) {
 			text, err := setting.OneOf(string(release.PodSecurityRestricted), string(release.PodSecurityBaseline), string(release.PodSecurityPrivileged), string(release.PodSecurityNone))(text)
 			return release.PodSecurity(text), err

@@ -110,7 +110,7 @@ func TestAWaveIsNotStartedWithoutTimeForIt(t *testing.T) {
 				}
 				return rest.deps(reporter), nil
 			})
-		if release.ExitCode(err) != release.ExitFailed || !strings.Contains(fmt.Sprint(err), `wave "the rest" takes up to 10 minutes, and 9 minutes are left of the job's 21 minutes`) {
+		if release.ExitCode(err) != release.ExitFailed || !strings.Contains(fmt.Sprint(err), `wave "the rest" was not started: it may take 10 minutes, and only 9 minutes of the job's 21 minutes are left`) {
 			t.Errorf("got %v", err)
 		}
 		if result.Skipped != 2 || len(rest.done()) > 0 {

@@ -98,7 +98,7 @@ func (f failedRollout) neverProved() bool {
 	return found && live.Mark != release.MarkProved
 }
 
-// recordDeployed records beside each image that pods run where and with which chart and values it was deployed.
+// recordDeployed attaches to each image that pods run a record of where, and with which chart and values, it was deployed.
 func (r request) recordDeployed(leaseCtx context.Context, result Result) error {
 	if r.Facts == nil {
 		return nil

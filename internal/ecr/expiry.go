@@ -110,5 +110,5 @@ func (c *Client) list(ctx context.Context, image release.Image, only bool) ([]li
 			return images, nil
 		}
 	}
-	return nil, fmt.Errorf("there are more than %d", maxListed*maxListedPages)
+	return nil, fmt.Errorf("the repository has more than %d images", maxListed*maxListedPages)
 }

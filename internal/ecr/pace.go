@@ -36,7 +36,7 @@ type pacer struct {
 	mu      sync.Mutex
 	lowered time.Time // when the rate was made lower
 	served  time.Time // when ECR last answered a request without throttling it; zero: never
-	told    bool      // whether it was logged that requests are throttled
+	logged  bool      // whether it was logged that requests are throttled
 }
 
 func newPacer() *pacer {
@@ -63,12 +63,12 @@ func (p *pacer) hasPatience(since time.Time) bool {
 	return time.Since(since) < throttledPatience
 }
 
-// isFirst reports whether it is called for the first time.
-func (p *pacer) isFirst() bool {
+// firstThrottle reports whether no throttled request was logged yet, and notes that one is.
+func (p *pacer) firstThrottle() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	first := !p.told
-	p.told = true
+	first := !p.logged
+	p.logged = true
 	return first
 }
 
@@ -119,7 +119,7 @@ func (c *Client) paced(ctx context.Context, at location, send func(context.Conte
 			return &release.Fault{Side: "AWS", Err: fmt.Errorf("ECR throttled every PutImage for %s: %w", text.Duration(throttledPatience), &awsx.Error{Err: err}),
 				Do: "run again later, or have AWS raise the account's quota of PutImage requests"}
 		}
-		if pacer.isFirst() {
+		if pacer.firstThrottle() {
 			c.log("ECR throttles PutImage: requests are sent more slowly")
 		}
 		pacer.throttled()

@@ -87,7 +87,7 @@ func readRejected(predicate json.RawMessage, into *fact.Fact) error {
 
 func checkRejected(f fact.Fact) error {
 	if f.Rejection.Cause != fact.ByPerson && f.Rejection.Cause != fact.BySmoke {
-		return fmt.Errorf("%s is not a cause", quote(string(f.Rejection.Cause)))
+		return fmt.Errorf("cause %s is not known", quote(string(f.Rejection.Cause)))
 	}
 	return errors.Join(needs(map[string]string{"reason": f.Rejection.Reason}), checkTexts(f.Rejection.Reason))
 }

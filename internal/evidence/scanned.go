@@ -61,43 +61,43 @@ func checkScanned(f fact.Fact) error {
 		return errors.New("a scan has no environment and no commit")
 	}
 	if len(s.Findings) > fact.MaxFindings || len(s.Excused) > fact.MaxFindings || len(s.Images) > maxList || s.ExcusedAll < len(s.Excused) {
-		return fmt.Errorf("it names %d findings, %d of %d excused ones and %d images", len(s.Findings), len(s.Excused), s.ExcusedAll, len(s.Images))
+		return fmt.Errorf("it lists %d findings, %d of %d excused findings and %d images: more than allowed, or inconsistent", len(s.Findings), len(s.Excused), s.ExcusedAll, len(s.Images))
 	}
 	if slices.ContainsFunc(s.Images, release.Digest.IsZero) {
 		return errors.New("it names an image without a digest")
 	}
 	for _, each := range s.Unstated {
 		if !slices.Contains(fact.AllUnstated, each) {
-			return fmt.Errorf("%s is nothing that results may leave unsaid", quote(string(each)))
+			return fmt.Errorf("unstated has %s, which is not known", quote(string(each)))
 		}
 	}
 	named := map[fact.Severity]int{}
 	for _, each := range s.Findings {
 		named[each.Severity]++
 		if each.Excuse != "" {
-			return fmt.Errorf("%s counts and is excused", quote(each.ID))
+			return fmt.Errorf("finding %s is listed as counting, but has an excuse", quote(each.ID))
 		}
 	}
 	all := 0
 	for severity, count := range s.Counts {
 		if !slices.Contains(fact.Severities, severity) || count < 1 {
-			return fmt.Errorf("%d findings of severity %s", count, quote(string(severity)))
+			return fmt.Errorf("its counts have %d findings of severity %s: the number is below 1, or the severity is not known", count, quote(string(severity)))
 		}
 		all += count
 	}
 	for severity, count := range named {
 		if s.Counts[severity] < count {
-			return fmt.Errorf("it names %d findings of severity %s and counts %d", count, quote(string(severity)), s.Counts[severity])
+			return fmt.Errorf("it lists %d findings of severity %s, but counts %d", count, quote(string(severity)), s.Counts[severity])
 		}
 	}
 	if all < 0 || all != len(s.Findings) && len(s.Findings) < fact.MaxFindings {
-		return fmt.Errorf("it counts %d findings and names %d", all, len(s.Findings))
+		return fmt.Errorf("it counts %d findings, but lists %d", all, len(s.Findings))
 	}
 	texts := []string{s.Scanner, s.Version, s.Format}
 	for _, each := range slices.Concat(s.Findings, s.Excused) {
 		texts = append(texts, each.ID, each.Package, each.Excuse)
 		if each.ID == "" || !slices.Contains(fact.Severities, each.Severity) {
-			return fmt.Errorf("a finding %s of severity %s", quote(each.ID), quote(string(each.Severity)))
+			return fmt.Errorf("finding %s has severity %s: the ID is empty, or the severity is not known", quote(each.ID), quote(string(each.Severity)))
 		}
 	}
 	return errors.Join(needs(map[string]string{"scanner.name": s.Scanner, "format": s.Format}), checkTexts(texts...), checkTime(s.ScannedAt, false), checkTime(s.DatabaseAt, true))

@@ -310,7 +310,7 @@ func checkDetails(f fact.Fact) error {
 		fact.Lifted: f.Lift != nil, fact.Overridden: f.Override != nil}
 	for kind, isSet := range set {
 		if isSet != (kind == f.Kind) {
-			return fmt.Errorf("details of %q are missing, or there are others", f.Kind)
+			return fmt.Errorf("a record of kind %q must have the details of that kind and no others", f.Kind)
 		}
 	}
 	return nil

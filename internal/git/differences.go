@@ -28,7 +28,7 @@ func Differences(ctx context.Context, environ []string, dir string, commit relea
 	}
 	differences, err := comparison.run(ctx)
 	for i := range differences {
-		differences[i].Path = relativeTo(dir, comparison.outermost.repo.dir, differences[i].Path)
+		differences[i].Path = relativeTo(dir, comparison.root.repo.dir, differences[i].Path)
 	}
 	return differences, err
 }
@@ -54,7 +54,7 @@ const maxLinks = 40
 
 // comparison collects the paths to compare, then compares them.
 type comparison struct {
-	outermost   *commitTree
+	root        *commitTree // of the work tree that has dir; the trees of its submodules hang below it
 	inputs      release.Inputs
 	isLink      map[string]bool // by directory, on disk
 	compared    map[string]bool // by path relative to the top
@@ -62,7 +62,7 @@ type comparison struct {
 	differences []release.Difference
 }
 
-func (c *comparison) differs(kind release.DifferenceKind, path, note string) {
+func (c *comparison) addDifference(kind release.DifferenceKind, path, note string) {
 	c.differences = append(c.differences, release.Difference{Kind: kind, Path: path, Note: note})
 }
 
@@ -71,12 +71,12 @@ func (c *comparison) addFile(file string, links int) {
 	below, inside := c.below(file)
 	if !inside || links == 0 {
 		if _, err := os.Lstat(file); err == nil {
-			c.differs(release.OutsideWorkTree, file, "")
+			c.addDifference(release.OutsideWorkTree, file, "")
 		}
 		return
 	}
 	parts := strings.Split(below, string(filepath.Separator))
-	at := c.outermost.repo.dir
+	at := c.root.repo.dir
 	for i, part := range parts {
 		next := filepath.Join(at, part)
 		last := i == len(parts)-1
@@ -111,7 +111,7 @@ func (c *comparison) link(path string) bool {
 
 // below returns a path relative to the top of the work tree; false if the path is outside.
 func (c *comparison) below(path string) (string, bool) {
-	below, err := filepath.Rel(c.outermost.repo.dir, path)
+	below, err := filepath.Rel(c.root.repo.dir, path)
 	return below, err == nil && below != "." && filepath.IsLocal(below)
 }
 
@@ -130,14 +130,14 @@ func (c *comparison) addRule(ctx context.Context, rule release.InputRule) error 
 		dir = rule.Dir // the directory is missing, with the files that the commit has in it
 	}
 	base := ""
-	if dir != c.outermost.repo.dir {
+	if dir != c.root.repo.dir {
 		below, inside := c.below(dir)
 		if !inside {
 			return nil // its files are outside as well
 		}
 		base = filepath.ToSlash(below)
 	}
-	return c.addFrom(ctx, c.outermost, base, "", rule)
+	return c.addFrom(ctx, c.root, base, "", rule)
 }
 
 // addFrom adds the files of one tree that match a rule. base is the path of the rule's directory in the tree; above is the path
@@ -183,16 +183,17 @@ func (c *comparison) addSubmodule(ctx context.Context, tree *commitTree, path st
 	return add(inner)
 }
 
-// noteSubmodule reports whether the error of a submodule is a difference, and if so records it.
+// noteSubmodule records the error of reading a submodule as a difference if it is one (not checked out, or without the commit), and reports
+// whether it did.
 func (c *comparison) noteSubmodule(ctx context.Context, tree *commitTree, path string, err error) bool {
 	switch {
 	case errors.Is(err, errNotCheckedOut):
-		c.differs(release.AbsentSubmodule, tree.prefix+path, "")
+		c.addDifference(release.AbsentSubmodule, tree.prefix+path, "")
 	case errors.Is(err, errNoSuchCommit):
 		inner := tree.repo
 		inner.dir = tree.file(path)
 		head, _ := inner.resolve(ctx, "HEAD")
-		c.differs(release.OtherSubmodule, tree.prefix+path, "at "+head.Short())
+		c.addDifference(release.OtherSubmodule, tree.prefix+path, "at "+head.Short())
 	default:
 		return false
 	}
@@ -220,7 +221,7 @@ func (c *comparison) run(ctx context.Context) ([]release.Difference, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(found) > 0 && tree != c.outermost {
+		if len(found) > 0 && tree != c.root {
 			found = tree.otherCommit(ctx, found)
 		}
 		c.differences = append(c.differences, found...)
@@ -234,7 +235,7 @@ func (c *comparison) run(ctx context.Context) ([]release.Difference, error) {
 // find returns the innermost tree that contains a path, and the path in it. It returns nil if the path's submodule cannot be
 // read, and records why.
 func (c *comparison) find(ctx context.Context, path string) (*commitTree, string, error) {
-	tree := c.outermost
+	tree := c.root
 	for {
 		submodule, rest, found := tree.submoduleOf(path)
 		if !found || rest == "" {

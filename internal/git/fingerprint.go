@@ -15,8 +15,8 @@ import (
 )
 
 // Fingerprint returns a hash of an image's inputs in a commit: the path, mode and blob of each input, and of every .gitattributes, because
-// attributes change files at checkout. Two commits with the same fingerprint have the same inputs. The paths of the inputs are those of the
-// commit and of the work tree, their content is the commit's. The errors are those of Differences.
+// attributes change files at checkout. Two commits with the same fingerprint have the same inputs. A path counts if it is
+// an input in the commit or in the work tree; its content is the commit's, and a path that the commit lacks adds nothing. The errors are those of Differences.
 func Fingerprint(ctx context.Context, environ []string, dir string, commit release.Commit, inputs release.Inputs) (string, error) {
 	collected, err := collect(ctx, environ, dir, commit, inputs)
 	if err != nil {
@@ -27,7 +27,7 @@ func Fingerprint(ctx context.Context, environ []string, dir string, commit relea
 			return "", err
 		}
 	}
-	collected.addAttributes(collected.outermost)
+	collected.addAttributes(collected.root)
 	slices.Sort(collected.paths)
 	sum := sha256.New()
 	for _, name := range collected.paths {
@@ -72,7 +72,7 @@ func collect(ctx context.Context, environ []string, dir string, commit release.C
 	if err != nil {
 		return nil, repo.fault(err, "listing commit %q of", commit.Short())
 	}
-	comparison := &comparison{outermost: tree, inputs: inputs, isLink: map[string]bool{}, compared: map[string]bool{}}
+	comparison := &comparison{root: tree, inputs: inputs, isLink: map[string]bool{}, compared: map[string]bool{}}
 	for _, file := range inputs.Files {
 		comparison.addFile(file, maxLinks)
 	}

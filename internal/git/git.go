@@ -25,8 +25,8 @@ const (
 	settingCommit  = "commit"
 )
 
-// Inspect returns the commit that is checked out in dir's work tree, and the paths inside dir that git reports as different from
-// it: changed, deleted, staged, or untracked and not ignored. The commit is any revision that git
+// Inspect describes what is built: the commit that is checked out in dir's work tree, its time and hash, the URL of origin, the nearest go.work above dir,
+// and the paths inside dir that git reports as different from the commit: changed, deleted, staged, or untracked and not ignored. The commit is any revision that git
 // understands, "" for HEAD; it must be the one that is checked out, because the work tree is what is built. environ is the
 // environment of git; variables that would point git at another repository are removed.
 //

@@ -412,5 +412,5 @@ func (*Release) Heal(context.Context, string, func(string)) (*release.Healed, er
 
 // Uninstall is not done by GitOps.
 func (r *Release) Uninstall(context.Context, string) error {
-	return &release.Failure{What: "a release by GitOps is not uninstalled by a deploy", Do: "delete its Application"}
+	return &release.Failure{What: "a deploy does not uninstall a release that Argo CD applies", Do: "delete its Application"}
 }

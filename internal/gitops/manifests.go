@@ -69,7 +69,7 @@ func (r *Release) render(ctx context.Context, deployment release.Deployment) (re
 		return rendering, err
 	}
 	if slices.ContainsFunc(rendering.Kinds, func(kind release.AppliedKind) bool {
-		return kind.Use == release.UseCreate || kind.Use == release.UseDefinition
+		return kind.Use == release.UseCreate || kind.Use == release.UseCRD
 	}) {
 		r.Warn("the chart has a directory crds, whose definitions are not committed: the cluster has to have them")
 	}
@@ -306,12 +306,12 @@ func own(files configrepo.Files) (configrepo.Files, error) {
 	for _, name := range names.Files {
 		content, has := files[name]
 		if !has {
-			return nil, fmt.Errorf("%s names %s, which is not there", LockFile, text.Line(name, 200))
+			return nil, fmt.Errorf("%s lists %s, which is missing from the directory", LockFile, text.Line(name, 200))
 		}
 		found[name] = content
 	}
 	if names.Sum != sumOf(found) {
-		return nil, fmt.Errorf("the sum in %s is not that of the manifests: somebody has changed them", LockFile)
+		return nil, fmt.Errorf("the checksum in %s does not match the manifests: somebody has changed them", LockFile)
 	}
 	return found, nil
 }

@@ -209,7 +209,7 @@ func (r *Release) Rollback(ctx context.Context, _ string, to int, wait release.W
 	}
 	at := slices.IndexFunc(changes, func(change configrepo.Change) bool { return change.Number == to })
 	if at < 0 || r.deployed == nil {
-		return release.Deployed{}, &release.Failure{What: fmt.Sprintf("change %d of %q is not known any more", to, r.file)}
+		return release.Deployed{}, &release.Failure{What: fmt.Sprintf("change %d of %q is no longer in the history of the configuration branch", to, r.file)}
 	}
 	target := changes[at]
 	deployment := *r.deployed
@@ -229,7 +229,7 @@ func (r *Release) Rollback(ctx context.Context, _ string, to int, wait release.W
 		return release.Deployed{}, err
 	}
 	if !pushed {
-		return release.Deployed{}, &release.Failure{What: fmt.Sprintf("change %d of %q has the digests that failed", to, r.file)}
+		return release.Deployed{}, &release.Failure{What: fmt.Sprintf("change %d of %q has the same digests as the deploy that failed, so there is nothing to go back to", to, r.file)}
 	}
 	return r.follow(ctx, release.Deployed{Outcome: release.RolledBack}, commit, pushed, wait)
 }
@@ -260,7 +260,7 @@ func (r *Release) rollbackFiles(ctx context.Context, target configrepo.Change, d
 		return release.Deployed{}, err
 	}
 	if !pushed {
-		return release.Deployed{}, &release.Failure{What: fmt.Sprintf("change %d of %q has the manifests that failed", target.Number, r.file)}
+		return release.Deployed{}, &release.Failure{What: fmt.Sprintf("change %d of %q has the same manifests as the deploy that failed, so there is nothing to go back to", target.Number, r.file)}
 	}
 	return r.follow(ctx, release.Deployed{Outcome: release.RolledBack}, commit, pushed, wait)
 }

@@ -125,11 +125,11 @@ func checkOnlyChange(before, after []byte, path, want string) error {
 		owner, _ = owner[name].(map[string]any)
 	}
 	if owner == nil {
-		return fmt.Errorf("%q is not reached by maps alone", path)
+		return fmt.Errorf("%q leads through a list; only a path of map keys can be changed", path)
 	}
 	owner[names[len(names)-1]] = want
 	if !reflect.DeepEqual(old, changed) {
-		return fmt.Errorf("%q cannot be changed alone: other values refer to it", path)
+		return fmt.Errorf("%q cannot be changed alone: other values use it by a YAML alias", path)
 	}
 	return nil
 }

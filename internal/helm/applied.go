@@ -119,8 +119,8 @@ func (s *session) appliedKinds(ctx context.Context, deployment release.Deploymen
 	if err := s.addHookKinds(kinds, rendered.Hooks, isDeployEvent, release.UseHook); err != nil {
 		return nil, failure.Classify(ctx, err, "reading the hooks of release %q", deployment.Name)
 	}
-	if err := s.addDefinitions(kinds, deployment, loaded, state.Install); err != nil {
-		return nil, failure.Classify(ctx, err, "reading the definitions of release %q", deployment.Name)
+	if err := s.addCRDs(kinds, deployment, loaded, state.Install); err != nil {
+		return nil, failure.Classify(ctx, err, "reading the CRDs of release %q", deployment.Name)
 	}
 	if err := s.addRollbackKinds(kinds, state); err != nil {
 		return nil, failure.Classify(ctx, err, "reading the revisions of release %q", deployment.Name)

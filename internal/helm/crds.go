@@ -23,11 +23,11 @@ import (
 // establishTimeout is how long the apiserver may take to serve a new kind.
 const establishTimeout = time.Minute
 
-// applyCRDs applies the chart's crds directory if the deployment asks for it, and otherwise logs the definitions that differ from
+// applyCRDs applies the chart's crds directory if the deployment asks for it, and otherwise logs the CRDs that differ from
 // the cluster's. It first sends each as a dry run: if the cluster refuses one, or if something would be removed, it changes none.
 // It reports whether it has changed any.
 func (s *session) applyCRDs(ctx context.Context, deployment release.Deployment, crds []helmchart.CRD, install bool) (changed bool, err error) {
-	list, err := plan.Definitions(s.kube.Cluster, crds)
+	list, err := plan.ChangedCRDs(s.kube.Cluster, crds)
 	if err != nil || len(list) == 0 {
 		return false, err
 	}
@@ -68,7 +68,7 @@ func (s *session) applyCRDs(ctx context.Context, deployment release.Deployment, 
 	return true, s.awaitEstablished(ctx, applied)
 }
 
-// definedKinds returns the groups and kinds that definitions define.
+// definedKinds returns the groups and kinds that CRDs define.
 func definedKinds(definitions []*resource.Info) map[schema.GroupKind]bool {
 	kinds := map[schema.GroupKind]bool{}
 	for _, info := range definitions {
@@ -80,7 +80,7 @@ func definedKinds(definitions []*resource.Info) map[schema.GroupKind]bool {
 	return kinds
 }
 
-// schemaTimeout is how long an apiserver may take until it uses a changed definition.
+// schemaTimeout is how long an apiserver may take until it uses a changed CRD.
 const schemaTimeout = 5 * time.Second
 
 // awaitSchema waits, for at most schemaTimeout, until the API server serves the schema of a CRD that was just changed: before that it

@@ -54,7 +54,7 @@ func (c *Client) Deploy(ctx context.Context, deployment release.Deployment, wait
 	}
 	redefined, err := s.applyCRDs(ctx, deployment, loaded.Chart.CRDObjects(), state.Install)
 	if err != nil {
-		return release.Deployed{}, failure.Classify(ctx, err, "applying the definitions of release %q", deployment.Name)
+		return release.Deployed{}, failure.Classify(ctx, err, "applying the CRDs of release %q", deployment.Name)
 	}
 	if rendered == nil {
 		rendered, err = s.render(deployment, loaded, state)
@@ -63,7 +63,7 @@ func (c *Client) Deploy(ctx context.Context, deployment release.Deployment, wait
 		return release.Deployed{}, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
 	}
 	unchanged := false
-	if !redefined { // after a new definition, fields that the cluster dropped by the older one are applied again
+	if !redefined { // after a changed CRD, the fields that the API server pruned by the older schema are applied again
 		unchanged, err = plan.Unchanged(ctx, rendered, state, s.kube.Release)
 	}
 	if err != nil {
@@ -120,8 +120,8 @@ func (s *session) install(ctx context.Context, deployment release.Deployment, lo
 			if revision.Info.Deleted.IsZero() || revision.Info.Status != helmrelease.StatusFailed {
 				continue
 			}
-			if lost := s.store.MarkUninstalled(revision); lost != nil {
-				s.client.log("WARNING: revision " + strconv.Itoa(revision.Version) + " is not recorded as uninstalled: " + failure.Sanitize(lost.Error()))
+			if recordErr := s.store.MarkUninstalled(revision); recordErr != nil {
+				s.client.log("WARNING: revision " + strconv.Itoa(revision.Version) + " is not recorded as uninstalled: " + failure.Sanitize(recordErr.Error()))
 			}
 		}
 	}

@@ -195,7 +195,7 @@ func TestDeployAsPlanned(t *testing.T) {
 	}
 	mustPlan(t, c, withWord(d, "two"))
 	mustDeploy(t, c, withWord(d, "three"))
-	if _, err := c.Deploy(t.Context(), func() release.Deployment { other := withWord(planned, "two"); return other }(), ready); release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "another revision") {
+	if _, err := c.Deploy(t.Context(), func() release.Deployment { other := withWord(planned, "two"); return other }(), ready); release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "a new revision") {
 		t.Errorf("after another revision: %v", err)
 	}
 }

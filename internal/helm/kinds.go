@@ -23,7 +23,7 @@ type kindKey struct {
 	containers                 containers      // of the deployment's images, in custom resources
 }
 
-// containers is where a custom resource has containers of the deployment's images, of which its controller may make pods.
+// containers is where a custom resource has containers of the deployment's images, of which its controller may create pods.
 type containers int
 
 const (
@@ -134,23 +134,23 @@ func (s *session) addKind(kinds kindSet, object map[string]any, use release.Kind
 	return nil
 }
 
-// addDefinitions adds the definitions of the chart's crds directory if the deploy would create or change any.
-func (s *session) addDefinitions(kinds kindSet, deployment release.Deployment, loaded *chart.Chart, install bool) error {
+// addCRDs adds the kind CustomResourceDefinition if the deploy would create or change any of the chart's crds directory.
+func (s *session) addCRDs(kinds kindSet, deployment release.Deployment, loaded *chart.Chart, install bool) error {
 	crds := loaded.Chart.CRDObjects()
 	if len(crds) == 0 {
 		return nil
 	}
-	definition := kindKey{group: "apiextensions.k8s.io", resource: "customresourcedefinitions", use: release.UseDefinition}
+	definition := kindKey{group: "apiextensions.k8s.io", resource: "customresourcedefinitions", use: release.UseCRD}
 	if deployment.ApplyCRDs {
 		kinds.add(definition, "")
 		return nil
 	}
-	definitions, err := plan.Definitions(s.kube.Cluster, crds)
+	definitions, err := plan.ChangedCRDs(s.kube.Cluster, crds)
 	if err != nil {
 		return err
 	}
 	definition.use = release.UseCreate
-	if install && slices.ContainsFunc(definitions, func(d plan.Definition) bool { return d.Absent }) {
+	if install && slices.ContainsFunc(definitions, func(d plan.CRD) bool { return d.Absent }) {
 		kinds.add(definition, "")
 	}
 	return nil

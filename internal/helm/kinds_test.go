@@ -61,7 +61,7 @@ func TestApplied(t *testing.T) {
 	if rendering, err = c.Render(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	want[4].Use = release.UseDefinition
+	want[4].Use = release.UseCRD
 	if diff := cmp.Diff(want, rendering.Kinds); diff != "" {
 		t.Errorf("with apply-crds, -want +got:\n%s", diff)
 	}

@@ -22,7 +22,7 @@ import (
 type kubeClient struct {
 	*objects.Release
 	session   *session
-	redefined map[schema.GroupKind]bool                                 // definitions that this operation has changed
+	redefined map[schema.GroupKind]bool                                 // kinds whose CRD this operation has changed
 	wait      func(phase release.Phase, objects []release.Object) error // nil: nothing waits for the rollout
 	explain   func(hook []release.Object) error                         // of one that has failed, for which Helm itself has waited; nil: nobody is asked
 	waitErr   error                                                     // error of wait, or of waiting for a deletion

@@ -46,12 +46,12 @@ func (c *Client) Plan(ctx context.Context, deployment release.Deployment) (relea
 	if err := waitForAnotherSecond(ctx, loaded.Chart); err != nil {
 		return release.Plan{}, err
 	}
-	again, err := s.renderAgain(deployment, loaded, state) // shows which fields differ each time
+	again, err := s.renderUncached(deployment, loaded, state) // shows which fields differ each time
 	if err != nil {
 		return release.Plan{}, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
 	}
 	s.beginChange(deployment.Name, state, nil)
-	planned, err := plan.Make(ctx, plan.Request{Deployment: deployment, Chart: loaded, Rendered: rendered, Again: again, State: state, Release: s.kube.Release, Log: c.log})
+	planned, err := plan.Make(ctx, plan.Request{Deployment: deployment, Chart: loaded, Rendered: rendered, Rerendered: again, State: state, Release: s.kube.Release, Log: c.log})
 	if err != nil {
 		return release.Plan{}, failure.Classify(ctx, err, "planning the deploy of release %q in namespace %q", deployment.Name, deployment.Namespace)
 	}
@@ -135,7 +135,7 @@ func (s *session) renderAsPlanned(deployment release.Deployment, state history.S
 	found, _ := s.client.planned.LoadAndDelete(releaseKey(deployment))
 	planned, _ := found.(*plannedRendering)
 	if planned == nil || planned.revision != state.NextRevision() || planned.install != state.Install {
-		return nil, &release.Refusal{Why: fmt.Sprintf("release %q in namespace %q has got another revision since the plan was compared", deployment.Name, deployment.Namespace), Do: "make a new plan"}
+		return nil, &release.Refusal{Why: fmt.Sprintf("release %q in namespace %q got a new revision after the plan was compared", deployment.Name, deployment.Namespace), Do: "make a new plan"}
 	}
 	return planned.rendered, nil
 }

@@ -70,22 +70,22 @@ func (s *session) removal(name string, state history.State) (release.Removal, er
 		return removal, err
 	}
 	for _, object := range existing(list) {
-		removal.Stays = append(removal.Stays, release.Stay{Object: object, Why: "it is annotated helm.sh/resource-policy: keep"})
+		removal.Kept = append(removal.Kept, release.KeptObject{Object: object, Why: "it is annotated helm.sh/resource-policy: keep"})
 	}
 	if list, err = s.built(left); err != nil {
 		return removal, err
 	}
 	for _, object := range existing(list) {
-		removal.Stays = append(removal.Stays, release.Stay{Object: object, Why: "its annotation helm.sh/resource-policy has a value that Helm does not know, with which an uninstall leaves it"})
+		removal.Kept = append(removal.Kept, release.KeptObject{Object: object, Why: "its annotation helm.sh/resource-policy has a value that Helm does not know, with which an uninstall leaves it"})
 	}
-	if err := s.addStayingHooks(&removal, newest.Hooks); err != nil {
+	if err := s.addKeptHooks(&removal, newest.Hooks); err != nil {
 		return removal, err
 	}
-	if err := s.addDefinitionsThatStay(&removal, newest); err != nil {
+	if err := s.addKeptCRDs(&removal, newest); err != nil {
 		return removal, err
 	}
 	for _, object := range deleted {
-		removal.Stays = append(removal.Stays, claimsOf(object, s.namespace)...)
+		removal.Kept = append(removal.Kept, claimsOf(object, s.namespace)...)
 	}
 	kinds := kindSet{}
 	if err := s.addKinds(kinds, deleted, release.UseRemove); err != nil {
@@ -123,22 +123,22 @@ func existing(list kube.ResourceList) (found []release.Object) {
 	return found
 }
 
-// addStayingHooks adds what hooks have made and Helm does not delete. Source: helm.sh/docs, "Chart Hooks", Hook resources are not managed.
-func (s *session) addStayingHooks(removal *release.Removal, hooks []*helmrelease.Hook) error {
+// addKeptHooks adds the hook resources that are in the cluster, which Helm does not delete. Source: helm.sh/docs, "Chart Hooks", Hook resources are not managed.
+func (s *session) addKeptHooks(removal *release.Removal, hooks []*helmrelease.Hook) error {
 	for _, hook := range hooks {
 		list, err := s.kube.BuildServed(hook.Manifest)
 		if err != nil {
 			return fmt.Errorf("reading hook %s: %w", hook.Path, err)
 		}
 		for _, object := range existing(list) {
-			removal.Stays = append(removal.Stays, release.Stay{Object: object, Why: "a hook made it, which is no part of the release"})
+			removal.Kept = append(removal.Kept, release.KeptObject{Object: object, Why: "it is a hook, which Helm does not manage as part of the release"})
 		}
 	}
 	return nil
 }
 
-// addDefinitionsThatStay adds the definitions of the chart's crds directory, which Helm never deletes.
-func (s *session) addDefinitionsThatStay(removal *release.Removal, newest *helmrelease.Release) error {
+// addKeptCRDs adds the CustomResourceDefinitions of the chart's crds directory, which Helm never deletes.
+func (s *session) addKeptCRDs(removal *release.Removal, newest *helmrelease.Release) error {
 	if newest.Chart == nil {
 		return nil
 	}
@@ -148,15 +148,15 @@ func (s *session) addDefinitionsThatStay(removal *release.Removal, newest *helmr
 			return fmt.Errorf("reading %s: %w", crd.Filename, err)
 		}
 		for _, object := range existing(list) {
-			removal.Stays = append(removal.Stays, release.Stay{Object: object, Why: "a definition of the chart's crds directory, which Helm never deletes"})
+			removal.Kept = append(removal.Kept, release.KeptObject{Object: object, Why: "a CustomResourceDefinition of the chart's crds directory, which Helm never deletes"})
 		}
 	}
 	return nil
 }
 
-// claimsOf returns the claims that a StatefulSet made and that outlive it, by the names that their numbers follow. Source: kubernetes.io, "StatefulSets",
-// PersistentVolumeClaim retention.
-func claimsOf(object map[string]any, namespace string) (stays []release.Stay) {
+// claimsOf returns the PersistentVolumeClaims that a StatefulSet has created and that outlive it, one pattern for each volumeClaimTemplate
+// (TEMPLATE-SET-*, where * is a pod's ordinal). Source: kubernetes.io, "StatefulSets", PersistentVolumeClaim retention.
+func claimsOf(object map[string]any, namespace string) (kept []release.KeptObject) {
 	set := &unstructured.Unstructured{Object: object}
 	if set.GetKind() != "StatefulSet" {
 		return nil
@@ -169,8 +169,8 @@ func claimsOf(object map[string]any, namespace string) (stays []release.Stay) {
 		fields, _ := template.(map[string]any)
 		claim := (&unstructured.Unstructured{Object: fields}).GetName()
 		id := manifest.ObjectID(object, namespace)
-		stays = append(stays, release.Stay{Object: release.Object{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: id.Namespace, Name: claim + "-" + id.Name + "-*"},
+		kept = append(kept, release.KeptObject{Object: release.Object{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: id.Namespace, Name: claim + "-" + id.Name + "-*"},
 			Why: fmt.Sprintf("the data of %s, one claim for each of its pods", id)})
 	}
-	return stays
+	return kept
 }

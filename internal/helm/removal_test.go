@@ -43,7 +43,7 @@ spec: {volumeClaimTemplates: [{metadata: {name: data}}]}
 		t.Errorf("it changed %q", changed)
 	}
 	var stays, deletes []string
-	for _, stay := range removal.Stays {
+	for _, stay := range removal.Kept {
 		stays = append(stays, stay.Object.String())
 	}
 	if diff := cmp.Diff([]string{"ConfigMap/kept", "ConfigMap/made", "Job/after", "PersistentVolumeClaim/data-db-*"}, stays); diff != "" {
@@ -98,8 +98,8 @@ func TestKeptHoweverItIsWritten(t *testing.T) {
 				t.Fatalf("got %v", err)
 			}
 			removal, err := c.Removal(t.Context(), d.Name)
-			isKept := func(stay release.Stay) bool { return stay.Object.Name == "kept" }
-			if err != nil || !slices.ContainsFunc(removal.Stays, isKept) || slices.ContainsFunc(removal.Deletes, func(o release.Object) bool { return o.Name == "kept" }) {
+			isKept := func(stay release.KeptObject) bool { return stay.Object.Name == "kept" }
+			if err != nil || !slices.ContainsFunc(removal.Kept, isKept) || slices.ContainsFunc(removal.Deletes, func(o release.Object) bool { return o.Name == "kept" }) {
 				t.Errorf("got %+v, %v", removal, err)
 			}
 			d.Chart = without
@@ -188,7 +188,9 @@ func TestAnUnknownResourcePolicy(t *testing.T) {
 			install()
 			removal, err := c.Removal(t.Context(), d.Name)
 			isOdd := func(object release.Object) bool { return object.Name == "odd" }
-			stays := slices.ContainsFunc(removal.Stays, func(stay release.Stay) bool { return isOdd(stay.Object) && strings.Contains(stay.Why, "does not know") })
+			stays := slices.ContainsFunc(removal.Kept, func(stay release.KeptObject) bool {
+				return isOdd(stay.Object) && strings.Contains(stay.Why, "does not know")
+			})
 			if err != nil || !stays || slices.ContainsFunc(removal.Deletes, isOdd) {
 				t.Errorf("got %+v, %v", removal, err)
 			}

@@ -35,15 +35,16 @@ func (s *session) render(deployment release.Deployment, loaded *chart.Chart, sta
 		return kept.rendered, nil
 	}
 	asked := s.lookups.Load()
-	rendered, err := s.renderAgain(deployment, loaded, state)
+	rendered, err := s.renderUncached(deployment, loaded, state)
 	if err == nil && s.lookups.Load() == asked {
 		s.client.rendered.Store(releaseKey(deployment), &keptRendering{deployment, loaded, s.api.Load(), state.NextRevision(), state.Install, rendered})
 	}
 	return rendered, err
 }
 
-// renderAgain renders the next revision of a release.
-func (s *session) renderAgain(deployment release.Deployment, loaded *chart.Chart, state history.State) (*chart.Rendered, error) {
+// renderUncached renders the next revision of a release, whatever was rendered before. It logs the warnings, and adds the secrets of the
+// chart and its manifests to those that are redacted.
+func (s *session) renderUncached(deployment release.Deployment, loaded *chart.Chart, state history.State) (*chart.Rendered, error) {
 	rendered, err := loaded.RenderRevision(deployment, s.target(deployment, state))
 	s.client.collector.addDeployment(deployment, loaded, err)
 	if err == nil {

@@ -94,7 +94,7 @@ func TestAPlanRendersOnceMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := again.renderAgain(d, kept.(*keptRendering).chart, state)
+	other, err := again.renderUncached(d, kept.(*keptRendering).chart, state)
 	if err != nil || other.Manifest == checked.Manifest {
 		t.Errorf("rendered again: %v\n%s", err, other.Manifest)
 	}

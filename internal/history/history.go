@@ -324,7 +324,7 @@ func overviewsOf(ctx context.Context, entries []Entry, ladder []policy.Rung, dep
 	}
 	for _, image := range images {
 		if why := unreadable[image.Digest]; why != nil {
-			deps.Reporter.Warnf("the records of %s are not shown, and an environment may run it: %v", image.Digest.Short(), why)
+			deps.Reporter.Warnf("the records of %s are not shown (an environment may run this image): %v", image.Digest.Short(), why)
 		}
 	}
 	return overviews, nil
@@ -336,7 +336,7 @@ func isPassedOver(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && errors.As(err, &fault) && fault.Side == "registry" && !fault.Unanswered
 }
 
-// manyRecords is how many records of an image are told of: Kyverno's verifier gives up above 50 of what is attached to an image.
+// manyRecords is the number of records of an image above which a warning is logged: Kyverno's verifier gives up above 50 of what is attached to an image.
 const manyRecords = 40
 
 // warnMany warns of images with many records, of which nothing is deleted without being asked.

@@ -14,7 +14,7 @@ import (
 var Verb = setting.Verb{
 	Name:    "history",
 	Summary: "show, from the registry alone, what happened to each commit's image, and what each environment runs",
-	About: "Reads the tags that build wrote and the evidence beside their images. It sends requests to the registry only: to no cluster and no other server. " +
+	About: "Reads the tags that build wrote and the evidence that is attached to their images. It sends requests to the registry only: to no cluster and no other server. " +
 		"Shows for each commit and environment whether the image was deployed, what smoke found, and whose signature says so. " +
 		"With a policy, whose signatures count is what the policy says, as for promote and deploy, and whether what runs may enter now is compared with its rules. " +
 		"--board writes the same as one HTML page that needs nothing else, for example for GitHub Pages.",

@@ -120,7 +120,7 @@ func copyBase(image, given v1.Image) (v1.Image, v1.Config, error) {
 		}
 		mediaType, known := ociMediaTypes[named]
 		if !known {
-			return nil, v1.Config{}, fmt.Errorf("a layer has media type %q, which cannot be part of an OCI image here", named)
+			return nil, v1.Config{}, fmt.Errorf("a layer has media type %q, which the go builder cannot put into an OCI image", named)
 		}
 		addendum := mutate.Addendum{Layer: layer, MediaType: mediaType}
 		if len(history) == len(layers) {

@@ -119,7 +119,7 @@ func TestGoImageOnABaseThatCannotBeUsed(t *testing.T) {
 		architecture string
 		want         string
 	}{
-		"a layer of another kind": {types.DockerForeignLayer, "amd64", "cannot be part of an OCI image"},
+		"a layer of another kind": {types.DockerForeignLayer, "amd64", "which the go builder cannot put into an OCI image"},
 		"no such platform":        {types.DockerLayer, "arm64", `it has no image for "linux/arm64"`},
 	} {
 		recipe := recipeOf(tree(t, shop))

@@ -228,7 +228,7 @@ func TestDockerFails(t *testing.T) {
 		}, release.ExitFault, "annotated with onedigest.dev/recipe"},
 		"writes two images":       {func(d docker) { appendTo(d) }, release.ExitFault, "2 entries"},
 		"writes a truncated blob": {func(d docker) { tear(d) }, release.ExitFault, "blob sha256:"},
-		"writes another blob":     {func(d docker) { forge(d) }, release.ExitFault, "does not have the content"},
+		"writes another blob":     {func(d docker) { forge(d) }, release.ExitFault, "does not match its digest"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

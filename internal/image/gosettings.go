@@ -27,10 +27,10 @@ func (g goCommand) refuseSettings(tags []string) error {
 		switch {
 		case !strings.HasPrefix(strings.TrimLeft(flag, `'"`), "-"), slices.Contains(harmlessFlags, name), name == "tags" && given:
 		case name == "tags":
-			problems = append(problems, release.Problem{Where: "GOFLAGS", What: fmt.Sprintf("%q of this machine would not reach the compiler", flag),
+			problems = append(problems, release.Problem{Where: "GOFLAGS", What: fmt.Sprintf("%q is set on this machine, but the go builder does not use it", flag),
 				Do: "give --tags " + value + ", which is part of what the image is, or take it out of GOFLAGS"})
 		default:
-			problems = append(problems, release.Problem{Where: "GOFLAGS", What: fmt.Sprintf("%q of this machine would not reach the compiler", flag),
+			problems = append(problems, release.Problem{Where: "GOFLAGS", What: fmt.Sprintf("%q is set on this machine, but the go builder does not use it", flag),
 				Do: "take it out of GOFLAGS (also of go env -w), or give --builder docker"})
 		}
 	}

@@ -94,7 +94,7 @@ func verifyBlob(blob string, descriptor v1.Descriptor) error {
 	case size != descriptor.Size:
 		return fmt.Errorf("has %d bytes, want %d", size, descriptor.Size)
 	case hex.EncodeToString(hash.Sum(nil)) != descriptor.Digest.Hex:
-		return fmt.Errorf("does not have the content of its digest")
+		return fmt.Errorf("does not match its digest")
 	}
 	return nil
 }

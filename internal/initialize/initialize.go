@@ -105,7 +105,7 @@ func Run(ctx context.Context, settings *Settings, deps Deps) (Result, error) {
 // report says what was found.
 func report(made plan, reporter release.Reporter) {
 	if made.notOurs != "" {
-		reporter.Infof("%s stays as it is, because init did not write it, and no workflow of promotions by hand is written; move it, and init writes one", made.notOurs)
+		reporter.Infof("%s was not written by init, so it stays and no workflow for promotions by hand is written; rename it and run init again to get one", made.notOurs)
 	}
 	for _, s := range made.services {
 		what := "Go main package"

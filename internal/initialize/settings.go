@@ -15,7 +15,7 @@ import (
 // Verb declares init: its help text is generated from it.
 var Verb = setting.Verb{
 	Name:    "init",
-	Summary: "write into a repository what takes its services to production",
+	Summary: "write the workflows, values and smoke checks that deliver a repository's services",
 	About: "Looks at what the repository has (Dockerfiles, Go main packages, charts, ports, paths of probes) and writes the workflow that calls pipeline.yaml, the one that promotes by hand and goes back, the values of each environment and the smoke checks; " +
 		"with --previews the workflow that gives each pull request a preview, with --policy the rules of promotion, with --terraform the variables of terraform/aws_infra. " +
 		"What it cannot find out, or what has two answers, is asked on a terminal, and elsewhere refused with the name of the flag that decides it. " +
@@ -130,7 +130,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.GitHub, setting.Setting{Name: "github-repository", Fallback: "GITHUB_REPOSITORY", Value: "OWNER/NAME",
 		Help: "This repository on GitHub, for --terraform; default: that of the remote"}, parseGitHub)
 	setting.Bool(set, &s.NoPromotion, setting.Setting{Name: "no-promotion",
-		Help: "Write no workflow that promotes a commit by hand, and goes back to an earlier one; without it a rollback needs a terminal with the deploy's rights"})
+		Help: "Do not write the workflow for promotions by hand and rollbacks; without that workflow, a rollback needs a terminal with the deploy's rights"})
 	setting.Bool(set, &s.Overwrite, setting.Setting{Name: "overwrite",
 		Help: "Replace files that differ, except values and smoke checks, which are the repository's own once they are there"})
 	setting.Bool(set, &s.OverwriteOwn, setting.Setting{Name: "overwrite-own",
@@ -308,7 +308,7 @@ func parsePort(given string) (string, error) {
 func parseSignKey(given string) (string, error) {
 	key, err := setting.ParseKeyRef(given)
 	if err == nil && key.Source != setting.KeyKMS {
-		err = fmt.Errorf("%q is no key of AWS KMS: pipeline.yaml hands its jobs no other secret", given)
+		err = fmt.Errorf("%q is not a key of AWS KMS (awskms:///…), the only kind of key that pipeline.yaml can use", given)
 	}
 	return given, err
 }

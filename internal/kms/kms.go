@@ -83,7 +83,7 @@ func (c *Client) Key(ctx context.Context, name string) (*Key, error) {
 	}
 	public, ok := parsed.(*ecdsa.PublicKey)
 	if !ok || response.KeySpec != types.KeySpecEccNistP256 || response.KeyUsage != types.KeyUsageTypeSignVerify {
-		return nil, fault(fmt.Errorf("it is a key of the specification %s for the usage %s", text.Line(string(response.KeySpec), 50), text.Line(string(response.KeyUsage), 50)), doing,
+		return nil, fault(fmt.Errorf("its key spec is %s and its key usage is %s", text.Line(string(response.KeySpec), 50), text.Line(string(response.KeyUsage), 50)), doing,
 			"create a key with the specification ECC_NIST_P256 and the usage SIGN_VERIFY")
 	}
 	return &Key{Public: public, ARN: text.Line(aws.ToString(response.KeyId), 2048), name: name, api: api}, nil
@@ -100,7 +100,7 @@ func (k *Key) Sign(ctx context.Context, message []byte) ([]byte, error) {
 		return nil, fault(err, fmt.Sprintf("signing with %q", k.name), advise(err, "kms:Sign", k.name))
 	}
 	if by := text.Line(aws.ToString(response.KeyId), 2048); by != k.ARN {
-		return nil, fault(fmt.Errorf("the key %s signed, and %s was the one that it named before", by, k.ARN), fmt.Sprintf("signing with %q", k.name), "run again; if nobody was to move the alias, look into CloudTrail for UpdateAlias")
+		return nil, fault(fmt.Errorf("key %s signed, but the alias named key %s when its public key was read", by, k.ARN), fmt.Sprintf("signing with %q", k.name), "run again; if nobody was to move the alias, look into CloudTrail for UpdateAlias")
 	}
 	return response.Signature, nil
 }

@@ -210,7 +210,7 @@ func (c *Client) servicesWithoutPods(ctx context.Context, namespace, name string
 		if len(pods.Items) > 0 {
 			continue
 		}
-		matches, err := c.mayMakePods(ctx, namespace, name, selector)
+		matches, err := c.mayCreatePods(ctx, namespace, name, selector)
 		if err != nil {
 			return nil, err
 		}
@@ -222,8 +222,8 @@ func (c *Client) servicesWithoutPods(ctx context.Context, namespace, name string
 	return found, nil
 }
 
-// mayMakePods reports whether a workload of the release may make pods that a selector matches.
-func (c *Client) mayMakePods(ctx context.Context, namespace, name string, selector labels.Selector) (may bool, err error) {
+// mayCreatePods reports whether a workload of the release may create pods that a selector matches.
+func (c *Client) mayCreatePods(ctx context.Context, namespace, name string, selector labels.Selector) (may bool, err error) {
 	revision, err := c.appliedRevision(ctx, namespace, name)
 	if errors.Is(err, errNoRecord) || apierrors.IsForbidden(err) {
 		return true, nil

@@ -23,15 +23,15 @@ const (
 	managedByUs    = "onedigest"
 )
 
-// NamespaceUse says who made a namespace, and what is in it besides a release.
+// NamespaceUse says who created a namespace, and what is in it besides a release.
 type NamespaceUse struct {
 	UID    string   // "" if the namespace does not exist
-	IsOurs bool     // CreateNamespace made it
+	IsOurs bool     // CreateNamespace created it
 	Others []string // other releases, of Helm or of this pipeline, sorted; with the Lease or the kind of record, if they have no record of Helm in a Secret
 }
 
-// EnvironmentOf reads for which environment CreateNamespace made a namespace, or its owner says that it is. It is "" if the namespace does not say it, does not
-// exist, or may not be read. Other errors are a *release.Fault.
+// EnvironmentOf reads the environment of a namespace from its label, which CreateNamespace or the namespace's owner has set. It is "" if there is no such
+// label, or the namespace does not exist or may not be read. Other errors are a *release.Fault.
 func (c *Client) EnvironmentOf(ctx context.Context, namespace string) (release.Environment, error) {
 	found, err := c.namespaces().Get(ctx, namespace, meta.GetOptions{})
 	if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
@@ -47,7 +47,7 @@ func (c *Client) EnvironmentOf(ctx context.Context, namespace string) (release.E
 	return environment, nil
 }
 
-// UseOfNamespace reads who made a namespace, and which releases it has besides one. The errors are a *release.Fault.
+// UseOfNamespace reads who created a namespace, and which releases other than the given one are in it. The errors are a *release.Fault.
 func (c *Client) UseOfNamespace(ctx context.Context, namespace, name string) (NamespaceUse, error) {
 	found, err := c.namespaces().Get(ctx, namespace, meta.GetOptions{})
 	if apierrors.IsNotFound(err) {

@@ -153,7 +153,7 @@ func (o *owners) ownerOf(ctx context.Context, namespace string, reference metav1
 	return result, nil
 }
 
-// For how long the controller of a custom resource is given to make pods that no field asks for. Many kinds have none at times: a ScaledJob without work, a Workflow that is a
+// For how long the controller of a custom resource is given to create pods that no field asks for. Many kinds have none at times: a ScaledJob without work, a Workflow that is a
 // template. No API says which these are.
 const (
 	silentPatience = time.Minute      // its status is empty, or of an older generation
@@ -170,7 +170,7 @@ func awaitController(workload *release.RunningWorkload, live *unstructured.Unstr
 	case suspended:
 		workload.Note = "wants no pod: it is suspended"
 	case workload.WantsPods && !loose:
-		workload.Note = "its controller has made none"
+		workload.Note = "its controller has created none"
 	case loose, hasSpoken(live):
 		workload.Patience, workload.Changed = spokenPatience, changedAt(live)
 	default:

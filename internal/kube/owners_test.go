@@ -31,7 +31,7 @@ func TestTheControllerOfACustomResourceIsAwaited(t *testing.T) {
 		"an image outside of templates": {fmt.Sprintf("image: %q", "localhost:5000/shop@"+digest), "", spokenPatience, false, "has no pod that could be compared"},
 		"no replicas":                   {"replicas: 0, " + template, "", 0, false, "wants no pod: it has 0 replicas"},
 		"suspended":                     {"suspend: true, " + template, "", 0, false, "wants no pod: it is suspended"},
-		"replicas":                      {"replicas: 2, " + template, "", 0, true, "its controller has made none"},
+		"replicas":                      {"replicas: 2, " + template, "", 0, true, "its controller has created none"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

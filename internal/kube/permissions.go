@@ -193,7 +193,7 @@ func KindPermissions(kind release.AppliedKind) []release.Permission {
 		return append(needed, permission("the chart's hooks", "", "get", "create", "patch", "delete"))
 	case release.UseCreate:
 		return []release.Permission{permission("the definitions of the chart's crds directory", "", "create")}
-	case release.UseDefinition:
+	case release.UseCRD:
 		return []release.Permission{permission("apply-crds", "", "get", "create", "patch")}
 	}
 	return append(append(needed, ownerPermissions(kind)...), permission("the chart's objects", "", "get", "create", "patch"),

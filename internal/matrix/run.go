@@ -169,7 +169,7 @@ func (r Runner[S, P, R]) checkTimeLeft(wave Wave[S], passed time.Duration) error
 		return nil
 	}
 	return &release.Failure{
-		What: fmt.Sprintf("wave %q takes up to %s, and %s are left of the job's %s: it was not started", wave.Name, text.Duration(longest), text.Duration(left.Round(time.Second)), text.Duration(r.JobTimeout)),
+		What: fmt.Sprintf("wave %q was not started: it may take %s, and only %s of the job's %s are left", wave.Name, text.Duration(longest), text.Duration(left.Round(time.Second)), text.Duration(r.JobTimeout)),
 		Do:   "raise the job's timeout-minutes",
 	}
 }

@@ -325,7 +325,7 @@ func (r *Role) explain(err error) error {
 	case code == invalidToken:
 		return &release.Refusal{
 			Why: fmt.Sprintf("AWS does not accept the job's identity token (%s): its issuer is %s and its audience %s", (&awsx.Error{Err: err}).Error(), line(c.Issuer), line(c.Audience)),
-			Do:  "let the account have an OIDC provider for that issuer with that audience as a client ID, or give the provider's own with --audience",
+			Do:  "create an IAM OIDC provider for that issuer in the account with that audience as a client ID, or give a client ID of the existing provider with --audience",
 		}
 	case code == "ExpiredTokenException" || code == "ExpiredToken":
 		return release.NewFault("AWS", "check this machine's clock, and run again", &awsx.Error{Err: err}, "assuming "+r.options.Role)

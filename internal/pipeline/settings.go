@@ -186,7 +186,7 @@ func (s Settings) withDigest(built release.Image) []release.BuiltImage {
 func servedAddress(text string) (string, error) {
 	address, err := release.ParseAddress(string(addressIn(text, "staging")))
 	if address == release.AddressNone {
-		return "", fmt.Errorf("%q gives smoke nothing to send requests to", text)
+		return "", fmt.Errorf("%q leaves smoke no address to send requests to; give auto, service/NAME, ingress/NAME or a URL", text)
 	}
 	return text, err
 }

@@ -207,7 +207,7 @@ func because(other string) string {
 }
 
 func evaluateBuilt(_ Built, facts Facts, now time.Time) Line {
-	line := Line{Fact: FactBuilt, Required: "the provenance of the image", Do: "build the commit with build and its --sign-key (an image that is there is recorded if the Go builder makes the same one again; of what Docker built, only a new commit helps)"}
+	line := Line{Fact: FactBuilt, Required: "the provenance of the image", Do: "run build --sign-key for the commit (for an image that exists, this works only if the Go builder makes the same one again; for an image that Docker built, only a new commit helps)"}
 	found := facts.Built
 	switch {
 	case found.Err != nil:
@@ -230,7 +230,7 @@ func evaluateBuilt(_ Built, facts Facts, now time.Time) Line {
 // evaluateListed returns the line for the requirement that an SBOM says what the image contains.
 func evaluateListed(facts Facts, now time.Time) Line {
 	line := Line{Fact: FactListed, Required: "an SBOM of the image",
-		Do: "build the commit with build and its --sign-key (an image that is there is recorded if the Go builder makes the same one again), or let a signer attest an SBOM: cosign attest --type cyclonedx"}
+		Do: "run build --sign-key for the commit (for an image that exists, this works only if the Go builder makes the same one again), or let a signer attest an SBOM: cosign attest --type cyclonedx"}
 	found := facts.Listed
 	switch {
 	case !found.Found:

@@ -143,7 +143,7 @@ func TestEvaluate(t *testing.T) {
 		"not built":                 {policy.Requirements{Built: &policy.Built{}}, func(f *policy.Facts) { f.Built.Found = false }, "no statement that counts says how", ""},
 		"listed":                    {requires: policy.Requirements{Listed: &policy.Listed{}}},
 		"listed at no time":         {policy.Requirements{Listed: &policy.Listed{}}, func(f *policy.Facts) { f.Listed.Fact.At = time.Time{} }, "", ""},
-		"not listed":                {policy.Requirements{Listed: &policy.Listed{}}, func(f *policy.Facts) { f.Listed = policy.Finding[policy.List]{Other: "it is signed by nobody"} }, "no statement that counts says what sha256:aaaa", "build and its --sign-key"},
+		"not listed":                {policy.Requirements{Listed: &policy.Listed{}}, func(f *policy.Facts) { f.Listed = policy.Finding[policy.List]{Other: "it is signed by nobody"} }, "no statement that counts says what sha256:aaaa", "run build --sign-key"},
 		"listed in the future":      {policy.Requirements{Listed: &policy.Listed{}}, func(f *policy.Facts) { f.Listed.Fact.At = now.Add(time.Hour) }, "in the future", ""},
 		"scanned":                   {requires: scanned(4*time.Hour, fact.High)},
 		"not scanned":               {scanned(4*time.Hour, fact.High), func(f *policy.Facts) { f.Scanned = policy.Finding[policy.Scan]{} }, "no statement that counts says what a scan of", "--results FILE --sign-key KEY"},

@@ -235,9 +235,9 @@ func (r run) sweep(ctx context.Context, result Result) (Result, error) {
 		case ctx.Err() != nil:
 			return result, errors.Join(append(failed, context.Cause(ctx))...)
 		case preview.Expires.IsZero() && !preview.Deleting:
-			r.Reporter.Warnf("namespace %q does not say when it expires: it is left", preview.Namespace())
+			r.Reporter.Warnf("namespace %q is not removed: its expiry is missing or cannot be read", preview.Namespace())
 		case !expired(preview):
-			r.Reporter.Infof("namespace %q is left until %s", preview.Namespace(), preview.Expires.UTC().Format(time.RFC3339))
+			r.Reporter.Infof("namespace %q is kept until %s", preview.Namespace(), preview.Expires.UTC().Format(time.RFC3339))
 		default:
 			removed, err := r.remove(ctx, preview, expired)
 			if err != nil {

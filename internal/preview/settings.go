@@ -14,7 +14,7 @@ import (
 // Verb declares preview: its help text, its action and its page of the reference are generated from it.
 var Verb = setting.Verb{
 	Name:    "preview",
-	Summary: "show a pull request in an environment of its own, which ends with it",
+	Summary: "deploy a pull request to a namespace of its own, which is removed when the pull request is closed or its time is up",
 	About: "open deploys the image to a namespace that it creates for the pull request, preview-RELEASE-NUMBER, with a Pod Security Standard, a quota and a time to live, and each further open deploys there and begins the time again. " +
 		"close uninstalls the release and deletes the namespace; sweep does that for every preview of the repository whose time is up. A namespace that this verb did not create is never touched (docs/previews.md).",
 	Examples: []setting.Example{
@@ -25,7 +25,7 @@ var Verb = setting.Verb{
 	Outputs: []setting.Output{
 		{Name: "url", Help: "where the preview is served, empty if it has no external address"},
 		{Name: "namespace", Help: "the namespace of the preview"},
-		{Name: "outcome", Help: "that of the deploy; removed or unchanged of close and sweep"},
+		{Name: "outcome", Help: "the outcome of the deploy (open); removed or unchanged (close, sweep)"},
 		{Name: "expires", Help: "when the preview expires, as RFC 3339"},
 		{Name: "removed", Help: "JSON: the namespaces that were removed"},
 	},
@@ -77,7 +77,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Release, setting.Setting{Name: "release", Value: "NAME",
 		Help: "Helm release, which is part of the namespace's name (open, close)"}, deploy.ParseReleaseName)
 	setting.Var(set, &s.TTL, setting.Setting{Name: "ttl", Default: "72h", Value: "DURATION",
-		Help: "How long after its last deploy the preview is left (open)"}, setting.Duration)
+		Help: "How long the preview is kept after its last deploy (open)"}, setting.Duration)
 	setting.Var(set, &s.Environment, setting.Setting{Name: "environment", Default: "preview", Value: "NAME",
 		Help: "Environment that the release's objects and the policy name; a policy that lists environments has to list it (open)"}, release.ParseEnvironment)
 	setting.Var(set, &s.Image, setting.Setting{Name: "image", Value: "REPO@sha256:…",

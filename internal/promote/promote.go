@@ -114,7 +114,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 func planned(promotions []promotion, deps Deps) Result {
 	for i := range promotions {
 		promotions[i].result.Outcome = release.Planned
-		deps.Reporter.Infof("%s would be %s in %s; nothing was tagged", promotions[i].result.Tag, promotions[i].result.Digest, promotions[i].settings.TargetRepository)
+		deps.Reporter.Infof("tag %s would be set to %s in %s; nothing was tagged", promotions[i].result.Tag, promotions[i].result.Digest, promotions[i].settings.TargetRepository)
 	}
 	return newResult(promotions)
 }
@@ -152,7 +152,7 @@ func checkOwnTags(promotions []promotion) error {
 			of = fmt.Sprintf(" for %q", environment)
 		}
 		problems = append(problems, release.Problem{Setting: "tag", What: fmt.Sprintf("%q is the tag of commit %s%s, and %s is of commit %s", p.settings.Tag, commit.Short(), of, p.settings.Image.Digest.Short(), p.result.Commit.Short()),
-			Do: "name it otherwise, or leave it out"})
+			Do: "choose another tag, or leave --tag out"})
 	}
 	return problemsError(problems)
 }
@@ -308,7 +308,7 @@ func newResult(promotions []promotion) Result {
 	return result
 }
 
-// record records the promotion beside the image in the target repository. A run that is repeated completes what a killed one did not record.
+// record attaches the record of the promotion to the image in the target repository. A repeated run adds what a killed one did not record.
 func (p *promotion) record(ctx context.Context, deps Deps) error {
 	if deps.Facts == nil {
 		return nil

@@ -121,7 +121,7 @@ func (p *promotion) recordStatement(ctx context.Context, deps Deps) (err error) 
 		created = true
 		limit := ""
 		if p.settings.SignKey == (setting.KeyRef{}) {
-			limit = ", but only where no keys are verified (--verify-key, signers of the rules): the statement is not signed"
+			limit = ", except where --verify-key or the policy requires signatures, because this statement is not signed"
 		}
 		deps.Reporter.Warnf("%s of %s do not count for %q any more%s", liftedWords(p.against), image.Digest, p.settings.To, limit)
 	default:

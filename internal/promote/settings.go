@@ -21,7 +21,7 @@ var Verb = setting.Verb{
 		"Reads the tag back afterwards and compares the digest. With several images, the evidence and the tags of all are checked before the first tag is written.",
 	Examples: []setting.Example{
 		{Does: "promote the image that build printed and staging proved", Line: `--image "$IMAGE" --to production`},
-		{Does: "promote a release that runs two images, or neither of them", Line: `--image "$IMAGE" --image worker="$WORKER" --to production`},
+		{Does: "promote both images of a release; if one is refused, neither is tagged", Line: `--image "$IMAGE" --image worker="$WORKER" --to production`},
 		{Does: "promote a commit", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --commit "$(git rev-parse HEAD)"`},
 		{Does: "also move a tag to the newest promoted image", Line: `--image "$IMAGE" --to production --moving-tag production`},
 		{Does: "promote what staging proved of all services of a monorepo (docs/matrix.md)", Line: `--matrix services.yaml --commit "$(git rev-parse HEAD)"`},
@@ -91,7 +91,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Repository to promote an image into, together with its evidence and the statement that it was copied, signed with --sign-key; default: the image's own"}, setting.ParseNamed(release.ParseRepository))
 	setting.DeclareMaxAge(set, &s.MaxAge)
 	setting.Bool(set, &s.DryRun, setting.Setting{Name: "dry-run",
-		Help: "Read the proof and the tags, and write no tag: what would be refused is refused"})
+		Help: "Check the evidence and the tags, and write no tag; fails if the promotion would be refused"})
 	s.Options.Declare(set, true)
 	set.Check(func() error { return s.setImages(images, targets) })
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
@@ -169,13 +169,13 @@ func (s Settings) each() []Settings {
 func (s *Settings) validate() error {
 	var problems []release.Problem
 	if s.Reject != "" && s.LiftRejection != "" || (s.Reject != "" || s.LiftRejection != "") && (s.OverrideReason != "" || s.Matrix != "" || s.DryRun) {
-		problems = append(problems, release.Problem{Setting: "reject", What: "--reject, --lift-rejection, --override-reason, --matrix and --dry-run are given together", Do: "give one of them"})
+		problems = append(problems, release.Problem{Setting: "reject", What: "--reject and --lift-rejection cannot be combined with each other, nor with --override-reason, --matrix or --dry-run", Do: "give one of them"})
 	}
 	if s.From == s.To && s.To != "" {
-		problems = append(problems, release.Problem{Setting: "from", What: fmt.Sprintf("%q cannot prove an image for itself", s.From)})
+		problems = append(problems, release.Problem{Setting: "from", What: fmt.Sprintf("%q cannot prove an image for itself", s.From), Do: "name the environment before it in --from, or leave --from out"})
 	}
 	if s.MovingTag != "" && s.MovingTag == s.Tag {
-		problems = append(problems, release.Problem{Setting: "moving-tag", What: "is the same as --tag, which must not move"})
+		problems = append(problems, release.Problem{Setting: "moving-tag", What: "is the same as --tag, which must not move", Do: "give another tag"})
 	}
 	problems = append(problems, s.checkTags()...)
 	if s.Matrix != "" {
@@ -223,7 +223,7 @@ func (s *Settings) checkTags() (problems []release.Problem) {
 // ofAnother is the problem of a tag by which an image is promoted to another environment.
 func (s *Settings) ofAnother(name string, tag release.Tag, environment release.Environment, commit release.Commit) release.Problem {
 	return release.Problem{Setting: name, What: fmt.Sprintf("%q is the tag by which commit %s is promoted to %q, and this is a promotion to %q", tag, commit.Short(), environment, s.To),
-		Do: "name it otherwise, or give that environment in --to"}
+		Do: "choose another tag, or give that environment in --to"}
 }
 
 // checkTagsOf refuses the tags of other environments that the rules list. Those that are known without the rules are refused by checkTags. The error is a *release.InputError.

@@ -133,8 +133,8 @@ func (p *promotion) isForLaterCommit() bool {
 	return p.settings.Commit != "" && p.settings.Commit != p.evidence.Commit && p.settings.TargetRepository != p.settings.Image.Repository
 }
 
-// tagLaterCommit gives the image the given commit's tag in another target repository, if it is an earlier commit's image: deploy accepts it
-// as the commit's only by that tag.
+// tagLaterCommit also tags the image with the given commit in the target repository, if the image was built from another commit and promoted to another
+// repository: deploy accepts it as that commit's image only by this tag.
 func (p *promotion) tagLaterCommit(ctx context.Context, deps Deps) error {
 	if !p.isForLaterCommit() {
 		return nil

@@ -114,7 +114,7 @@ func (r *repository) confirmListed(ctx context.Context, header http.Header, imag
 		listed, err := r.listByAPI(ctx, image, []string{attached.ArtifactType}, newAllowance())
 		switch {
 		case errors.Is(err, errNoAPI):
-			return r.addToTag(ctx, image, attached)
+			return r.addToReferrersTag(ctx, image, attached)
 		case err != nil:
 			return err
 		case slices.ContainsFunc(listed, func(each release.Descriptor) bool { return each.Digest == attached.Digest }):
@@ -125,26 +125,27 @@ func (r *repository) confirmListed(ctx context.Context, header http.Header, imag
 }
 
 const (
-	maxTagWrites = 8                      // that change one referrer of the tag
+	maxTagWrites = 8                      // writes of the list for one change
 	tagSettle    = 300 * time.Millisecond // in which another writer that read the list earlier overwrites it
 )
 
-// addToTag adds a referrer to the list under the image's referrers tag. Two writers may overwrite each other's list, since no request compares and
-// writes: the list is read again after each write, and once more a little later, and is completed by what is missing.
+// addToReferrersTag adds a referrer to the list under the image's referrers tag. Registries have no compare-and-swap for a tag, so two
+// writers may overwrite each other's list: updateReferrersTag reads the list again until two reads in a row lack nothing, and adds what is missing.
 // Source: OCI distribution-spec, "Referrers Tag Schema".
-func (r *repository) addToTag(ctx context.Context, image release.Digest, attached release.Descriptor) error {
+func (r *repository) addToReferrersTag(ctx context.Context, image release.Digest, attached release.Descriptor) error {
 	added, err := json.Marshal(attached)
 	if err != nil {
 		return err
 	}
-	return r.changeTag(ctx, image, []json.RawMessage{added}, nil)
+	return r.updateReferrersTag(ctx, image, []json.RawMessage{added}, nil)
 }
 
-// changeTag adds entries to the list under the image's referrers tag, or takes those of manifests that are gone out of it, as addToTag says. What other writers add meanwhile stays.
-func (r *repository) changeTag(ctx context.Context, image release.Digest, known []json.RawMessage, gone []release.Digest) error {
+// updateReferrersTag adds entries to the list under the image's referrers tag, or removes the entries of deleted manifests, and retries as
+// addToReferrersTag describes. It keeps what other writers add meanwhile.
+func (r *repository) updateReferrersTag(ctx context.Context, image release.Digest, known []json.RawMessage, gone []release.Digest) error {
 	confirmed := 0
 	for range maxTagWrites {
-		list, err := r.readTag(ctx, image, newAllowance())
+		list, err := r.readReferrersTag(ctx, image, newAllowance())
 		if err != nil {
 			return err
 		}
@@ -159,7 +160,7 @@ func (r *repository) changeTag(ctx context.Context, image release.Digest, known 
 		} else {
 			confirmed = 0
 			list.Manifests = known
-			if err := r.writeTag(ctx, image, list); err != nil {
+			if err := r.writeReferrersTag(ctx, image, list); err != nil {
 				return err
 			}
 		}
@@ -172,8 +173,8 @@ func (r *repository) changeTag(ctx context.Context, image release.Digest, known 
 	return fmt.Errorf("other writers replaced the list of referrers %d times", maxTagWrites)
 }
 
-// writeTag writes the list of an image's referrers.
-func (r *repository) writeTag(ctx context.Context, image release.Digest, list referrersList) error {
+// writeReferrersTag writes the list of an image's referrers.
+func (r *repository) writeReferrersTag(ctx context.Context, image release.Digest, list referrersList) error {
 	text, err := json.Marshal(list)
 	if err != nil {
 		return err
@@ -220,20 +221,20 @@ func (r *repository) detach(ctx context.Context, image release.Image, attached [
 		return err
 	}
 	if len(listed) > 0 {
-		if err := r.changeTag(ctx, image.Digest, nil, attached); err != nil {
+		if err := r.updateReferrersTag(ctx, image.Digest, nil, attached); err != nil {
 			return err
 		}
 	}
 	for at, digest := range attached {
 		if err := r.deleteManifest(ctx, digest); err != nil {
 			if kept := entriesOf(listed, attached[at:]); len(kept) > 0 {
-				return errors.Join(err, r.changeTag(ctx, image.Digest, kept, nil))
+				return errors.Join(err, r.updateReferrersTag(ctx, image.Digest, kept, nil))
 			}
 			return err
 		}
 	}
 	if len(listed) > 0 {
-		return r.changeTag(ctx, image.Digest, nil, attached) // a writer that read the list before may have completed it by what it lacked
+		return r.updateReferrersTag(ctx, image.Digest, nil, attached) // a writer that read the list before may have completed it by what it lacked
 	}
 	return nil
 }
@@ -244,7 +245,7 @@ func (r *repository) listedUnderTag(ctx context.Context, image release.Digest, a
 	if !errors.Is(err, errNoAPI) {
 		return nil, err
 	}
-	list, err := r.readTag(ctx, image, newAllowance())
+	list, err := r.readReferrersTag(ctx, image, newAllowance())
 	return entriesOf(list.Manifests, attached), err
 }
 

@@ -160,7 +160,7 @@ func (r *repository) listReferrers(ctx context.Context, image release.Digest, ar
 	if !errors.Is(err, errNoAPI) {
 		return listed, nil, err
 	}
-	list, err := r.readTag(ctx, image, allowed)
+	list, err := r.readReferrersTag(ctx, image, allowed)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -208,8 +208,8 @@ func namesOneOf(entry json.RawMessage, manifests []release.Digest) bool {
 	return false
 }
 
-// readTag reads the list under an image's referrers tag; an empty one if there is no such tag. A tag that names something else is an error.
-func (r *repository) readTag(ctx context.Context, image release.Digest, allowed *allowance) (referrersList, error) {
+// readReferrersTag reads the list under an image's referrers tag; an empty one if there is no such tag. A tag that names something else is an error.
+func (r *repository) readReferrersTag(ctx context.Context, image release.Digest, allowed *allowance) (referrersList, error) {
 	empty := referrersList{SchemaVersion: 2, MediaType: string(types.OCIImageIndex), Manifests: []json.RawMessage{}}
 	text, header, err := r.getAllowed(ctx, r.url("manifests", referrersTag(image).String()), http.Header{"Accept": {accepted}}, maxManifest, allowed)
 	var answer *statusError

@@ -155,7 +155,7 @@ func TestReferrersUnderATag(t *testing.T) {
 	}
 	other := `{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"` + image.Digest.String() + `","size":7,"artifactType":"example/other","data":"e30="}`
 	list := referrersList{SchemaVersion: 2, MediaType: indexType, Manifests: []json.RawMessage{json.RawMessage(other)}, Annotations: map[string]string{"by": "another tool"}}
-	if err := r.writeTag(t.Context(), image.Digest, list); err != nil {
+	if err := r.writeReferrersTag(t.Context(), image.Digest, list); err != nil {
 		t.Fatal(err)
 	}
 	var attached []release.Digest
@@ -173,7 +173,7 @@ func TestReferrersUnderATag(t *testing.T) {
 	if got, _, err := read(t, c, image, map[string]string{"environment": "production"}); err != nil || len(got) != 0 {
 		t.Errorf("of another environment: got %v, %v", got, err)
 	}
-	kept, err := r.readTag(t.Context(), image.Digest, newAllowance())
+	kept, err := r.readReferrersTag(t.Context(), image.Digest, newAllowance())
 	if err != nil || len(kept.Manifests) != 4 || string(kept.Manifests[0]) != other || kept.Annotations["by"] != "another tool" {
 		t.Errorf("the list is %s, %v", kept.Manifests, err)
 	}

@@ -37,7 +37,7 @@ type ChartRef struct {
 
 // ChartLogin is a user of a chart repository.
 type ChartLogin struct {
-	Host     string // host or host:port, to which alone the password is sent
+	Host     string // host or host:port, the only host to which the password is sent
 	User     string
 	Password string
 }

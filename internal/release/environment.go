@@ -40,7 +40,7 @@ var reservedEnvironments = []Environment{"build", "plan"}
 func ParseOwnEnvironment(text string) (Environment, error) {
 	environment, err := ParseEnvironment(text)
 	if err == nil && slices.Contains(reservedEnvironments, environment) {
-		return "", fmt.Errorf("no environment can be named %q: the variable AWS_ROLE_%s is the role of the %[1]s itself; name it otherwise", text, strings.ToUpper(text))
+		return "", fmt.Errorf("no environment can be named %q: the variable AWS_ROLE_%s is the role of the %[1]s itself; choose another name", text, strings.ToUpper(text))
 	}
 	return environment, err
 }

@@ -51,7 +51,7 @@ type AppliedKind struct {
 	// HasContainers reports that the objects are custom resources with a pod template of one of the deployment's images, or containers: their pods are found by
 	// the owners.
 	HasContainers bool
-	// Loose reports that the image is in no pod template of theirs: that their pods cannot be found is told, and is no failure.
+	// Loose reports that the image is in no pod template of theirs: if their pods cannot be found, that is logged and is no failure.
 	Loose bool
 }
 
@@ -60,11 +60,11 @@ type KindUse string
 
 // Uses of a kind.
 const (
-	UseObject     KindUse = ""           // the chart's objects: created, changed, and deleted once the chart lacks them
-	UseHook       KindUse = "hook"       // the chart's hooks
-	UseRollback   KindUse = "rollback"   // objects of the revision that a rollback would go back to, which the chart does not have
-	UseCreate     KindUse = "create"     // created only, as the definitions of a crds directory by an install
-	UseRemove     KindUse = "remove"     // deleted with the release
-	UseWatch      KindUse = "watch"      // another tool applies them: the deploy watches them become ready
-	UseDefinition KindUse = "definition" // created and changed, as definitions by apply-crds
+	UseObject   KindUse = ""           // the chart's objects: created, changed, and deleted once the chart lacks them
+	UseHook     KindUse = "hook"       // the chart's hooks
+	UseRollback KindUse = "rollback"   // objects of the revision that a rollback would go back to, which the chart does not have
+	UseCreate   KindUse = "create"     // created only, as the definitions of a crds directory by an install
+	UseRemove   KindUse = "remove"     // deleted with the release
+	UseWatch    KindUse = "watch"      // another tool applies them: the deploy watches them become ready
+	UseCRD      KindUse = "definition" // created and changed, as CRDs by apply-crds
 )

@@ -24,12 +24,12 @@ type Removal struct {
 	Environment Environment // that the release's objects are labelled with; "" if unknown
 
 	Deletes []Object
-	Stays   []Stay
+	Kept    []KeptObject
 	Kinds   []AppliedKind // of the objects that are deleted, and of the hooks that run
 }
 
-// Stay is an object that an uninstall leaves.
-type Stay struct {
+// KeptObject is an object that an uninstall leaves, and why.
+type KeptObject struct {
 	Object Object `json:"object"`
 	Why    string `json:"why"`
 }

@@ -211,7 +211,7 @@ func (r Running) Prove(ctx context.Context, image Image, contents Contents) (Run
 	return proof, nil
 }
 
-// await adds a workload whose controller may still make pods.
+// await adds a workload whose controller may still create pods.
 func (p *RunningProof) await(workload RunningWorkload) {
 	if workload.Patience <= 0 {
 		return

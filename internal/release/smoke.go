@@ -232,7 +232,7 @@ func (e Evidence) Proves(image Image, environment Environment, now time.Time, ma
 	case e.At.After(now.Add(ClockSkew)):
 		return fmt.Errorf("evidence from %q is dated %s, which is in the future", e.Environment, e.At.Format(time.RFC3339))
 	case maxAge > 0 && now.Sub(e.At) > maxAge:
-		return fmt.Errorf("evidence from %q is of %s, older than %s", e.Environment, e.At.Format(time.RFC3339), text.Duration(maxAge))
+		return fmt.Errorf("evidence from %q is dated %s, which is older than %s", e.Environment, e.At.Format(time.RFC3339), text.Duration(maxAge))
 	}
 	return nil
 }

@@ -88,7 +88,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 			excuse(&own, statements, settings, deps)
 			found.AddFindings(own.Findings)
 		case len(statements) > 0:
-			deps.Reporter.Warnf("the VEX files excuse nothing: ECR found %d vulnerabilities, of which the first %d are read by name", found.All(), len(own.Findings))
+			deps.Reporter.Warnf("the VEX files are not applied: ECR found %d vulnerabilities, and only the first %d are read by name", found.All(), len(own.Findings))
 		}
 	} else {
 		err = checkSubject("results", found.Images, settings.Image, platforms)
@@ -181,12 +181,12 @@ func unstatedOf(named []release.Digest, image release.Image, platforms []release
 func record(ctx context.Context, found fact.Scan, settings Settings, deps Deps) (Result, error) {
 	switch {
 	case slices.Contains(found.Unstated, fact.UnstatedImage):
-		deps.Reporter.Warnf("the results do not say which image was scanned: that it is %s is what was given", settings.Image.Digest.Short())
+		deps.Reporter.Warnf("the results do not say which image was scanned: it is recorded for %s, as --image says", settings.Image.Digest.Short())
 	case slices.Contains(found.Unstated, fact.UnstatedPlatforms):
 		deps.Reporter.Warnf("the results name neither %s nor all of its platforms", settings.Image.Digest.Short())
 	}
 	if len(found.Unstated) > 0 {
-		deps.Reporter.Warnf("a policy refuses the scan unless its scanned has accept-unstated: %v", found.Unstated)
+		deps.Reporter.Warnf("a policy that requires scanned refuses this scan unless its accept-unstated lists %v", found.Unstated)
 	}
 	deps.Reporter.Infof("%s of %s at %s: %s", scannerOf(found), settings.Image.Digest, found.ScannedAt.Format(time.RFC3339), found)
 	for _, each := range found.Excused {
@@ -202,10 +202,10 @@ func record(ctx context.Context, found fact.Scan, settings Settings, deps Deps) 
 		deps.Reporter.Infof("unchanged: the same findings are recorded already, by the record %s", digest.Short())
 	case deps.Signed:
 		result.Outcome = release.Created
-		deps.Reporter.Infof("recorded")
+		deps.Reporter.Infof("recorded the scan: %s", digest.Short())
 	default:
 		result.Outcome = release.Created
-		deps.Reporter.Infof("recorded, not signed: everybody who may push could have written it (--sign-key)")
+		deps.Reporter.Infof("recorded the scan without a signature: everybody who may push can write such a record; sign it with --sign-key")
 	}
 	return result, nil
 }

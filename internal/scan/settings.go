@@ -49,7 +49,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Bool(set, &s.FromECR, setting.Setting{Name: "from-ecr",
 		Help: "Record what ECR's own scan (basic or enhanced) found, instead of a file; of an index, in the images of all platforms"})
 	setting.Var(set, &s.Wait, setting.Setting{Name: "wait", Default: "5m", Value: "DURATION",
-		Help: "How long a scan of ECR may be under way (from-ecr)"}, setting.Duration)
+		Help: "How long to wait for an ECR scan that is still running (from-ecr)"}, setting.Duration)
 	setting.List(set, &s.VEX, setting.Setting{Name: "vex", Commas: true, Value: "FILE",
 		Help: "CycloneDX in JSON whose vulnerabilities say in their analysis why they do not count: not_affected, resolved, resolved_with_pedigree or false_positive"}, setting.Text)
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)

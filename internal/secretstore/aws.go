@@ -110,7 +110,7 @@ func (c *cloud) parameters(ctx context.Context, names []string, documents map[re
 			case at >= 0:
 				documents[release.SecretRef{Store: release.ParameterStore, Name: name}] = aws.ToString(answer.Parameters[at].Value)
 			case !slices.Contains(answer.InvalidParameters, name):
-				return nil, &release.Fault{Side: "AWS", Err: fmt.Errorf("reading parameter %q: the answer has neither it nor that it does not exist", name)}
+				return nil, &release.Fault{Side: "AWS", Err: fmt.Errorf("reading parameter %q: AWS neither returned the parameter nor reported that it does not exist", name)}
 			}
 		}
 	}

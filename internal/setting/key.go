@@ -126,7 +126,7 @@ func DeclareMaxAge(set *Set, target *time.Duration) {
 // DeclarePolicy adds the setting of the file of rules.
 func DeclarePolicy(set *Set, target *string) {
 	Var(set, target, Setting{Name: "policy", Value: "FILE",
-		Help: "File of the work tree that has the rules of promotion (docs/policy.md); default: .onedigest.yaml in the working directory, if it exists"}, Text)
+		Help: "File of the work tree that has the rules of promotion (docs/policy.md); default: the nearest .onedigest.yaml, from the working directory up to the root of the work tree"}, Text)
 }
 
 // DeclareOverride adds the setting with the reason for overriding the rules.

@@ -88,7 +88,7 @@ type Signer struct {
 	leaf    *x509.Certificate
 }
 
-// NewSigner gets a token and a certificate for it, so that who may not sign is told before anything is done.
+// NewSigner gets a token and a certificate for it, so that a run that may not sign fails before anything is done.
 func NewSigner(ctx context.Context, services *Services, trust *Trust, token func(context.Context) (string, error), now func() time.Time) (*Signer, error) {
 	s := &Signer{token: token, services: services, trust: trust, now: now}
 	if err := s.renew(ctx); err != nil {

@@ -40,7 +40,7 @@ func TestTheControllerOfACustomResourceIsAwaited(t *testing.T) {
 			if release.ExitCode(err) != test.exit {
 				t.Errorf("got %v, want exit code %d", err, test.exit)
 			}
-			if waited := strings.Contains(strings.Join(fake.lines, "\n"), "waiting up to 20 seconds for the controller of Widget/shop to make pods"); waited != test.waits {
+			if waited := strings.Contains(strings.Join(fake.lines, "\n"), "waiting up to 20 seconds for the controller of Widget/shop to create pods"); waited != test.waits {
 				t.Errorf("waited: %t, want %t\n%s", waited, test.waits, strings.Join(fake.lines, "\n"))
 			}
 			if took := fake.now.Sub(began); test.after > 100 && took > 25*time.Second {

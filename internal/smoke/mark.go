@@ -18,7 +18,7 @@ func awaitDeployed(ctx context.Context, settings Settings, deps Deps) error {
 	}
 	var last release.Undeployed
 	var since time.Time // when the last heartbeat was seen first
-	told, confirmed := false, false
+	logged, confirmed := false, false
 	for {
 		found, undeployed, err := deps.Cluster.Undeployed(ctx, settings.Namespace, settings.Release)
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) && last.Holder != "" && (err != nil || undeployed) {
@@ -38,9 +38,9 @@ func awaitDeployed(ctx context.Context, settings Settings, deps Deps) error {
 		case isNew:
 			last, since, confirmed = found, now, false
 		}
-		if !told {
+		if !logged {
 			deps.Reporter.Infof("waiting for the run that holds the release's Lease, %s: %s", found.Holder, noneDeployed(settings, found))
-			told = true
+			logged = true
 		}
 		deps.Pause(ctx, max(settings.Pause, pauseAfterFailure))
 		if errors.Is(ctx.Err(), context.Canceled) {

@@ -23,11 +23,11 @@ var Verb = setting.Verb{
 		"A DNS name that does not resolve yet, and a load balancer that does not accept connections or has no target yet (503 with Server: awselb/2.0), are waited for. " +
 		"So is any gateway's 502, 503 or 504 with --image, until the service has answered or a pod was ready.\n\n" +
 		"pass: N rounds in a row passed, with a pause between them; with --soak, they passed for that long.\n\n" +
-		"fail: wrong answers used up the patience, or no round passed after one. At the timeout also: the service cannot be reached, and a workload of the image is down or, without --image, it answered before.\n\n" +
+		"fail: answers were wrong for longer than --patience, or no round passed after a wrong answer. At the timeout also: the service cannot be reached, and a workload of the image is down or, without --image, it answered before.\n\n" +
 		"inconclusive, at the timeout: the service could not be reached although pods are ready; no node takes the pods; pods that are being deleted still answered, from another commit; no pod could be checked and the service never answered; " +
 		"or the time was too short for rounds that passed. An inconclusive verdict is neither recorded nor marked.\n\n" +
-		"With --image, smoke confirms in the cluster that the pods run that digest, and records the verdict beside the image in the registry, where promote reads it. " +
-		"With several images, the pods of each are confirmed and checked, and a pass is recorded beside each. A failure is recorded beside those whose pods answered wrongly or are not ready, and beside the main image if it is about no further image.",
+		"With --image, smoke confirms in the cluster that the pods run that digest, and attaches the verdict to the image in the registry, where promote reads it. " +
+		"With several images, the pods of each are confirmed and checked, and a pass is attached to each. A failure is attached to those whose pods answered wrongly or are not ready, and to the main image if it is about no further image.",
 	Examples: []setting.Example{
 		{Does: "check that / answers", Line: "--url http://127.0.0.1:8080"},
 		{Does: "run the checks of a file, five rounds in a row, one commit", Line: `--url https://shop.example.com --checks smoke.yaml --consecutive 5 --expect-commit "$(git rev-parse HEAD)"`},
@@ -184,7 +184,7 @@ func (s *Settings) validate() error {
 func parseServedAddress(text string) (release.Address, error) {
 	address, err := release.ParseAddress(text)
 	if address == release.AddressNone {
-		return "", fmt.Errorf("%q gives smoke nothing to send requests to", text)
+		return "", fmt.Errorf("%q leaves smoke no address to send requests to; give auto, service/NAME, ingress/NAME or a URL", text)
 	}
 	return address, err
 }

@@ -81,7 +81,7 @@ type Cluster interface {
 	MarkRevision(ctx context.Context, namespace, name string, revision int, mark release.Mark) error
 }
 
-// Registry stores evidence beside the image.
+// Registry attaches evidence to the image.
 type Registry interface {
 	// Record pushes the evidence and returns the digest of the record.
 	Record(ctx context.Context, evidence release.Evidence) (release.Digest, error)
@@ -233,8 +233,8 @@ func reportUnproved(subject Subject, report Report, settings Settings, deps Deps
 	switch {
 	case report.Verdict != release.Pass:
 	case settings.ExpectCommit == "":
-		deps.Reporter.Infof("not proved: which commit answers, because none is expected; give --image or --expect-commit")
+		deps.Reporter.Infof("not checked: which commit answers; give --image or --expect-commit")
 	case subject.URL == "":
-		deps.Reporter.Infof("not proved: that the release is reached from outside its cluster, because it has no address there")
+		deps.Reporter.Infof("not checked: whether the release can be reached from outside its cluster, because it has no external address")
 	}
 }

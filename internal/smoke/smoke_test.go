@@ -881,7 +881,7 @@ func TestSettings(t *testing.T) {
 		"nothing":                    {nil, "give --url, or --release and --namespace"},
 		"a release in no namespace":  {[]string{"--release", "shop"}, "give the release's namespace"},
 		"an address and a URL":       {[]string{"--url", "http://x", "--address", "service/x"}, "is given together with --url"},
-		"no address":                 {[]string{"--release", "shop", "--environment", "staging", "--address", "none"}, "gives smoke nothing to send requests to"},
+		"no address":                 {[]string{"--release", "shop", "--environment", "staging", "--address", "none"}, "leaves smoke no address to send requests to"},
 		"no round":                   {[]string{"--url", "http://x", "--consecutive", "0"}, "whole number from 1"},
 		"no time":                    {[]string{"--url", "http://x", "--timeout", "0s"}, "is not above zero"},
 		"a short commit":             {[]string{"--url", "http://x", "--expect-commit", "abc"}, "not a full commit id"},

@@ -381,8 +381,8 @@ func (a *roundRunner) insideRequests(backends release.Backends, checks []release
 	}
 	if len(requests) == 0 && a.Checks != nil && a.URL == "" && len(backends.Services) == 0 &&
 		slices.ContainsFunc(backends.Pods, func(pod release.BackendPod) bool { return !a.others[keyOf(pod.Backend)] }) {
-		return nil, &release.Failure{What: fmt.Sprintf("release %q has nothing to ask: no Service selects its pods", a.Release),
-			Do: "omit the file of checks: the pods are then asked what their probes ask, or have to stay ready"}
+		return nil, &release.Failure{What: fmt.Sprintf("the checks have no target: no Service of release %q selects its pods", a.Release),
+			Do: "give --checks probe: each pod then gets the request of its readiness probe, or has to stay ready"}
 	}
 	return requests, nil
 }
@@ -421,7 +421,7 @@ func (a *roundRunner) servicePorts(asked []request, backends release.Backends) (
 }
 
 // servicesWithoutPods returns a failed answer for each Service that selects no pod, if the release has Services and none of them leads to its pods.
-// Beside a Service that does, such a one is told of: its pods may be another release's.
+// If another Service does, such a one is only logged: its pods may be another release's.
 func (a *roundRunner) servicesWithoutPods(backends release.Backends) (answers []release.Answer) {
 	for _, service := range backends.NoPods {
 		wrong := fmt.Sprintf("%s selects no pod: its selector matches neither a pod of the namespace nor a pod template of the release", service)

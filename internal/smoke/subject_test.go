@@ -76,7 +76,7 @@ func TestPodsAreAskedOneByOne(t *testing.T) {
 		text     string   // in the error or the log
 		asked    []string // in the last round
 	}{
-		"inside only": {url: "none", backends: two(shop), want: release.Pass, text: "not proved: that the release is reached from outside", asked: []string{"pod a:8081", "pod b:8081"}},
+		"inside only": {url: "none", backends: two(shop), want: release.Pass, text: "not checked: whether the release can be reached from outside", asked: []string{"pod a:8081", "pod b:8081"}},
 		"inside only, one wrong": {url: "none", backends: two(shop), answer: map[string]release.Answer{"pod b:8081": wrong}, want: release.Fail, exit: 1,
 			text: "at pod b:8081 status"},
 		"a file is for the Service's port": {url: "none", checks: file, backends: two(shop), want: release.Pass, asked: []string{"pod a:8080", "pod b:8080"}},
@@ -107,7 +107,7 @@ func TestPodsAreAskedOneByOne(t *testing.T) {
 		}, want: release.Fail, exit: 1, text: "endpoints [check] Service/shop of the release does not exist"},
 		"neither probe nor port": {url: "none", backends: func() release.Backends { return release.Backends{Pods: []release.BackendPod{portless}} }, want: release.Pass,
 			text: "they have to stay ready", asked: []string{"pod a"}},
-		"neither probe nor port, and a file": {url: "none", checks: file, backends: func() release.Backends { return release.Backends{Pods: []release.BackendPod{portless}} }, exit: 1, text: "has nothing to ask"},
+		"neither probe nor port, and a file": {url: "none", checks: file, backends: func() release.Backends { return release.Backends{Pods: []release.BackendPod{portless}} }, exit: 1, text: "the checks have no target"},
 		"two pods of one name": {url: "none", backends: func() release.Backends {
 			return release.Backends{Pods: []release.BackendPod{backendPod("a"), elsewhere}}
 		}, want: release.Pass,

@@ -151,7 +151,7 @@ type confirmed struct {
 	ended    bool       // no workload of the images wants a pod any more: their Jobs have ended
 	// pending is set with an error that may disappear with time: pods of the images have not started yet.
 	pending bool
-	// controllers are custom resources without pods that have changed a moment ago, whose controllers are given patience to make some.
+	// controllers are custom resources without pods that have changed a moment ago, whose controllers are given time to create some.
 	controllers []release.Object
 	patience    time.Duration
 	// awaits names a pod that cannot be scheduled, if that is the only reason why pods have not started; "" otherwise.
@@ -161,7 +161,7 @@ type confirmed struct {
 // awaitPods does what confirmPods does, and waits for at most half of the timeout while the only problem is that pods have not started: they may
 // have been moved to another node a moment ago. With controllers, it waits, too, for the controller of a custom resource that has changed a moment ago.
 func awaitPods(ctx context.Context, controllers bool, settings Settings, deps Deps) (confirmed, error) {
-	began, told := deps.Now(), false
+	began, logged := deps.Now(), false
 	until := began.Add(settings.Timeout / 2)
 	for {
 		found, err := confirmPods(ctx, settings, deps)
@@ -173,13 +173,13 @@ func awaitPods(ctx context.Context, controllers bool, settings Settings, deps De
 			return found, err
 		}
 		switch {
-		case told:
+		case logged:
 		case patient:
-			deps.Reporter.Infof("waiting up to %s for the controller of %s to make pods", text.Duration(found.patience), found.controllers[0])
-			told = true
+			deps.Reporter.Infof("waiting up to %s for the controller of %s to create pods", text.Duration(found.patience), found.controllers[0])
+			logged = true
 		default:
 			deps.Reporter.Infof("waiting for the pods: %v", err)
-			told = true
+			logged = true
 		}
 		if deps.Pause(ctx, max(settings.Pause, pauseAfterFailure)); patient && ctx.Err() != nil {
 			return found, err

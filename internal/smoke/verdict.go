@@ -183,7 +183,7 @@ func recordVerdict(ctx context.Context, checks []release.Check, result *Result, 
 			continue
 		}
 		if image.Idle {
-			deps.Reporter.Warnf("no pod has to run %s at present, so that nothing is recorded about it: a promotion that asks for a pass of it is refused; smoke again while its pods run", image.Image)
+			deps.Reporter.Warnf("nothing is recorded about %s, because no pod has to run it at present; a promotion that requires its pass is refused: run smoke again while its pods run", image.Image)
 			continue
 		}
 		var err error
@@ -264,7 +264,7 @@ func isLifted(ctx context.Context, record release.Record, deps Deps) bool {
 	}
 	lifted, err := deps.Registry.IsLifted(ctx, record.Image, record.Record)
 	if err != nil {
-		deps.Reporter.Warnf("whether the recorded failure is lifted is unknown: %v", err)
+		deps.Reporter.Warnf("cannot determine whether the recorded failure was lifted: %v", err)
 	}
 	return lifted || err != nil
 }
@@ -277,7 +277,7 @@ func isOfEarlierChart(ctx context.Context, record release.Record, deps Deps) boo
 	}
 	since, err := deps.Registry.DeployedSince(ctx, record)
 	if err != nil {
-		deps.Reporter.Warnf("whether the image was deployed with another chart since the recorded pass is unknown: %v", err)
+		deps.Reporter.Warnf("cannot determine whether the image was deployed with another chart since the recorded pass: %v", err)
 	}
 	return since || err != nil
 }

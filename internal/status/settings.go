@@ -16,7 +16,7 @@ var Verb = setting.Verb{
 		"The environments are those of the policy, or of a matrix with its clusters and services, or else staging and production; without a matrix, they are namespaces of one cluster. " +
 		"Says of each which commit and digest it runs, since when and by whom, the revision with its mark, whether it is pinned, whether smoke proved it there, whether it was promoted, " +
 		"and whether the rules of promotion would let it into the next environment now. What pods run that differs from the record is a warning. " +
-		"All environments are read at the same time. One that cannot be read is told beside the others, and the exit code is 3. The Role that it needs is docs/rbac/role-status.yaml.",
+		"All environments are read at the same time. One that cannot be read is listed as unread, and the exit code is 3. The Role that it needs is docs/rbac/role-status.yaml.",
 	Examples: []setting.Example{
 		{Does: "staging and production of a service, in the current context", Line: `--release shop`},
 		{Does: "one environment of EKS", Line: `--environments production --release shop --cluster shop --region eu-central-1`},
@@ -63,7 +63,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.List(set, &s.Services, setting.Setting{Name: "services", Commas: true, Value: "NAME",
 		Help: "Service of the matrix to read; default: all"}, release.ParseLabel)
 	setting.Bool(set, &s.ClusterOnly, setting.Setting{Name: "cluster-only",
-		Help: "Read no registry, so that nothing is said of verified, promoted and next"})
+		Help: "Do not read the registry; the result then has no verified, promoted and next"})
 	setting.DeclarePolicy(set, &s.Policy)
 	setting.DeclareMaxAge(set, &s.MaxAge)
 	setting.DeclareVerifyKeys(set, &s.VerifyKeys)

@@ -13,7 +13,7 @@ import (
 var Verb = setting.Verb{
 	Name:    "uninstall",
 	Summary: "remove a release, and say what stays",
-	About: "Deletes the objects of a release and Helm's records of it. It says before what goes and what stays: objects that are annotated to be kept, what hooks made, definitions of the chart's crds directory, " +
+	About: "Deletes the objects of a release and Helm's records of it. It first lists what it deletes and what stays: objects that are annotated to be kept, hooks, CustomResourceDefinitions of the chart's crds directory, " +
 		"the claims of a StatefulSet's volumes, the release's Lease, and the namespace. It asks at a terminal, and needs --yes elsewhere. An environment that takes only what an earlier one proved, such as production, " +
 		"needs --confirm with its name as well; at a terminal, the name is asked for. It takes the release's Lease as deploy does: a release that another run holds is left alone, and the exit code is 1. " +
 		"A release that is not installed is no error. Objects that Argo CD applies are not a release of Helm: delete their Application. The images, their tags and evidence stay in the registry.",
@@ -62,7 +62,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Bool(set, &s.DeleteNamespace, setting.Setting{Name: "delete-namespace",
 		Help: "Delete the namespace too, with all that is left in it, such as the data of volumes; refused if deploy's create-namespace did not make it, or another release is in it"})
 	setting.Bool(set, &s.NoHooks, setting.Setting{Name: "no-hooks",
-		Help: "Run no hooks before and after the deletion, such as one that fails and would keep the release; what they would clean up stays"})
+		Help: "Skip the hooks before and after the deletion, for example because one fails and blocks the uninstall; what they would clean up stays"})
 	setting.Bool(set, &s.DryRun, setting.Setting{Name: "dry-run",
 		Help: "Say what would go and what would stay, and change nothing"})
 	setting.DeclarePolicy(set, &s.Policy)

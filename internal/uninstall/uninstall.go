@@ -46,7 +46,7 @@ type Cluster interface {
 	AcquireLease(ctx context.Context, request release.LeaseRequest, report func(string)) (release.Lease, error)
 }
 
-// NamespaceUse says who made a namespace, and what is in it besides the release.
+// NamespaceUse says who created a namespace, and what is in it besides the release.
 type NamespaceUse struct {
 	UID    string   // "" if it does not exist
 	IsOurs bool     // a deploy created it
@@ -68,17 +68,17 @@ const OutcomeRemoved release.Outcome = "removed"
 
 // Result is what was removed, and what stays.
 type Result struct {
-	Environment      release.Environment `json:"environment"`
-	Release          string              `json:"release"`
-	Namespace        string              `json:"namespace"`
-	Outcome          release.Outcome     `json:"outcome"`
-	State            string              `json:"state"` // one sentence
-	Revision         int                 `json:"revision,omitempty"`
-	Commit           release.Commit      `json:"commit,omitempty"`
-	Plan             *Plan               `json:"plan,omitempty"`   // what was to be deleted; nil if there is nothing to remove
-	Deleted          []release.Object    `json:"deleted"`          // what was deleted; none of a deletion that failed, which may have deleted a part of the plan
-	Stays            []release.Stay      `json:"stays"`            // what stays if all of the plan is deleted
-	NamespaceDeleted bool                `json:"namespaceDeleted"` // the cluster has taken the request to delete it
+	Environment      release.Environment  `json:"environment"`
+	Release          string               `json:"release"`
+	Namespace        string               `json:"namespace"`
+	Outcome          release.Outcome      `json:"outcome"`
+	State            string               `json:"state"` // one sentence
+	Revision         int                  `json:"revision,omitempty"`
+	Commit           release.Commit       `json:"commit,omitempty"`
+	Plan             *Plan                `json:"plan,omitempty"`   // what was to be deleted; nil if there is nothing to remove
+	Deleted          []release.Object     `json:"deleted"`          // what was deleted; none of a deletion that failed, which may have deleted a part of the plan
+	Kept             []release.KeptObject `json:"stays"`            // what stays if all of the plan is deleted
+	NamespaceDeleted bool                 `json:"namespaceDeleted"` // the cluster has taken the request to delete it
 }
 
 // Plan is what a run is to delete, whether it does or not.
@@ -100,7 +100,7 @@ type run struct {
 // Run removes the release. A release that is not installed is no error. A *release.Refusal and a *release.InputError say that nothing was changed.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	r := &run{Deps: deps, settings: settings, result: Result{Environment: settings.Environment, Release: settings.Release, Namespace: settings.Namespace, Outcome: release.Unchanged,
-		Deleted: []release.Object{}, Stays: []release.Stay{}}}
+		Deleted: []release.Object{}, Kept: []release.KeptObject{}}}
 	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
 	defer cancel()
 	err := r.run(ctx)
@@ -266,22 +266,22 @@ func (r *run) check(limits []string, err error) error {
 	return err
 }
 
-// checkNamespace refuses to delete a namespace that this pipeline did not make, or that others use.
+// checkNamespace refuses to delete a namespace that no deploy created, or in which there are other releases.
 func (r *run) checkNamespace(use NamespaceUse) error {
 	switch {
 	case use.UID == "":
 		return nil
 	case !use.IsOurs:
-		return &release.Refusal{Why: fmt.Sprintf("namespace %q was not made by deploy --create-namespace, so it is not deleted", r.settings.Namespace),
-			Do: "leave --delete-namespace out, and delete it where it is made"}
+		return &release.Refusal{Why: fmt.Sprintf("namespace %q was not created by deploy --create-namespace, so it is not deleted", r.settings.Namespace),
+			Do: "leave --delete-namespace out, and delete the namespace with whatever created it"}
 	case len(use.Others) > 0:
-		return &release.Refusal{Why: fmt.Sprintf("namespace %q has other releases (%s), which would go with it", r.settings.Namespace, strings.Join(use.Others, ", ")),
-			Do: fmt.Sprintf("leave --delete-namespace out, or remove them first; the Lease of a release that is gone: kubectl -n %s delete lease NAME", r.settings.Namespace)}
+		return &release.Refusal{Why: fmt.Sprintf("namespace %q has other releases (%s), which would be deleted with it", r.settings.Namespace, strings.Join(use.Others, ", ")),
+			Do: fmt.Sprintf("leave --delete-namespace out, or uninstall them first; for a release that is gone, delete its Lease: kubectl -n %s delete lease NAME", r.settings.Namespace)}
 	}
 	return nil
 }
 
-// describe says what goes and what stays.
+// describe puts what is deleted and what is kept into the result, and logs it.
 func (r *run) describe(removal release.Removal) {
 	would := "goes"
 	if r.settings.DryRun {
@@ -299,25 +299,25 @@ func (r *run) describe(removal release.Removal) {
 	for _, object := range removal.Deletes {
 		r.Reporter.Infof("%s: %s%s", would, r.name(object), withData(object))
 	}
-	for _, stay := range removal.Stays {
-		if deletesNamespace && stay.Object.Namespace == r.settings.Namespace {
-			plan.WithNamespace = append(plan.WithNamespace, stay.Object)
-			r.Reporter.Infof("%s with the namespace: %s (%s)", would, r.name(stay.Object), stay.Why)
+	for _, kept := range removal.Kept {
+		if deletesNamespace && kept.Object.Namespace == r.settings.Namespace {
+			plan.WithNamespace = append(plan.WithNamespace, kept.Object)
+			r.Reporter.Infof("%s with the namespace: %s (%s)", would, r.name(kept.Object), kept.Why)
 			continue
 		}
-		r.stays(stay.Object, stay.Why)
+		r.addKept(kept.Object, kept.Why)
 	}
 	if deletesNamespace {
 		r.Reporter.Infof("%s: namespace %q with all that is left in it, such as the data of volumes", would, r.settings.Namespace)
 		return
 	}
-	r.stays(release.Object{APIVersion: "coordination.k8s.io/v1", Kind: "Lease", Namespace: r.settings.Namespace, Name: "onedigest-" + r.settings.Release}, "runs exclude each other by it")
-	r.stays(release.Object{APIVersion: "v1", Kind: "Namespace", Name: r.settings.Namespace}, "--delete-namespace deletes one that deploy made")
+	r.addKept(release.Object{APIVersion: "coordination.k8s.io/v1", Kind: "Lease", Namespace: r.settings.Namespace, Name: "onedigest-" + r.settings.Release}, "runs exclude each other by it")
+	r.addKept(release.Object{APIVersion: "v1", Kind: "Namespace", Name: r.settings.Namespace}, "--delete-namespace deletes one that deploy created")
 }
 
-// stays says that an object stays.
-func (r *run) stays(object release.Object, why string) {
-	r.result.Stays = append(r.result.Stays, release.Stay{Object: object, Why: why})
+// addKept adds an object that is kept to the result, and logs it.
+func (r *run) addKept(object release.Object, why string) {
+	r.result.Kept = append(r.result.Kept, release.KeptObject{Object: object, Why: why})
 	r.Reporter.Infof("stays: %s: %s", r.name(object), why)
 }
 
@@ -419,7 +419,7 @@ func (r *run) checkUnchanged(ctx context.Context, planned release.Removal) error
 	if now.Revision == planned.Revision && now.Commit == planned.Commit {
 		return nil
 	}
-	return &release.Failure{What: fmt.Sprintf("another run has changed release %q in namespace %q meanwhile: it is %s, not %s; nothing was removed", r.settings.Release, r.settings.Namespace, revisionOf(now), revisionOf(planned)),
+	return &release.Failure{What: fmt.Sprintf("release %q in namespace %q changed after it was read: it is now %s, it was %s; nothing was removed", r.settings.Release, r.settings.Namespace, revisionOf(now), revisionOf(planned)),
 		Do: "look at it, and run uninstall again"}
 }
 

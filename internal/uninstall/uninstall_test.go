@@ -107,7 +107,7 @@ func (lease) Release(context.Context) error { return nil }
 var (
 	goes   = release.Object{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "staging", Name: "shop"}
 	claim  = release.Object{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: "staging", Name: "data"}
-	second = release.Removal{Revision: 2, Status: "deployed", Commit: releasetest.Commit, Deletes: []release.Object{goes}, Stays: []release.Stay{{Object: claim, Why: "a claim"}}}
+	second = release.Removal{Revision: 2, Status: "deployed", Commit: releasetest.Commit, Deletes: []release.Object{goes}, Kept: []release.KeptObject{{Object: claim, Why: "a claim"}}}
 	begun  = release.Removal{Revision: 2, Status: "uninstalling", Begun: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Commit: releasetest.Commit, Deletes: []release.Object{goes}}
 	ours   = NamespaceUse{UID: "1", IsOurs: true}
 )
@@ -185,7 +185,7 @@ func TestPaths(t *testing.T) {
 		"not allowed":                  {world{removal: second, denied: &release.Fault{Side: "cluster", Err: errors.New("forbidden")}}, Settings{Yes: true}, nil, release.ExitFault, release.Unchanged, []string{"forbidden"}, nil},
 		"held":                         {world{removal: second, held: &release.Failure{What: "another run holds it"}}, Settings{Yes: true}, nil, release.ExitFailed, release.Unchanged, []string{"another run holds it"}, nil},
 		"a namespace of others": {world{removal: second, use: NamespaceUse{UID: "1"}}, Settings{Yes: true, DeleteNamespace: true}, nil, release.ExitFailed, release.Unchanged,
-			[]string{"was not made by deploy --create-namespace"}, nil},
+			[]string{"was not created by deploy --create-namespace"}, nil},
 		"a shared namespace": {world{removal: second, use: NamespaceUse{UID: "1", IsOurs: true, Others: []string{"mail"}}}, Settings{Yes: true, DeleteNamespace: true}, nil, release.ExitFailed, release.Unchanged,
 			[]string{"other releases (mail)"}, nil},
 		"Argo CD's": {world{argoCD: argoCD}, Settings{Yes: true}, nil, release.ExitFailed, release.Unchanged,
@@ -235,7 +235,7 @@ func TestNothingGoesThatWasNotDescribed(t *testing.T) {
 				w.use = ours
 			}
 			result, err := remove(t, w, Settings{Yes: true, DeleteNamespace: deletesNamespace})
-			if failure := new(release.Failure); !errors.As(err, &failure) || !strings.Contains(err.Error(), "another run has changed") || len(w.changes) > 0 || result.NamespaceDeleted || len(result.Deleted) > 0 {
+			if failure := new(release.Failure); !errors.As(err, &failure) || !strings.Contains(err.Error(), "changed after it was read") || len(w.changes) > 0 || result.NamespaceDeleted || len(result.Deleted) > 0 {
 				t.Errorf("%s, namespace %t: %v, changed %q, %+v", name, deletesNamespace, err, w.changes, result)
 			}
 		}

@@ -72,6 +72,6 @@ func (t Tree) Mentioned(text string) string {
 
 // Problem returns the problem that something, such as "DOCKER_CONFIG", names a path in the work tree.
 func Problem(what, path string) release.Problem {
-	return release.Problem{Where: what, What: fmt.Sprintf("%q is in the work tree, so a commit could choose what uses this job's credentials", path),
+	return release.Problem{Where: what, What: fmt.Sprintf("%q is in the work tree, so a commit could change it and misuse this job's credentials", path),
 		Do: "keep it outside of the work tree ($RUNNER_TEMP on GitHub)"}
 }

@@ -10,7 +10,7 @@ func Page(_ *admission.Settings, r admission.Result, failed error) page.Page {
 	if failed != nil {
 		return page.Page{}
 	}
-	shown := page.Page{Verdict: page.Line("Wrote what", page.Code(r.Environment.String()), "requires, for", page.Code(r.Format)),
+	shown := page.Page{Headline: page.Line("Wrote what", page.Code(r.Environment.String()), "requires, for", page.Code(r.Format)),
 		Sections: []page.Section{{Title: page.Line("The manifest"), Folded: true, Block: r.Manifest, Syntax: "yaml"}}}
 	if len(r.Differences) > 0 {
 		section := page.Section{Title: page.Line("Unlike the gate")}

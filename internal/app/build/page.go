@@ -19,9 +19,9 @@ func Page(_ *build.Settings, r build.Result, failed error) (shown page.Page) {
 	switch {
 	case failed != nil:
 	case r.Outcome == release.Reused:
-		shown.Verdict = page.Line("The image of commit", page.Commit(r.Commit), "exists already and is reused")
+		shown.Headline = page.Line("The image of commit", page.Commit(r.Commit), "exists already and is reused")
 	default:
-		shown.Verdict = page.Line("Built commit", page.Commit(r.Commit))
+		shown.Headline = page.Line("Built commit", page.Commit(r.Commit))
 	}
 	shown.Facts = []page.Fact{
 		{Name: "commit", Value: page.Line(page.Commit(r.Commit))},
@@ -53,9 +53,9 @@ func matrixPage(r build.Result, failed error) page.Page {
 		} else {
 			built++
 		}
-		table.Rows = append(table.Rows, []page.Text{{page.Mark(status)}, {page.Code(one.Service)}, outcome, {page.Digest(one.Digest)}, {page.Commit(one.Commit)}})
+		table.Rows = append(table.Rows, []page.Text{{page.Icon(status)}, {page.Code(one.Service)}, outcome, {page.Digest(one.Digest)}, {page.Commit(one.Commit)}})
 	}
-	shown := page.Page{Verdict: page.Line(page.Words("%d of %d services have their image", built, len(r.Services))), Sections: []page.Section{{Table: table}}}
+	shown := page.Page{Headline: page.Line(page.Words("%d of %d services have their image", built, len(r.Services))), Sections: []page.Section{{Table: table}}}
 	if failed != nil {
 		shown.Reason = []page.Text{page.Line(page.Count(len(r.Services)-built, "service") + " failed.")}
 	}

@@ -67,7 +67,7 @@ func (a announcer) recordArtifacts(ctx context.Context, commit release.Commit, i
 		}
 		err := a.api.RecordArtifact(ctx, record)
 		if errors.As(err, new(*github.DeniedError)) {
-			a.reporter.Warnf("what %q runs is not in the organization's linked artifacts: GitHub answered %v; only an organization has them, and the job needs permissions: {artifact-metadata: write}", a.environment, err)
+			a.reporter.Warnf("what %q runs could not be recorded in the organization's linked artifacts: GitHub answered %v; only repositories of an organization have them, and the job needs permissions: {artifact-metadata: write}", a.environment, err)
 			return
 		}
 		if err != nil {
@@ -106,22 +106,22 @@ func (a announcer) Failed(ctx context.Context, commit release.Commit, digest rel
 	}
 	switch {
 	case err != nil:
-		WarnOfDeployment(a.reporter, "the failure of the deployment", a.environment, err)
+		WarnUnrecorded(a.reporter, "the failure of the deployment", a.environment, err)
 	case own >= 0:
 		a.reporter.Infof("recorded on GitHub that the deployment to %q is in state %q", a.environment, github.DeploymentFailure)
 	}
 }
 
-// Record creates a deployment in progress on GitHub; ended is then called once, and sets its last status, whose state, if it says none, follows from why the deploy
-// failed. What cannot be recorded is a warning.
+// Record creates a deployment in progress on GitHub; the caller then calls ended once, which sets its last status. A status without a state gets the one
+// that follows from why the deploy failed. What cannot be recorded is a warning.
 func Record(ctx context.Context, run *app.RunContext, reporter release.Reporter, api github.API, deployment github.Deployment) (ended func(status github.DeploymentStatus, failed error)) {
 	id, err := api.CreateDeployment(ctx, deployment)
 	if err != nil {
-		WarnOfDeployment(reporter, "the deployment", deployment.Environment, err)
+		WarnUnrecorded(reporter, "the deployment", deployment.Environment, err)
 		return func(github.DeploymentStatus, error) {}
 	}
 	if err := api.SetDeployment(ctx, id, github.DeploymentStatus{State: github.DeploymentInProgress, Log: run.RunURL()}); err != nil {
-		WarnOfDeployment(reporter, "the beginning of the deployment", deployment.Environment, err) // whose end is recorded nevertheless, or it would be pending for ever
+		WarnUnrecorded(reporter, "the beginning of the deployment", deployment.Environment, err) // its end is still recorded, or GitHub would show it as pending forever
 	}
 	return func(status github.DeploymentStatus, failed error) {
 		last := context.WithoutCancel(ctx)
@@ -133,7 +133,7 @@ func Record(ctx context.Context, run *app.RunContext, reporter release.Reporter,
 		status.State = cmp.Or(status.State, stateOfDeployment(ctx, failed))
 		status.Description, status.URL, status.Log = run.Secrets.CleanLine(status.Description), run.Secrets.CleanLine(status.URL), run.RunURL()
 		if err := api.SetDeployment(last, id, status); err != nil {
-			WarnOfDeployment(reporter, "the end of the deployment", deployment.Environment, err)
+			WarnUnrecorded(reporter, "the end of the deployment", deployment.Environment, err)
 			return
 		}
 		reporter.Infof("recorded on GitHub that the deployment to %q is in state %q", deployment.Environment, status.State)
@@ -162,8 +162,8 @@ func describe(result deploy.Result, failed error) string {
 	return cmp.Or(result.State, failed.Error())
 }
 
-// WarnOfDeployment says what of a deployment to an environment on GitHub is not recorded.
-func WarnOfDeployment(reporter release.Reporter, what, environment string, err error) {
+// WarnUnrecorded warns that GitHub did not record what (such as "the end of the deployment"), and names the permission that the job lacks if GitHub denied it.
+func WarnUnrecorded(reporter release.Reporter, what, environment string, err error) {
 	if errors.As(err, new(*github.DeniedError)) {
 		reporter.Warnf("%s to %q is not recorded on GitHub, which answered %v; the job needs permissions: {deployments: write}", what, environment, err)
 		return

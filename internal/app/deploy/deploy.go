@@ -153,8 +153,8 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 	return deploy.Run(ctx, *settings, deps)
 }
 
-// newCharts returns what finds the charts, those of paths in a work tree; remove removes those that were fetched. The reporter is told if the
-// common chart of the program is used; nil: nobody is, as only a deploy says it.
+// newCharts returns what finds the charts, those of paths in a work tree; remove removes those that were fetched. It is logged if the
+// common chart of the program is used; a nil reporter logs nothing, as only a deploy says it.
 func newCharts(run *app.RunContext, settings *deploy.Settings, registry *images.Images, tree app.Workspace, reporter release.Reporter) (charts *source.Finder, remove func(), err error) {
 	removeScratch := func() {}
 	scratch := sync.OnceValues(func() (dir string, err error) { // only for charts that are fetched: a run that is killed leaves it
@@ -380,8 +380,8 @@ func (s smokeRunner) Smoke(ctx context.Context, request deploy.SmokeRequest) err
 		return err
 	}
 	settings.Image, settings.Environment, deps.Registry, deps.Signer, deps.Target = request.Image, request.Environment, s.registry, s.signer, s.target
-	if lost := smoke.RecordFailure(ctx, subject, report, request.Pods, *settings, deps); lost != nil {
-		s.run.Reporter.Warnf("the failed verdict about %s is not recorded: %v", request.Image.Digest.Short(), lost)
+	if recordErr := smoke.RecordFailure(ctx, subject, report, request.Pods, *settings, deps); recordErr != nil {
+		s.run.Reporter.Warnf("the failed verdict about %s is not recorded: %v", request.Image.Digest.Short(), recordErr)
 	}
 	return err
 }

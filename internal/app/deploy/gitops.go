@@ -63,7 +63,7 @@ func (c *configRepositories) clone(ctx context.Context, timeout time.Duration, s
 	return repository, workspace, err
 }
 
-// environ is git's environment: the token, if there is one, is sent to the repository's address alone. Source: git-config(1), http.<url>.*; git(1), GIT_CONFIG_COUNT.
+// environ is git's environment: the token, if there is one, is sent only to the repository's address. Source: git-config(1), http.<url>.*; git(1), GIT_CONFIG_COUNT.
 func (c *configRepositories) environ(settings via.Settings) []string {
 	environ := c.run.Process.Environ
 	if settings.ConfigToken == "" {

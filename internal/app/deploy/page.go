@@ -19,7 +19,7 @@ func Page(settings *deploy.Settings, r deploy.Result, failed error) page.Page {
 	if len(r.Deploys) > 0 {
 		return matrixPage(r, failed)
 	}
-	shown := page.Page{Verdict: verdict(settings, r, failed), URL: r.URL, Hidden: settings.Heal && r.Outcome == release.Unchanged}
+	shown := page.Page{Headline: headline(settings, r, failed), URL: r.URL, Hidden: settings.Heal && r.Outcome == release.Unchanged}
 	if failed == nil && (r.Outcome == release.Planned || r.Outcome == release.Proposed) {
 		shown.Status = page.Planned
 	}
@@ -48,8 +48,8 @@ func what(r deploy.Result) page.Text {
 	return page.Line(page.Digest(r.Image.Digest))
 }
 
-// verdict is the page's sentence; empty where the error says it all.
-func verdict(settings *deploy.Settings, r deploy.Result, failed error) page.Text {
+// headline is the page's headline; empty where the error says it all.
+func headline(settings *deploy.Settings, r deploy.Result, failed error) page.Text {
 	environment := page.Code(cmp.Or(r.Environment, settings.Environment).String())
 	switch {
 	case r.Outcome == release.RolledBack && r.Restored != nil:
@@ -62,7 +62,7 @@ func verdict(settings *deploy.Settings, r deploy.Result, failed error) page.Text
 	case failed != nil && (r.Environment == "" || r.Commit == "" && r.Image.IsZero()):
 		return nil
 	case failed != nil:
-		return failedVerdict(failed, environment, r)
+		return failureHeadline(failed, environment, r)
 	}
 	switch r.Outcome {
 	case release.Planned:
@@ -82,8 +82,8 @@ func verdict(settings *deploy.Settings, r deploy.Result, failed error) page.Text
 	return page.Line(environment, "runs", what(r))
 }
 
-// failedVerdict is the sentence of a deploy that failed before or beside its rollout.
-func failedVerdict(failed error, environment page.Part, r deploy.Result) page.Text {
+// failureHeadline is the headline of a deploy that failed without a diagnosis of its rollout.
+func failureHeadline(failed error, environment page.Part, r deploy.Result) page.Text {
 	switch {
 	case release.ExitCode(failed) == release.ExitInput:
 		return page.Line("deploy to", environment, ": bad input, nothing was changed")
@@ -137,7 +137,7 @@ func facts(settings *deploy.Settings, r deploy.Result) []page.Fact {
 	add("attempted digest", page.Code(r.Image.Digest.String()))
 	switch {
 	case !r.Digest.IsZero() && r.Digest == r.Image.Digest:
-		add("live digest", page.Code(r.Digest.String()), page.Mark(page.Done))
+		add("live digest", page.Code(r.Digest.String()), page.Icon(page.Done))
 	case !r.Digest.IsZero():
 		add("live digest", page.Code(r.Digest.String()))
 	case r.Outcome == release.Planned || r.Outcome == release.Proposed || r.Outcome == release.Superseded:
@@ -354,7 +354,7 @@ func matrixPage(r deploy.Result, failed error) page.Page {
 			url = page.Text{page.Link(address)}
 		}
 		outcome := one.Part.State(string(one.Outcome))
-		table.Rows = append(table.Rows, []page.Text{{page.Mark(status)}, {page.Code(name)}, {page.Words("%s", outcome)}, {page.Digest(one.Digest)}, ready, url})
+		table.Rows = append(table.Rows, []page.Text{{page.Icon(status)}, {page.Code(name)}, {page.Words("%s", outcome)}, {page.Digest(one.Digest)}, ready, url})
 		why := page.Section{Title: page.Line("Why", page.Code(name), "failed")}
 		if one.Diagnosis != nil {
 			why.Lines, _ = page.Diagnosis(*one.Diagnosis)
@@ -365,19 +365,19 @@ func matrixPage(r deploy.Result, failed error) page.Page {
 		}
 		sections = append(sections, why)
 	}
-	shown := page.Page{Verdict: page.Text{page.Words("%d of %d deploys succeeded", succeeded, len(r.Deploys)+r.Skipped)}}
+	shown := page.Page{Headline: page.Text{page.Words("%d of %d deploys succeeded", succeeded, len(r.Deploys)+r.Skipped)}}
 	if proposed > 0 {
-		shown.Verdict = append(shown.Verdict, page.Words("; %d proposed, waiting for the merge", proposed))
+		shown.Headline = append(shown.Headline, page.Words("; %d proposed, waiting for the merge", proposed))
 	}
 	if failed == nil && proposed > 0 {
 		shown.Status = page.Planned
 	}
 	if failed == nil && r.Outcome == release.Planned {
-		shown.Status, shown.Verdict = page.Planned, page.Text{page.Words("Plan of %s", page.Count(len(r.Deploys), "deploy"))}
+		shown.Status, shown.Headline = page.Planned, page.Text{page.Words("Plan of %s", page.Count(len(r.Deploys), "deploy"))}
 	}
 	shown.Facts = []page.Fact{{Name: "commit", Value: page.Line(page.Commit(commit))}}
 	if r.Skipped > 0 {
-		shown.Verdict = append(shown.Verdict, page.Words("; %d of later waves were not started", r.Skipped))
+		shown.Headline = append(shown.Headline, page.Words("; %d of later waves were not started", r.Skipped))
 	}
 	if failed != nil {
 		shown.Reason = []page.Text{{page.Words("%s failed. The others are as the table says.", page.Count(len(r.Deploys)-succeeded-proposed, "deploy"))}}

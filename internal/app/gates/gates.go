@@ -133,8 +133,8 @@ func (g *Gate) verifiersOf(ctx context.Context, signers []policy.Signer) (truste
 	})), trust, nil
 }
 
-// beside returns a path relative to the working directory of a file that the policy names.
-func (g *Gate) beside(file string) string {
+// fromPolicyDir returns the path of a file that the policy file names: a relative one is relative to the policy file's directory.
+func (g *Gate) fromPolicyDir(file string) string {
 	if file == "" || filepath.IsAbs(file) {
 		return file
 	}
@@ -146,7 +146,7 @@ func (g *Gate) certificates(ctx context.Context) (func(counts func(release.Ident
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.trust == nil {
-		read, err := keys.Certificates(ctx, g.run, "policy", g.beside(g.policy.TrustedRoot))
+		read, err := keys.Certificates(ctx, g.run, "policy", g.fromPolicyDir(g.policy.TrustedRoot))
 		if err != nil {
 			return nil, err
 		}
@@ -162,7 +162,7 @@ func (g *Gate) keysOf(ctx context.Context, signer policy.Signer) (setting.KeyRef
 		return ref, nil, err
 	}
 	if ref.Source == setting.KeyFile {
-		ref.Name = g.beside(ref.Name)
+		ref.Name = g.fromPolicyDir(ref.Name)
 	}
 	read, err := g.keysAt(ctx, "policy", ref)
 	return ref, read, err
@@ -346,7 +346,7 @@ func (g *Gate) WarnUnsigned(ctx context.Context, environment release.Environment
 	if g.signer != nil {
 		by.id = g.signer.ID()
 	}
-	if _, told := g.warnings.unsigning.LoadOrStore(by, true); told || len(signers) == 0 {
+	if _, warned := g.warnings.unsigning.LoadOrStore(by, true); warned || len(signers) == 0 {
 		return
 	}
 	if g.signer == nil {
@@ -378,11 +378,11 @@ func (g *Gate) WarnCopy(ctx context.Context, rung policy.Rung, to release.Reposi
 	if g.signer != nil {
 		by.id = g.signer.ID()
 	}
-	if _, told := g.warnings.unsigning.LoadOrStore(by, true); told || !g.policy.HasSigners() {
+	if _, warned := g.warnings.unsigning.LoadOrStore(by, true); warned || !g.policy.HasSigners() {
 		return
 	}
 	own := g.policy.SignersOf(rung.Environment)
-	var lost []string
+	var uncounted []string
 	for _, each := range g.requiredOf(rung) {
 		counts := false
 		if g.signer != nil {
@@ -392,17 +392,17 @@ func (g *Gate) WarnCopy(ctx context.Context, rung policy.Rung, to release.Reposi
 			}
 		}
 		if len(each.signers) > 0 && !counts {
-			lost = append(lost, each.fact)
+			uncounted = append(uncounted, each.fact)
 		}
 	}
-	if len(lost) == 0 {
+	if len(uncounted) == 0 {
 		return
 	}
 	has := "has no --sign-key"
 	if g.signer != nil {
 		has = fmt.Sprintf("signs with another (%s)", by.id)
 	}
-	g.run.Reporter.Warnf("what %q requires will not count in %s (%s): a signer of %q, or of each of these facts, has to sign that the image was copied, and this run %s", rung.Environment, to, strings.Join(lost, ", "), rung.Environment, has)
+	g.run.Reporter.Warnf("evidence that %q requires will not count in %s (%s): a signer of %q, or one of each of these facts, has to sign the copy, and this run %s", rung.Environment, to, strings.Join(uncounted, ", "), rung.Environment, has)
 }
 
 // requiredFact is what an environment requires, with those who sign it.

@@ -148,4 +148,4 @@ func (g *Gate) Named(ctx context.Context) (map[string]string, error) {
 }
 
 // TrustedRoot is the path of the trusted root that the policy names, relative to the working directory; "" if it names none.
-func (g *Gate) TrustedRoot() string { return g.beside(g.policy.TrustedRoot) }
+func (g *Gate) TrustedRoot() string { return g.fromPolicyDir(g.policy.TrustedRoot) }

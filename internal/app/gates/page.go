@@ -23,10 +23,10 @@ func Section(image string, decision *policy.Decision) []page.Section {
 				found = append(found, page.Words("; to pass: %s", line.Do))
 			}
 		}
-		section.Table.Rows = append(section.Table.Rows, []page.Text{{page.Mark(mark)}, {page.Words("%s: %s", line.Fact, line.Required)}, found, {page.Code(line.By)}})
+		section.Table.Rows = append(section.Table.Rows, []page.Text{{page.Icon(mark)}, {page.Words("%s: %s", line.Fact, line.Required)}, found, {page.Code(line.By)}})
 	}
 	if overridden := decision.Overridden; overridden != nil {
-		section.Lines = []page.Text{{page.Mark(page.Warning), page.Words("Overridden by"), page.Code(overridden.Actor), page.Words(": %s", overridden.Reason)}}
+		section.Lines = []page.Text{{page.Icon(page.Warning), page.Words("Overridden by"), page.Code(overridden.Actor), page.Words(": %s", overridden.Reason)}}
 	}
 	return []page.Section{section}
 }

@@ -37,5 +37,5 @@ func (s Signers) TrustedRoot() ([]byte, error) {
 	if s.gate.policy.TrustedRoot == "" {
 		return nil, nil
 	}
-	return s.gate.run.Workspace().Read("policy", s.gate.beside(s.gate.policy.TrustedRoot), "name a trusted root of Sigstore")
+	return s.gate.run.Workspace().Read("policy", s.gate.fromPolicyDir(s.gate.policy.TrustedRoot), "name a trusted root of Sigstore")
 }

@@ -18,5 +18,5 @@ func Page(_ *history.Settings, r history.Result, failed error) page.Page {
 		}
 		table.Rows = append(table.Rows, []page.Text{{page.Code(is.Environment.String())}, {page.Commit(is.Commit)}, {page.Digest(is.Image.Digest)}, since, page.Line(is.Because)})
 	}
-	return page.Page{Verdict: page.Line("What runs where, by the records of", page.Code(r.Repository.String())), Sections: []page.Section{{Table: table}}}
+	return page.Page{Headline: page.Line("What runs where, by the records of", page.Code(r.Repository.String())), Sections: []page.Section{{Table: table}}}
 }

@@ -24,7 +24,7 @@ const maxCopied = 200
 func (i *Images) CopyEvidence(ctx context.Context, image release.Image, record release.Digest, to release.Repository, run string) error {
 	err := i.copyEvidence(ctx, image, record, to, run)
 	if errors.Is(err, registry.ErrNoReferrers) {
-		i.reporter.Warnf("the evidence stays in %s: %v", image.Repository, err)
+		i.reporter.Warnf("the evidence was not copied and is in %s only: %v", image.Repository, err)
 		return nil
 	}
 	return err

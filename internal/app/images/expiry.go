@@ -58,6 +58,6 @@ func (i *Images) warnExpiring(ctx context.Context, image release.Image, tag rele
 		}
 	}
 	if more := len(expiries) - maxExpiriesTold; more > 0 {
-		i.reporter.Warnf("%d more images that were released to %q are lost or will be lost", more, to)
+		i.reporter.Warnf("%d more images that were released to %q are, or soon will be, deleted or archived", more, to)
 	}
 }

@@ -353,7 +353,7 @@ func TestARejectionThatIsArchived(t *testing.T) {
 				t.Errorf("%s: got %+v, %v", name, read, err)
 			}
 		}
-		if got := strings.Count(told.String(), "need not list what is archived"); got != map[bool]int{true: 1}[refused] {
+		if got := strings.Count(told.String(), "archived records, such as a rejection, may be missing"); got != map[bool]int{true: 1}[refused] {
 			t.Errorf("%s: warned %d times: %s", name, got, told)
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release/fact"
 )
 
-// maxSkippedTold is how many records that cannot be read are reported one by one.
-const maxSkippedTold = 5
+// maxSkippedLogged is how many records that cannot be read are reported one by one.
+const maxSkippedLogged = 5
 
 // maxAfter is the most earlier records that a record names, and maxPods the most pods, of which the evidence package accepts no more.
 const (
@@ -174,9 +174,9 @@ func (i *Images) readRecords(ctx context.Context, image release.Image, environme
 		},
 	}
 	var from origins
-	told := 0
+	skippedCount := 0
 	defer func() {
-		if more := told - maxSkippedTold; more > 0 {
+		if more := skippedCount - maxSkippedLogged; more > 0 {
 			i.reporter.Warnf("skipping %d more records of %s that cannot be read", more, image.Digest.Short())
 		}
 	}()
@@ -184,7 +184,7 @@ func (i *Images) readRecords(ctx context.Context, image release.Image, environme
 		var skippedRecord *registry.SkippedReferrerError
 		switch {
 		case errors.As(err, &skippedRecord):
-			if told++; told <= maxSkippedTold {
+			if skippedCount++; skippedCount <= maxSkippedLogged {
 				i.reporter.Warnf("skipping a record of %s that cannot be read: %v", image.Digest.Short(), skippedRecord)
 			}
 			skipped, _ := release.ParseDigest(skippedRecord.Digest) // zero if the registry lists something else

@@ -27,7 +27,7 @@ func (i *Images) ScanFindings(ctx context.Context, image release.Image, platform
 		manifests[at] = platform.Manifest
 	}
 	deadline := i.now().Add(wait)
-	for told := ""; ; {
+	for logged := ""; ; {
 		found, pending, err := i.ecr.ScanFindings(ctx, image.Repository, manifests)
 		if err != nil || pending == "" {
 			return found, err
@@ -35,9 +35,9 @@ func (i *Images) ScanFindings(ctx context.Context, image release.Image, platform
 		if !i.now().Add(scanPause).Before(deadline) {
 			return fact.Scan{}, &release.Refusal{Why: pending, Do: "run scan again later, or with a longer --wait"}
 		}
-		if pending != told {
+		if pending != logged {
 			i.reporter.Infof("%s", pending)
-			told = pending
+			logged = pending
 		}
 		select {
 		case <-time.After(scanPause):

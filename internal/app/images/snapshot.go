@@ -73,13 +73,13 @@ func (i *Images) referrers(ctx context.Context, image release.Image, query regis
 // native reads what is attached to images of ECR by ECR's own API, which takes fewer requests and no password. Where it may not be called, that is reported
 // once a repository.
 func native(cloud *ecr.Client, reporter release.Reporter) func(context.Context, string) (registry.NativeReferrers, error) {
-	told := new(sync.Map)
+	warned := new(sync.Map)
 	return func(ctx context.Context, host string) (registry.NativeReferrers, error) {
 		owned, err := cloud.Owns(ctx, host)
 		if err != nil || !owned {
 			return nil, err
 		}
-		return ecrReferrers{cloud, reporter, told}, nil
+		return ecrReferrers{cloud, reporter, warned}, nil
 	}
 }
 
@@ -87,7 +87,7 @@ func native(cloud *ecr.Client, reporter release.Reporter) func(context.Context, 
 type ecrReferrers struct {
 	cloud    *ecr.Client
 	reporter release.Reporter
-	told     *sync.Map // repositories
+	warned   *sync.Map // repositories
 }
 
 // ListReferrers implements registry.NativeReferrers.
@@ -95,8 +95,8 @@ func (e ecrReferrers) ListReferrers(ctx context.Context, image release.Image, ar
 	return func(yield func([]release.Descriptor, error) bool) {
 		for page, err := range e.cloud.Referrers(ctx, image, artifactTypes) {
 			if err != nil && ecr.CannotList(err) {
-				if _, isTold := e.told.LoadOrStore(image.Repository, true); !isTold && !ecr.LacksImage(err) {
-					e.reporter.Warnf("what is attached to images of %s is listed by the registry's protocol, which need not list what is archived, such as a rejection: %v", image.Repository, err)
+				if _, wasWarned := e.warned.LoadOrStore(image.Repository, true); !wasWarned && !ecr.LacksImage(err) {
+					e.reporter.Warnf("the evidence of images of %s is listed by the OCI referrers API, because ECR's own API does not list it here; archived records, such as a rejection, may be missing: %v", image.Repository, err)
 				}
 				err = fmt.Errorf("%w: %w", registry.ErrNotNative, err)
 			}

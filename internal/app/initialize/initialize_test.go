@@ -603,7 +603,7 @@ func TestAnotherPromoteWorkflow(t *testing.T) {
 	const file, theirs = ".github/workflows/promote.yaml", "name: promote a package\non: {workflow_dispatch: {}}\njobs: {}\n"
 	r := newRepository(t, map[string]string{"main.go": goService, "go.mod": goMod, file: theirs})
 	code, stdout, stderr := r.init(append(slices.Clone(required), "--overwrite")...)
-	if code != 0 || r.read(file) != theirs || !strings.Contains(stdout+stderr, file+" stays as it is, because init did not write it") {
+	if code != 0 || r.read(file) != theirs || !strings.Contains(stdout+stderr, file+" was not written by init, so it stays") {
 		t.Errorf("exit code %d, %s\n%s%s", code, r.read(file), stdout, stderr)
 	}
 }

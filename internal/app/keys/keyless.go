@@ -70,27 +70,28 @@ func verifier(trust app.KeylessTrust, counts func(release.Identity) bool) signed
 		case !bytes.Equal(payload, e.Payload):
 			return "", errors.New("the statement that was read is not the one that is signed")
 		case !counts(by):
-			return "", fmt.Errorf("it is that of %s, who is not one of its signers", by)
+			return "", fmt.Errorf("it is signed by %s, who is not one of the signers that count", by)
 		}
-		if err := checkDated(payload, at); err != nil {
+		if err := checkSigningTime(payload, at); err != nil {
 			return "", err
 		}
 		return by.String(), nil
 	})
 }
 
-// maxDated is how far the time in a statement may be from the one at which it was signed: a verb signs right after what it states.
-const maxDated = 10 * time.Minute
+// maxSigningSkew is how far a fact's own time may be from that of its signature: a verb signs right after what it states.
+const maxSigningSkew = 10 * time.Minute
 
-// checkDated refuses a fact whose own time, by which a gate tells its age and its order, is far from the time at which it was signed, as a log or a timestamp
-// authority says. An SBOM and provenance, which other programs make too, may be older than their signature; a statement that is no fact is not dated.
-func checkDated(statement []byte, signedAt time.Time) error {
+// checkSigningTime refuses a fact whose own time differs by more than maxSigningSkew from the time of its signature, which a transparency log or a timestamp
+// authority attests: a gate orders facts, and tells their age, by their own time. An SBOM and provenance may be older than their signature; a statement
+// that is no fact has no time to compare.
+func checkSigningTime(statement []byte, signedAt time.Time) error {
 	read, err := evidence.DecodeFact(statement)
 	if err != nil || read.Kind == fact.Listed || read.Kind == fact.Built || read.At.IsZero() {
 		return nil
 	}
-	if apart := read.At.Sub(signedAt).Abs(); apart > maxDated {
-		return fmt.Errorf("it is dated %s and was signed at %s, more than %s apart", read.At.UTC().Format(time.RFC3339), signedAt.UTC().Format(time.RFC3339), text.Duration(maxDated))
+	if apart := read.At.Sub(signedAt).Abs(); apart > maxSigningSkew {
+		return fmt.Errorf("it is dated %s and was signed at %s, more than %s apart", read.At.UTC().Format(time.RFC3339), signedAt.UTC().Format(time.RFC3339), text.Duration(maxSigningSkew))
 	}
 	return nil
 }

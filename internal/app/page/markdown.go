@@ -30,7 +30,7 @@ type Writer struct {
 // shows is redacted before it is written as Markdown, which would divide a secret.
 func (w Writer) Markdown(p Page, limit int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "## %s %s\n\n", p.Status, w.line(capitalized(p.Verdict)))
+	fmt.Fprintf(&b, "## %s %s\n\n", p.Status, w.line(capitalized(p.Headline)))
 	var reason []string
 	for _, line := range p.Reason {
 		if !line.IsEmpty() {
@@ -127,7 +127,7 @@ func (w Writer) part(part Part, words, code func(string) string) string {
 	value := w.Redact(part.value)
 	value = text.Truncate(value, maxLine)
 	switch part.kind {
-	case markPart:
+	case iconPart:
 		return part.value
 	case wordsPart:
 		return words(value)

@@ -1,4 +1,4 @@
-// Package page is what a verb shows of its run on GitHub, as values: a verdict, an address to click, a table of facts, and sections. It is written as
+// Package page is what a verb shows of its run on GitHub, as values: a headline, an address to click, a table of facts, and sections. It is written as
 // Markdown for a job's summary and for a comment of a pull request.
 package page
 
@@ -10,7 +10,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release/causes"
 )
 
-// Status says how a run ended. Its mark begins the page.
+// Status says how a run ended. Its value is the emoji that begins the page.
 type Status string
 
 // The statuses.
@@ -28,7 +28,7 @@ type Page struct {
 	// Hidden says that a run that succeeds shows nothing: it did nothing that the pages before it do not say.
 	Hidden   bool
 	Status   Status
-	Verdict  Text   // one sentence
+	Headline Text   // one sentence
 	Reason   []Text // why, if that is not what was asked for
 	URL      string // address of the service, "" if there is none
 	Facts    []Fact
@@ -54,7 +54,7 @@ const (
 	commitPart
 	runPart   // the run itself
 	causePart // a code of docs/troubleshooting.md
-	markPart  // the mark of a status
+	iconPart  // the emoji of a status
 )
 
 // Words is a sentence, or a piece of one.
@@ -80,8 +80,8 @@ func Run(url string) Part { return Part{kind: runPart, value: url} }
 // Cause is a code, with a link to what docs/troubleshooting.md says of it.
 func Cause(c causes.Code) Part { return Part{kind: causePart, code: c} }
 
-// Mark is the mark of a status.
-func Mark(s Status) Part { return Part{kind: markPart, value: string(s)} }
+// Icon is the emoji of a status, such as ✅.
+func Icon(s Status) Part { return Part{kind: iconPart, value: string(s)} }
 
 // IsEmpty reports whether a line shows nothing.
 func (t Text) IsEmpty() bool {

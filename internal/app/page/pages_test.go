@@ -303,7 +303,7 @@ func TestASummaryIsBounded(t *testing.T) {
 	t.Parallel()
 	writer := page.Writer{Redact: func(s string) string { return s }}
 	long := strings.Repeat("a line of a log\n", 1<<20) + "the last line"
-	shown := page.Page{Status: page.Failed, Verdict: page.Line("no"), Sections: []page.Section{{Title: page.Line("log"), Block: long, Tail: true}, {Title: page.Line("more"), Block: long}, {Block: long}}}
+	shown := page.Page{Status: page.Failed, Headline: page.Line("no"), Sections: []page.Section{{Title: page.Line("log"), Block: long, Tail: true}, {Title: page.Line("more"), Block: long}, {Block: long}}}
 	got := writer.Markdown(shown, 80<<10)
 	if len(got) > 80<<10 || !strings.Contains(got, "the last line\n```\n") || !strings.Contains(got, "_This is cut; the log has the rest._") || !strings.HasSuffix(got, "_1 sections are left out, since GitHub drops a page that is too long. The log has them._\n\n") {
 		t.Errorf("%d bytes: %q … %q", len(got), got[:200], got[len(got)-300:])

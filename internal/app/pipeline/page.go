@@ -19,7 +19,7 @@ func Page(_ *pipeline.Settings, r pipeline.Result, failed error) page.Page {
 		return page.Page{}
 	}
 	last := release.DefaultPromotionOrder[len(release.DefaultPromotionOrder)-1].String()
-	shown := page.Page{URL: r.Proof.URLs[last], Verdict: verdict(r, failed)}
+	shown := page.Page{URL: r.Proof.URLs[last], Headline: headline(r, failed)}
 	shown.Facts = []page.Fact{{Name: "commit", Value: page.Line(page.Commit(r.Proof.Commit))}}
 	if !r.Proof.Built.IsZero() {
 		shown.Facts = append(shown.Facts, page.Fact{Name: "digest", Value: page.Line(page.Code(r.Proof.Built.String()))})
@@ -49,8 +49,8 @@ func environments(r pipeline.Result) []string {
 	return slices.SortedFunc(maps.Keys(r.Proof.URLs), func(a, b string) int { return cmp.Or(rank(a)-rank(b), strings.Compare(a, b)) })
 }
 
-// verdict is the page's sentence.
-func verdict(r pipeline.Result, failed error) page.Text {
+// headline is the page's headline.
+func headline(r pipeline.Result, failed error) page.Text {
 	commit := page.Line("commit", page.Commit(r.Proof.Commit))
 	if r.Proof.Commit == "" {
 		commit = page.Line("the commit")
@@ -130,7 +130,7 @@ func steps(r pipeline.Result) page.Table {
 		if !step.Digest.IsZero() {
 			digest = page.Line(page.Digest(step.Digest))
 		}
-		table.Rows = append(table.Rows, []page.Text{{page.Mark(status)}, page.Line(step.Name), page.Line(step.Outcome), digest, page.Line(fmt.Sprintf("%.1f s", step.Seconds))})
+		table.Rows = append(table.Rows, []page.Text{{page.Icon(status)}, page.Line(step.Name), page.Line(step.Outcome), digest, page.Line(fmt.Sprintf("%.1f s", step.Seconds))})
 	}
 	for _, name := range r.NotRun() {
 		table.Rows = append(table.Rows, []page.Text{{}, page.Line(name), page.Line("not run"), {}, {}})
@@ -152,7 +152,7 @@ func services(r pipeline.Result) page.Section {
 		if !service.Proof.Built.IsZero() {
 			digest = page.Line(page.Digest(service.Proof.Built))
 		}
-		table.Rows = append(table.Rows, []page.Text{{page.Mark(status)}, {page.Code(service.Service)}, digest, page.Line(outcomes(service))})
+		table.Rows = append(table.Rows, []page.Text{{page.Icon(status)}, {page.Code(service.Service)}, digest, page.Line(outcomes(service))})
 	}
 	return page.Section{Title: page.Line("Services"), Table: table}
 }

@@ -93,7 +93,7 @@ func TestPageOfAClose(t *testing.T) {
 		"is left: another run has created it again": {Outcome: release.Unchanged, Left: []string{"preview-shop-7"}},
 	} {
 		result.Mode, result.PullRequest = preview.Close, 7
-		if got := fmt.Sprint(Page(settings, result, nil).Verdict); !strings.Contains(got, want) {
+		if got := fmt.Sprint(Page(settings, result, nil).Headline); !strings.Contains(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 func Page(settings *preview.Settings, r preview.Result, failed error) page.Page {
 	switch {
 	case r.Mode == preview.Sweep && failed == nil:
-		shown := page.Page{Verdict: page.Line(fmt.Sprintf("%s removed, %d left", page.Count(len(r.Removed), "expired preview"), len(r.Left)))}
+		shown := page.Page{Headline: page.Line(fmt.Sprintf("%s removed, %d left", page.Count(len(r.Removed), "expired preview"), len(r.Left)))}
 		for _, namespace := range r.Removed {
 			shown.Facts = append(shown.Facts, page.Fact{Name: "removed", Value: page.Line(page.Code(namespace))})
 		}
@@ -23,15 +23,15 @@ func Page(settings *preview.Settings, r preview.Result, failed error) page.Page 
 	case r.Mode == preview.Close && failed == nil && r.Outcome == preview.Removed:
 		return removedPage(release.Preview{Release: settings.Release, PullRequest: settings.PullRequest})
 	case r.Mode == preview.Close && failed == nil && len(r.Left) > 0:
-		return page.Page{Verdict: page.Line(name(r.PullRequest), "is left: another run has created it again")}
+		return page.Page{Headline: page.Line(name(r.PullRequest), "is left: another run has created it again")}
 	case r.Mode == preview.Close && failed == nil:
-		return page.Page{Verdict: page.Line(name(r.PullRequest), "was removed before")}
+		return page.Page{Headline: page.Line(name(r.PullRequest), "was removed before")}
 	case r.Deploy == nil:
 		return page.Page{}
 	}
 	shown := appdeploy.Page(&deploy.Settings{Environment: settings.Environment, DryRun: false}, *r.Deploy, failed)
 	if failed == nil && r.Outcome != release.Superseded {
-		shown.Verdict = page.Line(name(r.PullRequest), "runs", what(*r.Deploy))
+		shown.Headline = page.Line(name(r.PullRequest), "runs", what(*r.Deploy))
 	}
 	shown.Facts = append([]page.Fact{{Name: "expires", Value: page.Line(r.Expires.Format(time.RFC3339))}, {Name: "namespace", Value: page.Line(page.Code(r.Namespace))}}, shown.Facts...)
 	return shown
@@ -48,5 +48,5 @@ func what(r deploy.Result) page.Text {
 
 // removedPage says that a preview is gone.
 func removedPage(p release.Preview) page.Page {
-	return page.Page{Status: page.Done, Verdict: page.Line(name(p.PullRequest), "is removed"), Facts: []page.Fact{{Name: "namespace", Value: page.Line(page.Code(p.Namespace()))}}}
+	return page.Page{Status: page.Done, Headline: page.Line(name(p.PullRequest), "is removed"), Facts: []page.Fact{{Name: "namespace", Value: page.Line(page.Code(p.Namespace()))}}}
 }

@@ -139,7 +139,7 @@ func (a announcer) Removed(ctx context.Context, p release.Preview) {
 			err = errors.Join(err, a.api.SetDeployment(ctx, each.ID, github.DeploymentStatus{State: github.DeploymentInactive, Log: a.run.RunURL()}))
 		}
 		if err != nil {
-			appdeploy.WarnOfDeployment(a.run.Reporter, "the end of the deployment", p.Namespace(), err)
+			appdeploy.WarnUnrecorded(a.run.Reporter, "the end of the deployment", p.Namespace(), err)
 		}
 	}
 	if a.settings.Comment {

@@ -264,11 +264,11 @@ func TestForgedAttestationsProveNothing(t *testing.T) {
 		"nothing": {func(identities) {}, "no statement that counts says how"},
 		"another repository calls the workflow": {func(g identities) {
 			g.attest(g.sign(builder(func(c *sigstoretest.Claims) { c.Repository = "mallory/shop" }), everything, provenance(g.image)))
-		}, "mallory/shop at refs/heads/main, who is not one of its signers"},
+		}, "mallory/shop at refs/heads/main, who is not one of the signers that count"},
 		"a pull request": {func(g identities) {
 			g.attest(g.sign(builder(func(c *sigstoretest.Claims) { c.Ref = "refs/pull/1/merge" }), everything, provenance(g.image)))
-		}, "who is not one of its signers"},
-		"another workflow": {func(g identities) { g.attest(g.sign(job("staging.yml"), everything, provenance(g.image))) }, "who is not one of its signers"},
+		}, "who is not one of the signers that count"},
+		"another workflow": {func(g identities) { g.attest(g.sign(job("staging.yml"), everything, provenance(g.image))) }, "who is not one of the signers that count"},
 		"another issuer": {func(g identities) {
 			g.attest(g.sign(builder(func(c *sigstoretest.Claims) { c.Issuer = "https://token.example.com" }), everything, provenance(g.image)))
 		}, "https://token.example.com"},
@@ -345,7 +345,7 @@ func TestAPassOfAnotherWorkflow(t *testing.T) {
 			g.pass(claims, everything)
 			_, told, err := g.promote()
 			var refusal *release.Refusal
-			if !errors.As(err, &refusal) || !strings.Contains(told, "who is not one of its signers") {
+			if !errors.As(err, &refusal) || !strings.Contains(told, "who is not one of the signers that count") {
 				t.Errorf("got %v\n%s", err, told)
 			}
 		})

@@ -35,18 +35,18 @@ func Page(settings *promote.Settings, r promote.Result, failed error) page.Page 
 	}
 	switch {
 	case failed != nil && release.ExitCode(failed) == release.ExitFailed:
-		shown.Verdict = page.Line(to, "does not take", what)
+		shown.Headline = page.Line(to, "does not take", what)
 	case failed != nil:
 	case settings.Reject != "":
-		shown.Verdict = page.Line("Rejected", what, "for", to)
+		shown.Headline = page.Line("Rejected", what, "for", to)
 	case settings.LiftRejection != "":
-		shown.Verdict = page.Line("Lifted the rejections of", what, "for", to)
+		shown.Headline = page.Line("Lifted the rejections of", what, "for", to)
 	case settings.DryRun:
-		shown.Status, shown.Verdict = page.Planned, page.Line("A promotion of", what, "to", to, "would succeed")
+		shown.Status, shown.Headline = page.Planned, page.Line("A promotion of", what, "to", to, "would succeed")
 	case r.Outcome == release.Unchanged:
-		shown.Verdict = page.Line(what, "was promoted to", to, "already")
+		shown.Headline = page.Line(what, "was promoted to", to, "already")
 	default:
-		shown.Verdict = page.Line("Promoted", what, "to", to)
+		shown.Headline = page.Line("Promoted", what, "to", to)
 	}
 	shown.Sections = gates.Section("", r.Gate)
 	if further := r.Images[min(1, len(r.Images)):]; len(further) > 0 {
@@ -70,9 +70,9 @@ func matrixPage(r promote.Result, failed error) page.Page {
 		} else {
 			promoted++
 		}
-		table.Rows = append(table.Rows, []page.Text{{page.Mark(status)}, {page.Code(one.Service)}, outcome, {page.Digest(one.Image.Digest)}, {page.Code(one.Tag.String())}})
+		table.Rows = append(table.Rows, []page.Text{{page.Icon(status)}, {page.Code(one.Service)}, outcome, {page.Digest(one.Image.Digest)}, {page.Code(one.Tag.String())}})
 	}
-	shown := page.Page{Verdict: page.Line(fmt.Sprintf("%d of %d services may go to", promoted, len(r.Services)), page.Code(r.To.String())), Sections: []page.Section{{Table: table}}}
+	shown := page.Page{Headline: page.Line(fmt.Sprintf("%d of %d services may go to", promoted, len(r.Services)), page.Code(r.To.String())), Sections: []page.Section{{Table: table}}}
 	if failed != nil {
 		shown.Reason = []page.Text{page.Line(page.Count(len(r.Services)-promoted, "service") + " failed.")}
 	}

@@ -54,7 +54,7 @@ func TestScanOfECR(t *testing.T) {
 	}
 	server.SetScan("shop", image.Digest, localaws.Scan{Status: "COMPLETE", CompletedAt: time.Now().Add(-time.Hour), Findings: []localaws.ScanFinding{
 		{ID: "CVE-2026-0001", Severity: "CRITICAL", Package: "zlib", Version: "1"}, {ID: "CVE-2026-0002", Severity: "LOW", Package: "zlib", Version: "1"}}})
-	for _, want := range []string{"recorded, not signed", "unchanged: the same findings"} {
+	for _, want := range []string{"recorded the scan without a signature", "unchanged: the same findings"} {
 		if code, said := run(append(from, "--vex", "vex.json")...); code != 0 || !strings.Contains(said, want) || !strings.Contains(said, "does not count: CVE-2026-0001 in zlib@1 (critical): not_affected") {
 			t.Errorf("ended with %d, want %q:\n%s", code, want, said)
 		}
@@ -68,7 +68,7 @@ func TestScanOfECR(t *testing.T) {
 		many.Findings = append(many.Findings, localaws.ScanFinding{ID: fmt.Sprintf("CVE-2026-%04d", i), Severity: "LOW", Package: "zlib", Version: "1"})
 	}
 	server.SetScan("shop", image.Digest, many)
-	if code, said := run(append(from, "--vex", "vex.json")...); code != 0 || !strings.Contains(said, "the VEX files excuse nothing: ECR found 150 vulnerabilities") {
+	if code, said := run(append(from, "--vex", "vex.json")...); code != 0 || !strings.Contains(said, "the VEX files are not applied: ECR found 150 vulnerabilities") {
 		t.Errorf("more findings than are named: ended with %d:\n%s", code, said)
 	}
 	for name, args := range map[string][]string{

@@ -38,14 +38,14 @@ func Page(settings *smoke.Settings, r smoke.Result, failed error) page.Page {
 	}
 	switch {
 	case r.Verdict == release.Pass && failed == nil:
-		shown.Verdict = page.Line(where, "answers as expected")
+		shown.Headline = page.Line(where, "answers as expected")
 		if report.Expected != "" {
-			shown.Verdict = page.Line(where, "serves commit", page.Commit(report.Expected))
+			shown.Headline = page.Line(where, "serves commit", page.Commit(report.Expected))
 		}
 	case r.Verdict == release.Fail:
-		shown.Verdict = page.Line(where, "gives wrong answers")
+		shown.Headline = page.Line(where, "gives wrong answers")
 	case r.Verdict == release.Inconclusive:
-		shown.Verdict = page.Line("Smoke could not tell whether", where, "works")
+		shown.Headline = page.Line("Smoke could not tell whether", where, "works")
 	}
 	shown.Sections = answers(report)
 	return shown
@@ -69,7 +69,7 @@ func answers(report smoke.Report) (sections []page.Section) {
 			status, result = page.Failed, page.Line(string(answer.Stage)+": "+strings.Join(answer.Wrong, "; "))
 			failed++
 		}
-		table.Rows = append(table.Rows, []page.Text{{page.Mark(status)}, {page.Code(answer.Check)}, {page.Code(cmp.Or(answer.Address, answer.URL))}, result})
+		table.Rows = append(table.Rows, []page.Text{{page.Icon(status)}, {page.Code(answer.Check)}, {page.Code(cmp.Or(answer.Address, answer.URL))}, result})
 		if answer.Output != "" {
 			sections = append(sections, page.Section{Title: page.Line("What", page.Code(answer.Check), "wrote"), Block: answer.Output, Tail: true})
 		}
@@ -112,9 +112,9 @@ func matrixPage(r smoke.Result, failed error) page.Page {
 		} else {
 			passed++
 		}
-		table.Rows = append(table.Rows, []page.Text{{page.Mark(status)}, {page.Code(strings.TrimPrefix(one.Cluster+"/"+one.Service, "/"))}, result, {page.Digest(one.Digest)}, {page.Link(one.Report.URL)}})
+		table.Rows = append(table.Rows, []page.Text{{page.Icon(status)}, {page.Code(strings.TrimPrefix(one.Cluster+"/"+one.Service, "/"))}, result, {page.Digest(one.Digest)}, {page.Link(one.Report.URL)}})
 	}
-	shown := page.Page{Verdict: page.Line(fmt.Sprintf("%d of %d services passed", passed, len(r.Services))), Sections: []page.Section{{Table: table}}}
+	shown := page.Page{Headline: page.Line(fmt.Sprintf("%d of %d services passed", passed, len(r.Services))), Sections: []page.Section{{Table: table}}}
 	if failed != nil {
 		shown.Reason = []page.Text{page.Line(page.Count(len(r.Services)-passed, "service") + " did not pass.")}
 	}

@@ -28,11 +28,11 @@ func Page(_ *status.Settings, r status.Result, _ error) page.Page {
 		if row.Digest != (release.Digest{}) {
 			digest = page.Text{page.Digest(row.Digest)}
 		}
-		table.Rows = append(table.Rows, []page.Text{{page.Mark(mark)}, {page.Code(row.Title())}, {page.Code(row.Release)}, commit, digest, page.Line(row.RevisionText()), page.Line(row.SinceText()), page.Line(row.By),
+		table.Rows = append(table.Rows, []page.Text{{page.Icon(mark)}, {page.Code(row.Title())}, {page.Code(row.Release)}, commit, digest, page.Line(row.RevisionText()), page.Line(row.SinceText()), page.Line(row.By),
 			page.Line(row.VerifiedText()), page.Line(row.PromotedText()), page.Line(row.NextText())})
 		for _, note := range row.Notes() {
 			notes = append(notes, page.Text{page.Code(row.Title()), page.Words(": %s", note)})
 		}
 	}
-	return page.Page{Verdict: page.Line("What runs where"), Sections: []page.Section{{Table: table, Lines: notes}}}
+	return page.Page{Headline: page.Line("What runs where"), Sections: []page.Section{{Table: table, Lines: notes}}}
 }

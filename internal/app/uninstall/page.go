@@ -14,13 +14,13 @@ func Page(s *uninstall.Settings, r uninstall.Result, failed error) page.Page {
 		return page.Page{}
 	}
 	of := page.Line("release", page.Code(s.Release), "in namespace", page.Code(s.Namespace))
-	shown := page.Page{Verdict: append(page.Line("nothing to remove:"), of...)}
+	shown := page.Page{Headline: append(page.Line("nothing to remove:"), of...)}
 	title, objects := "What went", r.Deleted
 	switch r.Outcome {
 	case uninstall.OutcomeRemoved:
-		shown.Verdict = append(page.Line("removed"), of...)
+		shown.Headline = append(page.Line("removed"), of...)
 	case release.Planned:
-		shown.Verdict, title = append(page.Line("would remove"), of...), "What would go"
+		shown.Headline, title = append(page.Line("would remove"), of...), "What would go"
 		if r.Plan != nil {
 			objects = slices.Concat(r.Plan.Deletes, r.Plan.WithNamespace)
 		}
@@ -32,10 +32,10 @@ func Page(s *uninstall.Settings, r uninstall.Result, failed error) page.Page {
 		}
 		shown.Sections = append(shown.Sections, page.Section{Title: page.Line(title), Table: table, Folded: true})
 	}
-	if len(r.Stays) > 0 {
+	if len(r.Kept) > 0 {
 		table := page.Table{Head: []string{"object", "why"}}
-		for _, stay := range r.Stays {
-			table.Rows = append(table.Rows, []page.Text{{page.Code(stay.Object.String())}, page.Line(stay.Why)})
+		for _, kept := range r.Kept {
+			table.Rows = append(table.Rows, []page.Text{{page.Code(kept.Object.String())}, page.Line(kept.Why)})
 		}
 		shown.Sections = append(shown.Sections, page.Section{Title: page.Line("What stays"), Table: table})
 	}

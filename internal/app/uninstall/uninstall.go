@@ -21,7 +21,7 @@ func Command() app.Command {
 	return app.NewCommand(app.Wiring[uninstall.Settings, uninstall.Result]{
 		Verb: uninstall.Verb, Declare: (*uninstall.Settings).Declare, Run: Run,
 		Outputs: func(r uninstall.Result) map[string]string {
-			return map[string]string{"outcome": string(r.Outcome), "stays": app.JSONOf(r.Stays)}
+			return map[string]string{"outcome": string(r.Outcome), "stays": app.JSONOf(r.Kept)}
 		},
 		Page: Page,
 	})

@@ -133,7 +133,7 @@ func TestUninstallLeavesOthersAlone(t *testing.T) {
 		t.Errorf("another release:\n%s", log)
 	}
 	s.cluster.Put(t, namespace, `{"kind":"Namespace","apiVersion":"v1","metadata":{"labels":{"onedigest.dev/environment":"staging"}}}`)
-	if _, log := s.run(release.ExitFailed, "--yes", "--delete-namespace"); !strings.Contains(log, "was not made by deploy") || !s.has(record) {
+	if _, log := s.run(release.ExitFailed, "--yes", "--delete-namespace"); !strings.Contains(log, "was not created by deploy") || !s.has(record) {
 		t.Errorf("another's namespace:\n%s", log)
 	}
 	s.cluster.Put(t, lease, fmt.Sprintf(`{"kind":"Lease","apiVersion":"coordination.k8s.io/v1","spec":{"holderIdentity":"another run","leaseDurationSeconds":600,"acquireTime":%[1]q,"renewTime":%[1]q}}`, time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")))

@@ -49,9 +49,9 @@ func (b *budget) take(size int64) error {
 	return nil
 }
 
-// ReadFiles reads the files of a chart, of a directory or of a packaged one, as Helm does: with .helmignore, and with what symbolic links
-// lead to. Nothing beyond the limits is read or unpacked. Helm alone follows links out of the chart, whose content may end up in the
-// cluster, and unpacks 100 MiB from each archive in an archive.
+// ReadFiles reads the files of a chart, a directory or an archive, as Helm does: without what .helmignore excludes, and following symbolic links inside
+// the chart. It refuses a link out of the chart, and reads or unpacks nothing beyond the limits. Helm itself follows such links, whose content may end up in the
+// cluster, and unpacks up to 100 MiB from each nested archive.
 func ReadFiles(chart string) ([]*loader.BufferedFile, error) {
 	info, err := os.Stat(chart)
 	if err != nil {

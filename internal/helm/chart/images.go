@@ -287,7 +287,7 @@ func (c *Chart) CheckPaths(deployment release.Deployment, target Target, rendere
 			probe.Values = values
 			files, _, err := probe.renderFiles(deployment, target)
 			if err == nil && maps.Equal(files, rendered.files) {
-				problems = append(problems, release.Problem{Setting: settingImageValues, What: fmt.Sprintf("%s: the chart ignores this value: another image there changes nothing", path),
+				problems = append(problems, release.Problem{Setting: settingImageValues, What: fmt.Sprintf("%s: the chart does not use this value: another image in it changes nothing that is rendered", path),
 					Do: "omit it, or name the value from which the chart builds the image"})
 			}
 		}

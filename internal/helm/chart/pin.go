@@ -306,7 +306,7 @@ func (p *pinner) notRun(image release.BuiltImage) release.Problem {
 	if image.Name != "" {
 		prefix = image.Name + "="
 	}
-	problem := release.Problem{Setting: settingChart, What: fmt.Sprintf("no container would run %q, but %s", image.Image, list(p.found()))}
+	problem := release.Problem{Setting: settingChart, What: fmt.Sprintf("no container would run %q; the containers run %s", image.Image, list(p.found()))}
 	candidates := p.candidates(image)
 	switch {
 	case len(p.found()) == 0:

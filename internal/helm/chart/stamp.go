@@ -117,7 +117,7 @@ func (r PostRenderer) stamp(object map[string]any) {
 	}
 }
 
-// stampedTemplates returns the pod templates of an object that are labelled: those of a CronJob, and those of pods that are there to stay. The template of a Job or
+// stampedTemplates returns the pod templates of an object that are labelled: those of a CronJob, and those of long-running pods. The template of a Job or
 // of what makes Jobs cannot be changed, as in a JobSet, or a change of it ends pods that run, as in a ScaledJob.
 // Source: jobset.sigs.k8s.io, "JobSet API", spec.replicatedJobs; keda.sh, "Scaling Jobs", rollout.strategy.
 func stampedTemplates(object map[string]any) []map[string]any {
@@ -127,12 +127,12 @@ func stampedTemplates(object map[string]any) []map[string]any {
 	case "batch/CronJob":
 		return release.PodTemplates(object)
 	}
-	return stayingTemplates(object["spec"])
+	return longRunningTemplates(object["spec"])
 }
 
-// stayingTemplates returns the pod templates within a value, in order, without those within another template and those of pods that run to their end. A kind
+// longRunningTemplates returns the pod templates within a value, in order, without those within another template and those of pods that run to completion. A kind
 // may give the restart policy beside the template.
-func stayingTemplates(value any) (templates []map[string]any) {
+func longRunningTemplates(value any) (templates []map[string]any) {
 	switch value := value.(type) {
 	case map[string]any:
 		for _, key := range slices.Sorted(maps.Keys(value)) {
@@ -142,7 +142,7 @@ func stayingTemplates(value any) (templates []map[string]any) {
 			switch {
 			case kind == "jobtemplate":
 			case !hasSpec || !strings.HasSuffix(kind, "template"):
-				templates = append(templates, stayingTemplates(value[key])...)
+				templates = append(templates, longRunningTemplates(value[key])...)
 			case !runsToEnd(spec) && !runsToEnd(value):
 				if _, hasContainers := spec["containers"].([]any); hasContainers {
 					templates = append(templates, inner)
@@ -151,7 +151,7 @@ func stayingTemplates(value any) (templates []map[string]any) {
 		}
 	case []any:
 		for _, inner := range value {
-			templates = append(templates, stayingTemplates(inner)...)
+			templates = append(templates, longRunningTemplates(inner)...)
 		}
 	}
 	return templates

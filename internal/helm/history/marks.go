@@ -182,7 +182,7 @@ func (s *Store) Mark(ctx context.Context, name string, revision int, mark releas
 func (s *Store) mark(ctx context.Context, name string, revision int, mark release.Mark) error {
 	item, err := s.metadata.Get(ctx, recordName(name, revision), meta.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return &release.Failure{What: fmt.Sprintf("release %q in namespace %q has no revision %d to mark as %s", name, s.Namespace, revision, mark)}
+		return &release.Failure{What: fmt.Sprintf("release %q in namespace %q has no revision %d to mark as %s", name, s.Namespace, revision, mark), Do: "find out who deleted the revision"}
 	}
 	if err != nil {
 		return err

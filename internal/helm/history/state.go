@@ -139,6 +139,6 @@ func (s State) CheckIdle() error {
 	return &release.Failure{
 		What: fmt.Sprintf("%s release %q in namespace %q is %s since %s (revision %d)", causes.ReleaseHeld, newest.Name, newest.Namespace, newest.Info.Status,
 			newest.Info.LastDeployed.UTC().Format("2006-01-02 15:04:05 MST"), newest.Version),
-		Do: "wait for the run that is changing it; if that run is dead, heal the release",
+		Do: "wait for the run that is changing it; if that run was killed, run deploy --heal",
 	}
 }

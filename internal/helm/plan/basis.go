@@ -41,7 +41,7 @@ func (p *planner) setBasis(results []*dryRunResult) error {
 	for _, result := range results {
 		live[manifest.Key(manifest.Fields(result.info.Object), p.namespace)] = result
 	}
-	again, err := renderedObjects(p.Again)
+	again, err := renderedObjects(p.Rerendered)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (p *planner) setBasis(results []*dryRunResult) error {
 		}
 		b.add(release.PlannedObject{Object: objects.ID(info), Live: b.addLive(manifest.Fields(current.Object))})
 	}
-	for _, definition := range p.definitions {
+	for _, definition := range p.crds {
 		b.add(release.PlannedObject{Object: objects.ID(definition.Info), Live: b.addLive(definition.live)})
 	}
 	b.result.Rendered, b.result.Live = release.DigestOfSum(b.rendered), release.DigestOfSum(b.live)

@@ -20,9 +20,9 @@ import (
 	"k8s.io/cli-runtime/pkg/resource"
 )
 
-// Definition is a CustomResourceDefinition of a chart's crds directory that is missing in the cluster or differs there. Helm
+// CRD is a CustomResourceDefinition of a chart's crds directory that is missing in the cluster or differs there. Helm
 // creates a missing one when it installs a chart, and changes none when it upgrades.
-type Definition struct {
+type CRD struct {
 	Info    *resource.Info
 	Absent  bool
 	Patch   []byte   // a merge patch that makes the cluster's as the chart's
@@ -32,12 +32,12 @@ type Definition struct {
 	live map[string]any
 }
 
-// maxPaths bounds how many paths of a definition are named.
+// maxPaths bounds how many paths of a CRD are named.
 const maxPaths = 3
 
-// Definitions returns the chart's definitions that are missing in the cluster or differ there. It only reads.
-func Definitions(cluster *objects.Cluster, crds []helmchart.CRD) ([]Definition, error) {
-	var list []Definition
+// ChangedCRDs returns the chart's CRDs that are missing in the cluster or differ there. It only reads.
+func ChangedCRDs(cluster *objects.Cluster, crds []helmchart.CRD) ([]CRD, error) {
+	var list []CRD
 	for _, crd := range crds {
 		built, err := cluster.Build(bytes.NewReader(crd.File.Data), false)
 		if err != nil {
@@ -47,7 +47,7 @@ func Definitions(cluster *objects.Cluster, crds []helmchart.CRD) ([]Definition, 
 			if info.Mapping.GroupVersionKind.Kind != "CustomResourceDefinition" {
 				continue
 			}
-			one, err := compareDefinition(info)
+			one, err := compareCRD(info)
 			if err != nil {
 				return nil, err
 			}
@@ -59,9 +59,9 @@ func Definitions(cluster *objects.Cluster, crds []helmchart.CRD) ([]Definition, 
 	return list, nil
 }
 
-// compareDefinition reads the cluster's definition and returns how the chart's differs from it.
-func compareDefinition(info *resource.Info) (Definition, error) {
-	one := Definition{Info: info}
+// compareCRD reads the cluster's CRD and returns how the chart's differs from it.
+func compareCRD(info *resource.Info) (CRD, error) {
+	one := CRD{Info: info}
 	current, err := objects.Get(info)
 	switch {
 	case apierrors.IsNotFound(err):
@@ -86,11 +86,11 @@ func compareDefinition(info *resource.Info) (Definition, error) {
 	return one, err
 }
 
-// caBundle is the path of the certificates that verify a definition's conversion webhook.
+// caBundle is the path of the certificates that verify a CRD's conversion webhook.
 // Source: kubernetes.io, apiextensions.k8s.io/v1, WebhookClientConfig.
 var caBundle = []string{"spec", "conversion", "webhook", "clientConfig", "caBundle"}
 
-// withoutInjected returns a wanted definition without the certificates of its webhook if the live one has some: cert-manager or
+// withoutInjected returns a wanted CRD without the certificates of its webhook if the live one has some: cert-manager or
 // the operator wrote them, and the chart has at most a placeholder.
 func withoutInjected(wanted, live map[string]any) map[string]any {
 	if manifest.ValueAt(live, strings.Join(caBundle, "."), "") == "" {
@@ -138,9 +138,9 @@ func Contains(live, wanted map[string]any) bool {
 	return len(missingIn(wanted["spec"], live["spec"], "spec")) == 0
 }
 
-// DryRun asks the cluster what applying the definition would change. Refusals are problems, and so is everything that would be
+// DryRun asks the cluster what applying the CRD would change. Refusals are problems, and so is everything that would be
 // removed, because another release may need it.
-func (d Definition) DryRun() (fields []release.FieldChange, problems []string, err error) {
+func (d CRD) DryRun() (fields []release.FieldChange, problems []string, err error) {
 	id := objects.ID(d.Info)
 	if d.Unknown != nil {
 		return nil, []string{failure.Refusal(id, d.Unknown)}, nil
@@ -167,7 +167,7 @@ func (d Definition) DryRun() (fields []release.FieldChange, problems []string, e
 	return fields, problems, nil
 }
 
-// refusals returns the cluster's refusal of a definition as problems.
+// refusals returns the cluster's refusal of a CRD as problems.
 func refusals(id release.Object, err error) []string {
 	if err == nil || failure.IsTransient(err) {
 		return nil
@@ -183,8 +183,8 @@ func asTransient(id release.Object, err error) error {
 	return fmt.Errorf("asking the cluster about %s: %w", id, err)
 }
 
-// Note returns a warning about a definition that the deploy does not apply, "" if there is nothing to say.
-func (d Definition) Note(install bool) string {
+// Note returns a warning about a CRD that the deploy does not apply, "" if there is nothing to say.
+func (d CRD) Note(install bool) string {
 	id := objects.ID(d.Info)
 	switch {
 	case d.Unknown != nil:
@@ -198,13 +198,13 @@ func (d Definition) Note(install bool) string {
 		id, strings.Join(d.Differs, ", "))
 }
 
-// reportDefinitions adds the changes of the definitions in the chart's crds directory. It reports whether any would change.
-func (p *planner) reportDefinitions() (changed bool, err error) {
-	list, err := Definitions(p.Release.Cluster, p.Chart.Chart.CRDObjects())
+// reportCRDs adds the changes of the CRDs in the chart's crds directory. It reports whether any would change.
+func (p *planner) reportCRDs() (changed bool, err error) {
+	list, err := ChangedCRDs(p.Release.Cluster, p.Chart.Chart.CRDObjects())
 	if err != nil {
 		return false, err
 	}
-	p.definitions = list
+	p.crds = list
 	for _, one := range list {
 		applied := one.Absent && p.State.Install || p.Deployment.ApplyCRDs
 		if !applied || one.Unknown != nil {

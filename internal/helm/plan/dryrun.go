@@ -74,7 +74,7 @@ func (p *planner) dryRun(info, base *resource.Info) (*dryRunResult, error) {
 			p.note("%s may not be changed as it is, and is created if it is gone by then: %s", objects.ID(info), why)
 			return r, nil
 		}
-		if by := p.replaced.redefined(current); by != "" && len(fields) == 0 {
+		if by := p.replaced.rulesChangedBy(current); by != "" && len(fields) == 0 {
 			p.note("%s may not be changed as it is, unless %s, which is applied too, allows it", objects.ID(info), by)
 			return r, nil
 		}

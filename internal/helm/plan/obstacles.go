@@ -95,7 +95,7 @@ func missingPolicy(target *helmrelease.Release, targetObjects, nextObjects []map
 	if at < 0 || slices.ContainsFunc(targetObjects, isIngressPolicy) {
 		return nil
 	}
-	return []release.Obstacle{{What: fmt.Sprintf("%s: revision %d has no NetworkPolicy: if the namespace denies connections that none allows, nothing reaches its pods",
+	return []release.Obstacle{{What: fmt.Sprintf("%s: revision %d has no NetworkPolicy: if the namespace has a default-deny policy, nothing reaches its pods after a rollback",
 		manifest.KindAndName(nextObjects[at]), target.Version)}}
 }
 

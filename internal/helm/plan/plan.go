@@ -27,7 +27,7 @@ type Request struct {
 	Deployment release.Deployment
 	Chart      *chart.Chart
 	Rendered   *chart.Rendered  // the next revision
-	Again      *chart.Rendered  // the same, rendered another time
+	Rerendered *chart.Rendered  // the same, rendered another time
 	State      history.State    // the revisions of the release
 	Release    *objects.Release // its objects in the cluster
 	Log        func(line string)
@@ -52,7 +52,7 @@ type planner struct {
 	original         kube.ResourceList // of the last deployed revision, or else of the newest
 	secrets          *secrets
 	deletes          kube.ResourceList
-	definitions      []Definition
+	crds             []CRD
 	namespaceMissing bool
 	namespaceUID     string
 	missing          map[string]bool // namespaces that do not exist yet: the release's, and those that the chart itself makes
@@ -63,7 +63,7 @@ type planner struct {
 	unvalidated []string // what the cluster could not validate, and why
 }
 
-// run makes the plan: it compares the objects, hooks and definitions with the cluster's.
+// run makes the plan: it compares the objects, hooks and CRDs with the cluster's.
 func (p *planner) run(ctx context.Context) (err error) {
 	if err := p.readObjects(); err != nil {
 		return err
@@ -72,7 +72,7 @@ func (p *planner) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	redefined, err := p.reportDefinitions()
+	redefined, err := p.reportCRDs()
 	if err != nil {
 		return err
 	}
@@ -173,9 +173,9 @@ func (p *planner) createdBefore(object map[string]any) []map[string]any {
 	return slices.Concat(p.hooks, p.objects)
 }
 
-// buildServed builds the objects whose kinds the cluster serves, and reports the others. made returns the objects that are applied before one of
-// them, whose definitions the cluster then serves; nil if none is.
-func (p *planner) buildServed(list []map[string]any, made func(map[string]any) []map[string]any) (kube.ResourceList, error) {
+// buildServed builds the objects whose kinds the cluster serves, and reports the others. createdBefore returns the objects that are applied before one of
+// them, whose CRDs the cluster then has; nil if none is.
+func (p *planner) buildServed(list []map[string]any, createdBefore func(map[string]any) []map[string]any) (kube.ResourceList, error) {
 	var served []map[string]any
 	for _, object := range list {
 		u := unstructured.Unstructured{Object: object}
@@ -184,7 +184,7 @@ func (p *planner) buildServed(list []map[string]any, made func(map[string]any) [
 		switch {
 		case isServed || err != nil: // Build reports the error
 			served = append(served, object)
-		case made != nil && defines(made(object), kind.Group, kind.Kind):
+		case createdBefore != nil && defines(createdBefore(object), kind.Group, kind.Kind):
 			p.unvalidated = append(p.unvalidated, fmt.Sprintf("%s, whose kind the chart itself defines", manifest.KindAndName(object)))
 			p.plan.Changes = append(p.plan.Changes, release.Change{Object: manifest.ObjectID(object, p.namespace), Action: release.ActionCreate})
 		case (p.State.Install || p.Deployment.ApplyCRDs) && p.chartDefines(kind.Group, kind.Kind):

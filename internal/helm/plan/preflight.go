@@ -91,7 +91,7 @@ func isResized(before, object map[string]any) bool {
 	return manifest.GroupKind(object) == "/PersistentVolumeClaim" && !manifest.Equal(manifest.ValueAt(before, size, ""), manifest.ValueAt(object, size, ""))
 }
 
-// isCustom reports whether an object is of no group of Kubernetes itself, so that its definition may say which fields cannot be changed.
+// isCustom reports whether an object is of no group of Kubernetes itself, so that its CRD may say which fields cannot be changed.
 func isCustom(object map[string]any) bool {
 	group, _, _ := strings.Cut(manifest.GroupKind(object), "/")
 	return strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io")
@@ -118,7 +118,7 @@ func refusedChange(objectsOf *objects.Release, info, base *resource.Info, replac
 		return nil, nil
 	}
 	fields := unchangeable(info, base)
-	if len(fields) == 0 && replaced.redefined(current) != "" {
+	if len(fields) == 0 && replaced.rulesChangedBy(current) != "" {
 		return nil, nil
 	}
 	var problems []string

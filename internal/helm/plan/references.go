@@ -272,7 +272,7 @@ var inert = []string{"ServiceMonitor.monitoring.coreos.com", "PodMonitor.monitor
 	"ScaledObject.keda.sh", "ScaledJob.keda.sh", "TriggerAuthentication.keda.sh", "VerticalPodAutoscaler.autoscaling.k8s.io", "IngressRoute.traefik.io", "Middleware.traefik.io",
 	"VirtualService.networking.istio.io", "DestinationRule.networking.istio.io", "ServiceEntry.networking.istio.io"}
 
-// isOperated reports whether an object is a custom resource, which an operator may make objects for.
+// isOperated reports whether an object is a custom resource, for which an operator may create objects.
 func isOperated(object map[string]any) bool {
 	u := unstructured.Unstructured{Object: object}
 	kind := u.GroupVersionKind()
@@ -364,7 +364,7 @@ func (m creator) derives(name string) bool {
 }
 
 // of returns the first creator that names the referenced object, or whose name the object's begins with, and that does not need it itself; "" if none
-// does. What a hook needs early is not made by what comes late.
+// does. An object that comes late does not create what a hook needs early.
 func (m creators) of(reference release.Reference, early bool) string {
 	for _, one := range m {
 		if (one.words[reference.Name] || one.derives(reference.Name)) && !one.uses[[2]string{reference.Kind, reference.Name}] && !(early && one.late) {

@@ -68,9 +68,9 @@ func (r replacement) of(current *resource.Info, now time.Time) string {
 	return ""
 }
 
-// redefined returns the rendered object by which other rules may hold for an object when its new version is applied, "" if there is none: the definition
-// of a custom resource's group, or what admits objects. Those of hooks that run later do not count.
-func (r replacement) redefined(current *resource.Info) string {
+// rulesChangedBy returns the rendered object that may change the API server's rules for an object before its new version is applied, "" if there is none: the CRD
+// of a custom resource's group, or an admission webhook or policy. Those of hooks that run later do not count.
+func (r replacement) rulesChangedBy(current *resource.Info) string {
 	for _, object := range slices.Concat(r.hooks, r.target) {
 		group, _, _ := strings.Cut(manifest.GroupKind(object), "/")
 		defines := manifest.GroupKind(object) == "apiextensions.k8s.io/CustomResourceDefinition" && manifest.ValueAt(object, "spec.group", "") == current.Mapping.GroupVersionKind.Group

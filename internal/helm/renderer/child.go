@@ -9,7 +9,7 @@ import (
 )
 
 // process is a child process that renders one chart, and then ends. It also ends when its standard input does, which the end of this process closes.
-type process struct {
+type childProcess struct {
 	*exec.Cmd
 	in     io.WriteCloser
 	out    io.ReadCloser
@@ -17,9 +17,9 @@ type process struct {
 }
 
 // start starts a child.
-func start(command []string) (*process, error) {
-	c := &process{Cmd: exec.CommandContext(context.Background(), command[0], command[1:]...), stderr: &firstBytes{limit: maxStderr}} // #nosec G204 -- this program
-	c.Env = []string{"GOTRACEBACK=none"}                                                                                             // nothing of this process's, which has credentials
+func start(command []string) (*childProcess, error) {
+	c := &childProcess{Cmd: exec.CommandContext(context.Background(), command[0], command[1:]...), stderr: &firstBytes{limit: maxStderr}} // #nosec G204 -- this program
+	c.Env = []string{"GOTRACEBACK=none"}                                                                                                  // nothing of this process's, which has credentials
 	c.WaitDelay = time.Second
 	c.Stderr = c.stderr
 	var err error
@@ -35,8 +35,8 @@ func start(command []string) (*process, error) {
 	return c, nil
 }
 
-// kill ends a child whatever it does.
-func (c *process) kill() {
+// kill kills the child and closes its standard input.
+func (c *childProcess) kill() {
 	_ = c.Process.Kill()
 	_ = c.in.Close()
 }
@@ -45,7 +45,7 @@ func (c *process) kill() {
 type waiting struct {
 	mu      sync.Mutex
 	started chan struct{} // closed once child and err are set
-	child   *process
+	child   *childProcess
 	err     error
 }
 
@@ -71,7 +71,7 @@ func (r Renderer) StartEarly(ctx context.Context) Renderer {
 }
 
 // take returns the child that was started early, nil if there is none any more.
-func (w *waiting) take() (*process, error) {
+func (w *waiting) take() (*childProcess, error) {
 	if w == nil {
 		return nil, nil
 	}

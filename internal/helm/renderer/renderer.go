@@ -132,7 +132,7 @@ type diedError struct{ error }
 func (e *diedError) Unwrap() error { return e.error }
 
 // renderBy renders in a child process that has been started, and answers its lookups. The error is a *diedError if the child ended by itself or was killed by somebody else.
-func (r Renderer) renderBy(ctx context.Context, child *process, config *rest.Config, chart *helmchart.Chart, asked request) (map[string]string, error) {
+func (r Renderer) renderBy(ctx context.Context, child *childProcess, config *rest.Config, chart *helmchart.Chart, asked request) (map[string]string, error) {
 	stop := context.AfterFunc(ctx, child.kill)
 	defer stop()
 	answered, exchangeErr := exchange(child.in, child.out, asked, config)

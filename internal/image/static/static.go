@@ -18,7 +18,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// Files lists the regular files that are named in a context or below directories of it, absolute. It refuses links and other files: what they lead to is not
+// Files lists the regular files that are named in a context or below directories of it, absolute. It refuses links and other files: their targets are not
 // compared with the commit. It also refuses two files with one path in the image, one in the place of another's directory, and one that is the program, below its
 // path or in the place of its directory; program may be "".
 func Files(context, program string, dirs map[string]string) (files []string, err error) {

@@ -32,33 +32,33 @@ type Pod struct {
 // examination is the examination of one pod. It updates a copy of the pod's history.
 type examination struct {
 	Pod
-	history map[string]*ContainerHistory
+	updated map[string]*ContainerHistory // by container; Pod.History is not changed
 }
 
 // newExamination copies the container histories, so that examining a pod does not change its Pod.History.
 func (p Pod) newExamination() *examination {
-	e := &examination{Pod: p, history: map[string]*ContainerHistory{}}
+	e := &examination{Pod: p, updated: map[string]*ContainerHistory{}}
 	for name, history := range p.History {
-		e.history[name] = &history
+		e.updated[name] = &history
 	}
 	return e
 }
 
 // historyOf returns the container's history in this examination, to be updated.
 func (e *examination) historyOf(container string) *ContainerHistory {
-	if e.history[container] == nil {
-		e.history[container] = &ContainerHistory{}
+	if e.updated[container] == nil {
+		e.updated[container] = &ContainerHistory{}
 	}
-	return e.history[container]
+	return e.updated[container]
 }
 
-// newHistory returns the updated history of all containers.
-func (e *examination) newHistory() PodHistory {
+// updatedHistory returns Pod.History with the containers that this examination has updated.
+func (e *examination) updatedHistory() PodHistory {
 	updated := maps.Clone(e.History)
 	if updated == nil {
 		updated = PodHistory{}
 	}
-	for name, history := range e.history {
+	for name, history := range e.updated {
 		updated[name] = *history
 	}
 	return updated
@@ -69,7 +69,7 @@ func (e *examination) newHistory() PodHistory {
 // observation added.
 func (p Pod) Examine() (found *Finding, history PodHistory) {
 	e := p.newExamination()
-	return e.examine(), e.newHistory()
+	return e.examine(), e.updatedHistory()
 }
 
 // examine is Examine without the updated history. A finding without an object is about the pod. A Job limits its attempts itself:

@@ -18,7 +18,7 @@ type Unproven struct {
 func (p Pod) Unproven() (unproven []Unproven, history PodHistory) {
 	e := p.newExamination()
 	if p.Status.Phase == core.PodSucceeded || p.Status.Phase == core.PodFailed { // a ReplicaSet creates another pod in place of a failed one
-		return nil, e.newHistory()
+		return nil, e.updatedHistory()
 	}
 	prove := func(status core.ContainerStatus) {
 		if left := e.remainingProvingTime(status); left > 0 {
@@ -33,7 +33,7 @@ func (p Pod) Unproven() (unproven []Unproven, history PodHistory) {
 	for i := range p.Spec.Containers {
 		prove(containerStatus(p.Status.ContainerStatuses, p.Spec.Containers[i].Name))
 	}
-	return unproven, e.newHistory()
+	return unproven, e.updatedHistory()
 }
 
 // remainingProvingTime returns how much longer a container must run to count as ready; 0 or less if it counts as ready. A

@@ -404,7 +404,7 @@ func parseRegexp(given string) (string, error) {
 		return "", fmt.Errorf("%s is not a regular expression: %w", quote(given), err)
 	}
 	if regexp.MustCompile(policy.Signer{IdentityRegexp: given}.WholeRegexp()).MatchString("") {
-		return "", fmt.Errorf("%s matches nothing at all too, so it asks for no identity", quote(given))
+		return "", fmt.Errorf("%s also matches the empty string; write an expression that the whole identity must match", quote(given))
 	}
 	return given, nil
 }

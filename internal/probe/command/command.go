@@ -218,7 +218,7 @@ func (r Runner) Run(ctx context.Context, check release.Check, base string, targe
 		answer.Wrong = []string{err.Error()}
 		return answer
 	}
-	mark := newMark()
+	mark := newRunID()
 	done := run(ctx, process{program: program, args: arguments(check, base, target), dir: r.Dir, environ: r.environ(check, base, mark, target), mark: mark, limit: check.Command.Timeout})
 	answer.Latency = done.took
 	if done.wrong == "" {

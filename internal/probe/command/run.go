@@ -144,8 +144,8 @@ func startError(err error) string {
 	return what
 }
 
-// newMark returns a random text that marks the processes of one run.
-func newMark() string { return rand.Text() }
+// newRunID returns a random text that identifies the processes of one run.
+func newRunID() string { return rand.Text() }
 
 // Limits of the output that is kept, and of a line in a message, in bytes.
 const (

@@ -80,7 +80,7 @@ var releaseCauses = []Cause{
 	},
 	{
 		Code: RollbackBlocked, Name: "a failed rollout cannot be rolled back",
-		Meaning: "A warning before anything changes, and again if the rollout fails: there is no verified revision, its image is no longer in " +
+		Meaning: "`deploy` warns of this before it changes anything, and says it again if the rollout fails. The reasons: there is no verified revision, its image is no longer in " +
 			"the registry, a field cannot be changed back, only the newer revision has a NetworkPolicy, or a hook of the chart is forward-only. An image that is gone, and a forward-only hook that " +
 			"has run, forbid the rollback: the release stays as it is.",
 		Advice: "continue only if you can fix a failure by rolling forward",
@@ -90,7 +90,7 @@ var releaseCauses = []Cause{
 			"No verified revision: the first deploy that becomes ready makes one, unless its smoke fails or no pod runs its main image. Until then there is nothing to roll back to.",
 			"The image is no longer there: let the registry's lifecycle policy keep what production ran. `build` of that commit makes the same " +
 				"digest again.",
-			"A forward-only hook (a migration): make the change in two deploys, first one that both the old and the new code can work with. If it has " +
+			"A forward-only hook (a migration): make the change in two deploys, first one that both the old and the new code can work with. If the hook has " +
 				"run, deploy a commit that works with what it has changed; `allow-rollback` deploys an older one anyway.",
 			"A NetworkPolicy that only the newer revision has: the rollback removes it, and a default-deny of the namespace stays, which blocks all traffic to the pods. " +
 				"`kubectl -n NAMESPACE get networkpolicy` shows whether there is one (`default-deny-ingress` of `terraform/modules/service`). " +
@@ -143,7 +143,7 @@ var releaseCauses = []Cause{
 	},
 	{
 		Code: AddressUnclear, Name: "the release's address is ambiguous",
-		Meaning: "The chart renders several load balancers or several Ingresses, none is named as the release, and not exactly one leads to pods of its main image. Nothing was changed.",
+		Meaning: "The chart renders several load balancers or several Ingresses, none has the release's name, and either none or several lead to pods of its main image. Nothing was changed.",
 		Advice:  "name the one to use with --address, or give the URL itself, or none",
 		Example: `OD-209 the release has 2 addresses, none is named as the release, and 2 of them lead to pods of its main image: service/shop-admin, ` +
 			`service/shop-web; name the one to use with --address, or give the URL itself, or none`,
@@ -208,7 +208,7 @@ var releaseCauses = []Cause{
 		Example: `OD-216 release "shop" in namespace "staging" is recorded in ConfigMaps (sh.helm.release.v1.shop.v4), not in Secrets; move the records to ` +
 			`Secrets, or give another release name`,
 		Steps: []string{
-			"Move each record: a Secret of type `helm.sh/release.v1` with the same name, labels and `data.release` (base64 once more), then delete the ConfigMap.",
+			"Move each record: a Secret of type `helm.sh/release.v1` with the same name, labels and `data.release` (in a Secret the value is base64-encoded once more), then delete the ConfigMap.",
 			"If the release should stay with that Helm, give this one another name (`release`).",
 		},
 	},
@@ -230,7 +230,7 @@ var releaseCauses = []Cause{
 		Code: ObjectDeleting, Name: "an object's deletion does not finish",
 		Meaning: "An object of the release, or a hook that has to run again, is being deleted, and cannot be applied until it is gone. The cluster keeps it until " +
 			"each of its finalizers has been removed by the controller that set it. The deploy waits, says what it waits for after five seconds, and " +
-			"gives up when two minutes pass without a finalizer being removed. Nothing is rolled back, because an earlier revision would have to wait too.",
+			"gives up when two minutes pass without a finalizer being removed. Nothing is rolled back, because a rollback would have to wait for the same deletion.",
 		Advice: "see which controller has to remove the finalizers, and why it does not",
 		Example: `OD-218 ConfigMap/shop in namespace "staging" is being deleted, and is kept by its finalizers (example.com/cleanup); see which controller ` +
 			`has to remove the finalizers, and why it does not`,

@@ -115,7 +115,7 @@ var rolloutCauses = []Cause{
 		Code: NotReady, Name: "the readiness probe does not pass",
 		Meaning: "The container runs, and its readiness probe has failed for longer than the pod's own settings allow: three times what the probe " +
 			"takes to report it unready, at least the start time that its startup and liveness probes allow, at least thirty seconds " +
-			"without a startup probe, and at least the `progressDeadlineSeconds` of its Deployment if these are more than the default of 600. While another object of the release is still progressing, at least two minutes. " +
+			"without a startup probe, and at least its Deployment's `progressDeadlineSeconds`, if that is above the default of 600. While another object of the release is still progressing, at least two minutes. " +
 			"If the probe's command is not in the image, this fails after twenty seconds.",
 		Advice: "see the probe's answer and the container's log; the probe needs the port and the path that the program serves, or a command that the image has, and a slow start needs a startupProbe that allows for it",
 		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-106 Pod/shop-6d4cf56db6-x7k2p container "app": Unhealthy: ` +
@@ -275,7 +275,7 @@ var rolloutCauses = []Cause{
 			`container process: exec: "/shop": stat /shop: no such file or directory: unknown; see the container's command, mounts and ` +
 			`security context`,
 		Steps: []string{
-			"`no such file or directory`, `executable file not found`: the command is not in the image, such as a chart's that was written for another build: one of the go builder has only its program, `/app/NAME`, and starts it without a command; a shell script also needs its shell, " +
+			"`no such file or directory`, `executable file not found`: the command is not in the image, such as a chart's that was written for another build: an image of the go builder has only its program, `/app/NAME`, and starts it without a command; a shell script also needs its shell, " +
 				"which minimal images do not have.",
 			"`exec format error`: the image was not built for the node's architecture: name it in `build --platforms`, or select nodes by " +
 				"`kubernetes.io/arch`.",
@@ -289,7 +289,7 @@ var rolloutCauses = []Cause{
 	{
 		Code: NoAddress, Name: "no address outside the cluster",
 		Meaning: "The Service of type LoadBalancer, or the Ingress, got no address within its share of the timeout. The rollout itself is ready: the " +
-			"release is verified without an address, its smoke checks are sent to its pods, and the deploy fails only if these cannot be asked.",
+			"release is verified without an address, its smoke checks are sent to its pods, and the deploy fails only if these cannot be reached.",
 		Advice: "see the Service's events and check that the cluster can create load balancers",
 		Example: `release "shop" in namespace "staging" has no external address in time: OD-116 Service/shop: NoAddress: no load balancer has ` +
 			`been assigned; last event: Warning SyncLoadBalancerFailed: no subnet is tagged; see the Service's events and check that the cluster ` +

@@ -1,4 +1,4 @@
-// Package fact has the facts about an image that a registry keeps beside it: that it was built, deployed, smoked, promoted or rejected, and what
+// Package fact has the facts about an image that are attached to it in the registry: that it was built, deployed, smoked, promoted or rejected, and what
 // it contains. A fact is about one digest. Of several facts of the same kind and environment, the newest counts.
 package fact
 

@@ -88,7 +88,7 @@ func (a *Authority) Issue(subject Subject, now time.Time) (Pair, error) {
 	return pair, nil
 }
 
-// sign issues a certificate for the key by the template, with a random serial number.
+// sign issues a certificate for the key from the template, with a random serial number.
 func (a *Authority) sign(template *x509.Certificate, key *ecdsa.PrivateKey) (Pair, *x509.Certificate, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
