@@ -333,13 +333,16 @@ func TestRunAsksTheTargetForRejections(t *testing.T) {
 	} {
 		registry, settings := provedImage(t)
 		settings.TargetRepository = "localhost:6000/prod/shop"
-		registry.againstAt = map[release.Repository][]policy.Rejection{settings.TargetRepository: {{Reason: "orders are lost", Record: record}}}
+		registry.againstAt = map[release.Repository][]policy.Rejection{settings.TargetRepository: {{Image: settings.TargetRepository.At(settings.Image.Digest), Reason: "orders are lost", Record: record}}}
 		if test.change != nil {
 			test.change(registry, &settings)
 		}
 		_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
 		if (test.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+		if lift := "--image localhost:6000/prod/shop@" + settings.Image.Digest.String(); err != nil && !strings.Contains(err.Error(), lift) {
+			t.Errorf("%s: got %v, want the rejection to be lifted where it is recorded: %s", name, err, lift)
 		}
 		if wrote := slices.ContainsFunc(registry.requests, func(each string) bool { return !strings.HasPrefix(each, "inspect") }); wrote && err != nil {
 			t.Errorf("%s: the registry was changed: %s", name, registry.requests)
@@ -464,6 +467,10 @@ func TestSettings(t *testing.T) {
 		"a promotion to this environment":    {[]string{"--image", image, "--to", "staging", "--from", "qa", "--tag", "staging-" + commit.String()}, ""},
 		"uncommitted work":                   {[]string{"--image", image, "--tag", commit.String() + "-dirty-1"}, "registries are told to delete"},
 		"tags of other forms":                {[]string{"--image", image, "--tag", "v1.2.3-" + commit.String(), "--moving-tag", "sha256"}, ""},
+		"a rejection in another repository":  {[]string{"--image", image, "--reject", "orders are lost", "--target-repository", "localhost:5000/live"}, "--target-repository: is given together with --reject"},
+		"a lift in another repository":       {[]string{"--image", image, "--lift-rejection", "it was another image", "--target-repository", "localhost:5000/live"}, "--image TARGET@sha256:…"},
+		"a rejection with tags":              {[]string{"--image", image, "--reject", "orders are lost", "--tag", "x", "--moving-tag", "y"}, "--moving-tag: is given together with --reject"},
+		"a rejection alone":                  {[]string{"--image", image, "--reject", "orders are lost"}, ""},
 		"a moving tag that is fixed":         {[]string{"--image", image, "--tag", "x", "--moving-tag", "x"}, "must not move"},
 	} {
 		t.Run(name, func(t *testing.T) {
