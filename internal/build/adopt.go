@@ -25,6 +25,9 @@ func adopt(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if !found {
 		return Result{}, release.BadSetting("adopt", fmt.Sprintf("%q is not in its registry", settings.Adopt), "push it first, and give the digest that the push printed")
 	}
+	if err := release.RefuseArtifact(settings.Adopt, described.Artifact); err != nil {
+		return Result{}, err
+	}
 	commit, known, err := adoptedCommit(ctx, described.Revision, settings, deps)
 	if err != nil {
 		return Result{}, err

@@ -224,7 +224,7 @@ func (s *fakes) Platforms(context.Context, release.Image) ([]release.PlatformIma
 	if s.onPlatforms != nil {
 		s.onPlatforms()
 	}
-	return s.platforms, len(s.platforms) > 0, nil
+	return s.platforms, s.platforms != nil, nil
 }
 
 func (s *fakes) Compare(ctx context.Context, _, _ release.Commit) (release.Comparison, error) {

@@ -106,6 +106,9 @@ func (r request) checkImages(ctx context.Context) ([]release.BuiltImage, error) 
 		if !found {
 			return nil, &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", image.Image), Do: "build it first, or check the repository"}
 		}
+		if err := release.RefuseArtifact(image.Image, info.Artifact); err != nil {
+			return nil, err
+		}
 		if i == 0 && r.settings.Commit != "" && info.Revision != "" && info.Revision != r.settings.Commit.String() {
 			if err := r.checkReused(ctx, image.Image, info.Revision); err != nil {
 				return nil, err

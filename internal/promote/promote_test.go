@@ -414,6 +414,9 @@ func TestRunRefuses(t *testing.T) {
 		"a tag taken in between elsewhere": {func(t *testing.T, r *fakeRegistry, p *promote.Settings) {
 			p.TargetRepository, r.takenBy = "localhost:6000/shop", releasetest.Digest(t, "b")
 		}, "names sha256:bbbb"},
+		"a Helm chart": {func(_ *testing.T, r *fakeRegistry, p *promote.Settings) {
+			r.manifests[p.Image] = release.TagState{Manifest: []byte(`{"config":{"mediaType":"application/vnd.cncf.helm.config.v1+json"}}`), Revision: commit.String()}
+		}, "is a Helm chart, which no node can run"},
 		"an image that was deleted": {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) { clear(r.manifests) }, "not in its registry any more"},
 		"a tag with another digest": {func(t *testing.T, r *fakeRegistry, _ *promote.Settings) {
 			r.tags["localhost:5000/shop:production-"+commit.String()] = releasetest.Digest(t, "b")

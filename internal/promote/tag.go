@@ -75,6 +75,9 @@ func inspectImage(ctx context.Context, image release.Image, tag release.Tag, com
 	case !state.Found:
 		return state, &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry any more", image), Do: "a lifecycle rule may have expired it; build the commit again and prove it again"}
 	}
+	if err := release.RefuseArtifact(image, release.ArtifactOf(state.Manifest)); err != nil {
+		return state, err
+	}
 	revision := state.Revision
 	if revision == "" { // not in the manifest's annotations; the configuration may have it
 		described, _, err := registry.Describe(ctx, image)

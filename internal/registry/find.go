@@ -11,7 +11,7 @@ import (
 // Find returns the digest that a tag names and what its image was built from; false if the tag does not exist.
 //
 // It takes one request for an image with its revision in an annotation, two for one with its revision in a label of its
-// config, three for an index of such images.
+// config. An index without such an annotation takes as many for each of its images, because their commits can differ.
 func (c *Client) Find(ctx context.Context, repo release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
 	r, err := c.open(sideRegistry, repo, false)
 	if err != nil {
@@ -24,7 +24,7 @@ func (c *Client) Find(ctx context.Context, repo release.Repository, tag release.
 	return tagged, found, nil
 }
 
-// Describe returns the commit that an image was built from; false if the image does not exist. It takes one to three requests, as
+// Describe returns the commit that an image was built from; false if the image does not exist. It takes as many requests as
 // Find does.
 func (c *Client) Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error) {
 	r, err := c.open(sideRegistry, image.Repository, false)
@@ -45,43 +45,8 @@ func (r *repository) find(ctx context.Context, reference string) (release.ImageI
 		return release.ImageInfo{}, false, err
 	}
 	labels, err := r.labels(ctx, named)
-	return release.ImageInfo{Digest: named.digest, Revision: labels[release.AnnotationRevision], Recipe: labels[release.AnnotationRecipe], Inputs: labels[release.AnnotationInputs],
+	return release.ImageInfo{Digest: named.digest, Artifact: release.ArtifactOf(named.bytes), Revision: labels[release.AnnotationRevision], Recipe: labels[release.AnnotationRecipe], Inputs: labels[release.AnnotationInputs],
 		Created: createdAt(labels)}, err == nil, err
-}
-
-// labels reads what an image says about itself at the first place that names its commit: its annotations, those of an index's
-// first image, the labels of its config. If no place names one, the result is that of the last place.
-func (r *repository) labels(ctx context.Context, m manifest) (map[string]string, error) {
-	read, err := m.parse()
-	if err != nil || read.Annotations[release.AnnotationRevision] != "" {
-		return read.Annotations, err
-	}
-	if !m.isIndex() {
-		return r.configLabels(ctx, read.Config)
-	}
-	first, found := firstImage(read.Manifests)
-	if !found || first.Annotations[release.AnnotationRevision] != "" {
-		return first.Annotations, nil
-	}
-	child, found, err := r.getManifest(ctx, first.Digest)
-	if err != nil || !found || child.isIndex() {
-		return nil, err
-	}
-	return r.labels(ctx, child)
-}
-
-// firstImage returns the first image of an index; false if it has none. It skips attestations, which buildx lists with the platform
-// unknown/unknown.
-func firstImage(manifests []release.Descriptor) (release.Descriptor, bool) {
-	for _, m := range manifests {
-		if _, err := release.ParseDigest(m.Digest); err != nil {
-			continue
-		}
-		if isManifest(m) && (m.Platform == nil || m.Platform.Architecture != "unknown") {
-			return m, true
-		}
-	}
-	return release.Descriptor{}, false
 }
 
 // configLabels reads the labels of an image's config.
