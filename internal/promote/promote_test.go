@@ -252,6 +252,30 @@ func TestRunFindsAReusedImage(t *testing.T) {
 	}
 }
 
+// TestRunRefusesTheImageOfALaterCommit: build reuses images of earlier commits only, so that somebody else set the tag.
+func TestRunRefusesTheImageOfALaterCommit(t *testing.T) {
+	t.Parallel()
+	for relation, refused := range map[release.Relation]bool{release.RelationAhead: false, "": false, release.RelationBehind: true, release.RelationDiverged: true} {
+		registry, settings := provedImage(t)
+		registry.found = &release.ImageInfo{Digest: settings.Image.Digest, Revision: commit.String(), Inputs: "sha256:x"}
+		settings = promote.Settings{Repository: settings.Image.Repository, Commit: otherCommit, To: "production", From: "staging"}
+		var log strings.Builder
+		_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: warnings{log: &log}, Now: now,
+			KnownRelation: func(_ context.Context, earlier, of release.Commit) (release.Relation, bool) {
+				if earlier != commit || of != otherCommit {
+					t.Errorf("asked about %s and %s", earlier, of)
+				}
+				return relation, relation != ""
+			}})
+		if !refused && err != nil {
+			t.Errorf("%q: got %v", relation, err)
+		}
+		if refused {
+			wantRefusal(t, err, "build reuses an image of an earlier commit only")
+		}
+	}
+}
+
 // TestRunTagsALaterCommit: in another repository, deploy accepts the image as the later commit's by its tag.
 func TestRunTagsALaterCommit(t *testing.T) {
 	t.Parallel()
