@@ -498,6 +498,9 @@ func TestSettings(t *testing.T) {
 		"a lift in another repository":       {[]string{"--image", image, "--lift-rejection", "it was another image", "--target-repository", "localhost:5000/live"}, "--image TARGET@sha256:…"},
 		"a rejection with tags":              {[]string{"--image", image, "--reject", "orders are lost", "--tag", "x", "--moving-tag", "y"}, "--moving-tag: is given together with --reject"},
 		"a rejection alone":                  {[]string{"--image", image, "--reject", "orders are lost"}, ""},
+		"digests of a matrix":                {[]string{"--matrix", "m.yaml", "--digests", `{"shop": "sha256:` + strings.Repeat("a", 64) + `"}`}, ""},
+		"a commit of a matrix":               {[]string{"--matrix", "m.yaml", "--commit", commit.String()}, ""},
+		"digests and a commit of a matrix":   {[]string{"--matrix", "m.yaml", "--commit", commit.String(), "--digests", `{"shop": "sha256:` + strings.Repeat("a", 64) + `"}`}, "--digests: is given together with --commit"},
 		"a moving tag that is fixed":         {[]string{"--image", image, "--tag", "x", "--moving-tag", "x"}, "must not move"},
 	} {
 		t.Run(name, func(t *testing.T) {

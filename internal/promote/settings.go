@@ -183,6 +183,9 @@ func (s *Settings) validate() error {
 		if !s.Image.IsZero() || s.Tag != "" {
 			problems = append(problems, release.Problem{Setting: "matrix", What: "is given together with an image or a tag, of which each service has its own", Do: "give --digests or --commit"})
 		}
+		if len(s.Digests) > 0 && s.Commit != "" {
+			problems = append(problems, release.Problem{Setting: "digests", What: "is given together with --commit, which can disagree with it", Do: "give either the digests or the commit"})
+		}
 		return problemsError(problems)
 	}
 	byCommit := s.Repository != "" && s.Commit != ""
