@@ -28,6 +28,7 @@ type fakeRegistry struct {
 	mu             sync.Mutex // promote reads several things at once
 	manifests      map[release.Image]release.TagState
 	tags           map[string]release.Digest // repository:tag
+	forgets        bool                      // it accepts a tag and does not store it
 	immutable      bool
 	configRevision string         // the revision that only the image's configuration has
 	takenBy        release.Digest // what somebody else tags just before promote does
@@ -83,6 +84,9 @@ func (f *fakeRegistry) Tag(_ context.Context, repository release.Repository, sta
 	key := repository.String() + ":" + tag.String()
 	if err := f.tagErr[key]; err != nil {
 		return err
+	}
+	if f.forgets {
+		return nil
 	}
 	if !f.takenBy.IsZero() {
 		f.tags[key] = f.takenBy
@@ -461,6 +465,17 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
+// TestATagThatIsNotStored: a registry that accepts a tag and does not have it afterwards is a failure that says so.
+func TestATagThatIsNotStored(t *testing.T) {
+	t.Parallel()
+	registry, settings := provedImage(t)
+	registry.forgets = true
+	_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+	if release.ExitCode(err) != release.ExitFailed || !strings.Contains(fmt.Sprint(err), "the registry does not have it") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func wantRefusal(t *testing.T, err error, want string) {
 	t.Helper()
 	var refusal *release.Refusal
@@ -497,6 +512,8 @@ func TestSettings(t *testing.T) {
 		"a rejection in another repository":  {[]string{"--image", image, "--reject", "orders are lost", "--target-repository", "localhost:5000/live"}, "--target-repository: is given together with --reject"},
 		"a lift in another repository":       {[]string{"--image", image, "--lift-rejection", "it was another image", "--target-repository", "localhost:5000/live"}, "--image TARGET@sha256:…"},
 		"a rejection with tags":              {[]string{"--image", image, "--reject", "orders are lost", "--tag", "x", "--moving-tag", "y"}, "--moving-tag: is given together with --reject"},
+		"a rejection and a lift":             {[]string{"--image", image, "--reject", "orders are lost", "--lift-rejection", "it was another image"}, "--reject: is given together with --lift-rejection"},
+		"a rejection of a dry run":           {[]string{"--image", image, "--reject", "orders are lost", "--dry-run"}, "--dry-run: is given together with --reject"},
 		"a rejection alone":                  {[]string{"--image", image, "--reject", "orders are lost"}, ""},
 		"digests of a matrix":                {[]string{"--matrix", "m.yaml", "--digests", `{"shop": "sha256:` + strings.Repeat("a", 64) + `"}`}, ""},
 		"a commit of a matrix":               {[]string{"--matrix", "m.yaml", "--commit", commit.String()}, ""},

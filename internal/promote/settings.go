@@ -168,9 +168,6 @@ func (s Settings) each() []Settings {
 // validate refuses settings that contradict each other.
 func (s *Settings) validate() error {
 	var problems []release.Problem
-	if s.Reject != "" && s.LiftRejection != "" || (s.Reject != "" || s.LiftRejection != "") && (s.OverrideReason != "" || s.Matrix != "" || s.DryRun) {
-		problems = append(problems, release.Problem{Setting: "reject", What: "--reject, --lift-rejection, --override-reason, --matrix and --dry-run are given together", Do: "give one of them"})
-	}
 	problems = append(problems, s.checkStatement()...)
 	if s.From == s.To && s.To != "" {
 		problems = append(problems, release.Problem{Setting: "from", What: fmt.Sprintf("%q cannot prove an image for itself", s.From)})
@@ -203,15 +200,20 @@ func (s *Settings) checkStatement() (problems []release.Problem) {
 	if s.Reject == "" && s.LiftRejection == "" {
 		return nil
 	}
-	const what = "is given together with --reject or --lift-rejection, which copy and tag nothing"
+	const what = "is given together with --reject or --lift-rejection, which only record a statement"
+	if s.Reject != "" && s.LiftRejection != "" {
+		problems = append(problems, release.Problem{Setting: "reject", What: "is given together with --lift-rejection", Do: "give one of them"})
+	}
+	for _, each := range []struct {
+		setting string
+		isGiven bool
+	}{{"override-reason", s.OverrideReason != ""}, {"matrix", s.Matrix != ""}, {"dry-run", s.DryRun}, {"tag", s.Tag != ""}, {"moving-tag", s.MovingTag != ""}} {
+		if each.isGiven {
+			problems = append(problems, release.Problem{Setting: each.setting, What: what, Do: "leave it out"})
+		}
+	}
 	if s.TargetRepository != "" || len(s.FurtherTargets) > 0 {
 		problems = append(problems, release.Problem{Setting: "target-repository", What: what, Do: "leave it out; the statement is about the image in the repository of --image, so that one about the copy names that: --image TARGET@sha256:…"})
-	}
-	if s.Tag != "" {
-		problems = append(problems, release.Problem{Setting: "tag", What: what, Do: "leave it out"})
-	}
-	if s.MovingTag != "" {
-		problems = append(problems, release.Problem{Setting: "moving-tag", What: what, Do: "leave it out"})
 	}
 	return problems
 }

@@ -201,6 +201,9 @@ func verifyTag(ctx context.Context, image release.Image, tag release.Tag, regist
 	if err != nil {
 		return "", err
 	}
+	if state.TagDigest.IsZero() {
+		return "", &release.Failure{What: fmt.Sprintf("tag %q was set to %s, and the registry does not have it", tag, image.Digest), Do: "run again; if it stays away, ask who runs the registry, which accepted it"}
+	}
 	if state.TagDigest != image.Digest {
 		return "", &release.Failure{What: fmt.Sprintf("tag %q was set to %s, but names %s", tag, image.Digest, state.TagDigest), Do: "somebody else moves this tag; make it immutable"}
 	}
