@@ -83,7 +83,7 @@ func adoptedCommit(ctx context.Context, revision string, settings Settings, deps
 	labelled, err := release.ParseCommit(revision)
 	if err != nil {
 		return "", "", &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, which is not a commit", settings.Adopt, revision),
-			Do: "build it from a clean work tree, and label it with the full id of the commit"}
+			Do: "build it, all of its platforms from one commit, from a clean work tree, and label it with the full id of the commit"}
 	}
 	if given == labelled {
 		return labelled, commitLabelled, nil
