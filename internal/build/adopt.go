@@ -25,6 +25,9 @@ func adopt(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if !found {
 		return Result{}, release.BadSetting("adopt", fmt.Sprintf("%q is not in its registry", settings.Adopt), "push it first, and give the digest that the push printed")
 	}
+	if err := release.RefuseArtifact(settings.Adopt, described.Artifact); err != nil {
+		return Result{}, err
+	}
 	commit, known, err := adoptedCommit(ctx, described.Revision, settings, deps)
 	if err != nil {
 		return Result{}, err
@@ -80,7 +83,7 @@ func adoptedCommit(ctx context.Context, revision string, settings Settings, deps
 	labelled, err := release.ParseCommit(revision)
 	if err != nil {
 		return "", "", &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, which is not a commit", settings.Adopt, revision),
-			Do: "build it from a clean work tree, and label it with the full id of the commit"}
+			Do: "build it, all of its platforms from one commit, from a clean work tree, and label it with the full id of the commit"}
 	}
 	if given == labelled {
 		return labelled, commitLabelled, nil

@@ -30,6 +30,7 @@ func TestRunAdopts(t *testing.T) {
 		"neither":                     {"", nil, "", "", release.ExitInput, "has no label org.opencontainers.image.revision, and no commit is given"},
 		"labelled with another":       {commit.String(), []string{"--commit", releasetest.Another.String()}, "", "", release.ExitFailed, "not with commit " + releasetest.Another.String()},
 		"labelled dirty":              {commit.String() + "-dirty", nil, "", "", release.ExitFailed, "which is not a commit"},
+		"labelled with two commits":   {commit.String() + " (linux/amd64), " + releasetest.Another.String() + " (linux/arm64)", []string{"--commit", commit.String()}, "", "", release.ExitFailed, "(linux/arm64)\", which is not a commit"},
 		"labelled with a tag":         {"v1.2.3", []string{"--commit", commit.String()}, "", "", release.ExitFailed, "which is not a commit"},
 		"a short commit":              {"", []string{"--commit", commit.Short()}, "", "", release.ExitInput, "--commit"},
 		"the tag names another image": {commit.String(), nil, "e", "", release.ExitFailed, "holds sha256:eeee"},
@@ -56,6 +57,12 @@ func TestRunAdopts(t *testing.T) {
 		}
 	}
 	f := cleanTree(t)
+	chart := release.Image{Repository: "localhost:5000/elsewhere", Digest: releasetest.Digest(t, "d")}
+	f.elsewhere = map[release.Image]release.ImageInfo{chart: {Digest: chart.Digest, Artifact: "a Helm chart"}}
+	if _, err := f.run(t, "--adopt", chart.String(), "--commit", commit.String()); release.ExitCode(err) != release.ExitFailed || !strings.Contains(fmt.Sprint(err), "is a Helm chart, which no node can run") || len(f.pushed) > 0 {
+		t.Errorf("a chart: got %v and %v in the repository, want a refusal and nothing copied", err, f.pushed)
+	}
+	f = cleanTree(t)
 	if _, err := f.run(t, "--adopt", "localhost:5000/elsewhere@"+releasetest.Digest(t, "d").String()); release.ExitCode(err) != release.ExitInput {
 		t.Errorf("an image that is not there: got %v, want bad input", err)
 	}

@@ -18,6 +18,9 @@ func find(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		return Result{}, &release.Refusal{Why: fmt.Sprintf("no image in %q has the tag %q", settings.Repository, settings.Find),
 			Do: "build the commit first, or give the tag of an image that is there: that of a commit is its full SHA"}
 	}
+	if err := release.RefuseArtifact(settings.Repository.At(info.Digest), info.Artifact); err != nil {
+		return Result{}, err
+	}
 	deps.Reporter.Infof("%s:%s is %s", settings.Repository, settings.Find, info.Digest)
 	commit, err := release.ParseCommit(info.Revision)
 	if err != nil {

@@ -171,6 +171,8 @@ type Cluster interface {
 type Commits interface {
 	// Compare returns how the next commit relates to the live one. The error says why that is unknown.
 	Compare(ctx context.Context, live, next release.Commit) (release.Comparison, error)
+	// KnownRelation is Compare by the history that is at hand; false if that does not show it.
+	KnownRelation(ctx context.Context, live, next release.Commit) (release.Relation, bool)
 	// CheckedOut compares the commits from which files and directories are checked out with another one. The error says why that is
 	// unknown.
 	CheckedOut(ctx context.Context, paths []string, commit release.Commit) (release.CheckedOut, error)

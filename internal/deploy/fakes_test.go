@@ -122,7 +122,8 @@ type fakes struct {
 	renewals         int                             // that no change of the cluster has followed
 	block            func(ctx context.Context) error // called by Heal
 	leaseErr         error
-	onLease          func() // while the Lease is awaited
+	knownRelation    release.Relation // of the given commit to the label's; "": unknown
+	onLease          func()           // while the Lease is awaited
 	planned          release.Plan
 	plans            int               // how often it planned
 	files            map[string][]byte // of plans
@@ -226,7 +227,7 @@ func (s *fakes) Platforms(context.Context, release.Image) ([]release.PlatformIma
 	if s.onPlatforms != nil {
 		s.onPlatforms()
 	}
-	return s.platforms, len(s.platforms) > 0, nil
+	return s.platforms, s.platforms != nil, nil
 }
 
 func (s *fakes) Compare(ctx context.Context, _, _ release.Commit) (release.Comparison, error) {
@@ -238,6 +239,10 @@ func (s *fakes) Compare(ctx context.Context, _, _ release.Commit) (release.Compa
 		return release.Comparison{Relation: release.RelationAhead}, s.compareErr
 	}
 	return release.Comparison{Relation: s.relation, Lost: s.lost, LostCount: len(s.lost)}, s.compareErr
+}
+
+func (s *fakes) KnownRelation(context.Context, release.Commit, release.Commit) (release.Relation, bool) {
+	return s.knownRelation, s.knownRelation != ""
 }
 
 func (s *fakes) CheckedOut(_ context.Context, paths []string, commit release.Commit) (release.CheckedOut, error) {

@@ -106,6 +106,9 @@ func (r request) checkImages(ctx context.Context) ([]release.BuiltImage, error) 
 		if !found {
 			return nil, &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", image.Image), Do: "build it first, or check the repository"}
 		}
+		if err := release.RefuseArtifact(image.Image, info.Artifact); err != nil {
+			return nil, err
+		}
 		if i == 0 && r.settings.Commit != "" && info.Revision != "" && info.Revision != r.settings.Commit.String() {
 			if err := r.checkReused(ctx, image.Image, info.Revision); err != nil {
 				return nil, err
@@ -186,7 +189,8 @@ func (r request) checkSigning(ctx context.Context) (refused error) {
 }
 
 // checkReused refuses an image that is labelled with another commit than the given one, unless it has the given commit's tag too: build
-// adds the tags of later commits that change nothing that enters the image.
+// adds the tags of later commits that change nothing that enters the image. It refuses one whose label names a later commit, or one that is no ancestor,
+// where the history that is at hand shows that.
 func (r request) checkReused(ctx context.Context, image release.Image, revision string) error {
 	tagged, found, err := r.find(ctx, release.Tag(r.settings.Commit))
 	if err != nil {
@@ -195,6 +199,12 @@ func (r request) checkReused(ctx context.Context, image release.Image, revision 
 	if !found || tagged.Digest != image.Digest {
 		return &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, not with commit %s, whose tag it does not have either", image, revision, r.settings.Commit),
 			Do: "give the image that build returns for the commit"}
+	}
+	if labelled, err := release.ParseCommit(revision); err == nil {
+		relation, _ := r.Commits.KnownRelation(ctx, labelled, r.settings.Commit)
+		if err := release.CheckReuse(image, labelled, r.settings.Commit, relation); err != nil {
+			return err
+		}
 	}
 	r.Reporter.Infof("the image is labelled with revision %q, and has the tag of commit %s too", revision, r.settings.Commit.Short())
 	return nil

@@ -79,6 +79,26 @@ func TestALaterCommitOfTheSameImage(t *testing.T) {
 	}
 }
 
+// TestATagOfAnEarlierCommit: build reuses images of earlier commits only, so that an image with the tag of an earlier commit, or of one beside its own, is not that commit's.
+func TestATagOfAnEarlierCommit(t *testing.T) {
+	t.Parallel()
+	for relation, refused := range map[release.Relation]bool{release.RelationAhead: false, "": false, release.RelationBehind: true, release.RelationDiverged: true} {
+		fakes := &fakes{tags: map[release.Tag]release.Digest{release.Tag(another): image(t, "a").Digest}, knownRelation: relation}
+		_, _, err := fakes.run(t, "--commit", another.String())
+		if refused != (release.ExitCode(err) == release.ExitFailed && strings.Contains(fmt.Sprint(err), "somebody else set the tag")) || !refused && err != nil || refused && len(fakes.done) > 0 {
+			t.Errorf("%q: got %v after %q", relation, err, fakes.done)
+		}
+		fakes.checkedOut, fakes.revision, fakes.done = release.CheckedOut{Commit: another}, commit.String(), nil
+		want := another
+		if refused {
+			want = commit
+		}
+		if result, _, err := fakes.run(t, "--values", "values.yaml"); err != nil || result.Commit != want {
+			t.Errorf("the checkout of it, %q: got %+v, %v, want commit %s", relation, result, err, want)
+		}
+	}
+}
+
 // TestTheCheckoutOfALaterCommitOfTheSameImage: without a commit, or with the image's own as build returns it, the release's commit is the one that chart and
 // values are of, if the image has its tag. Two commits that only change the chart are in order then.
 func TestTheCheckoutOfALaterCommitOfTheSameImage(t *testing.T) {

@@ -39,8 +39,11 @@ func (r request) checkPlatform(ctx context.Context, image release.Image, templat
 		return "", nil
 	}
 	children, found, err := r.Registry.Platforms(ctx, image)
-	if err != nil || !found || len(children) == 0 {
+	switch {
+	case err != nil || !found:
 		return "", err
+	case len(children) == 0:
+		return fmt.Sprintf("no node can run %q: its repository has no image of it", image), nil
 	}
 	platforms := make([]release.Platform, len(children))
 	for i, child := range children {

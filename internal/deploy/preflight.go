@@ -117,6 +117,11 @@ func (r request) releaseCommit(ctx context.Context) (release.Commit, error) {
 	if !exists || tagged.Digest != r.settings.Image.Digest {
 		return commit, nil
 	}
+	relation, _ := r.Commits.KnownRelation(ctx, commit, found.Commit)
+	if err := release.CheckReuse(r.settings.Image, commit, found.Commit, relation); err != nil {
+		r.Reporter.Warnf("the image's commit %s is deployed, and not commit %s, from which chart and values come: %v", commit.Short(), found.Commit.Short(), err)
+		return commit, nil
+	}
 	r.Reporter.Infof("the image was built from commit %s, and is also tagged with commit %s, from which chart and values come: the latter is deployed",
 		commit.Short(), found.Commit.Short())
 	return found.Commit, nil

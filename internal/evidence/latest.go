@@ -126,6 +126,9 @@ func (e Entry) Settles(next Entry, image release.Image, environment release.Envi
 	return e.Readable && e.Evidence.Supersedes(next.Evidence) && e.Evidence.Proves(image, environment, now, 0) == nil && next.isBeforeByClocks(e)
 }
 
+// MayFollow reports whether a record is not certainly older than a pass.
+func (e Entry) MayFollow(pass Entry) bool { return !e.isBefore(pass) }
+
 // isBefore reports whether a record is certainly older than a pass: the pass names it, or else the clocks say so.
 func (e Entry) isBefore(pass Entry) bool {
 	switch {

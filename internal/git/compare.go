@@ -53,6 +53,24 @@ func Compare(ctx context.Context, environ []string, dir string, scratch Scratch,
 	return comparison, nil
 }
 
+// KnownRelation returns how the next commit relates to the live one, by the history that the repository of dir has; false if that does not show it, or
+// there is no repository. It fetches nothing.
+func KnownRelation(ctx context.Context, environ []string, dir string, live, next release.Commit) (release.Relation, bool) {
+	if live == next {
+		return release.RelationSame, true
+	}
+	repo, err := open(environ, dir)
+	if err != nil {
+		return "", false
+	}
+	shallow, err := repo.isShallow(ctx)
+	if err != nil {
+		return "", false
+	}
+	comparison, err := repo.compare(ctx, live, next, !shallow)
+	return comparison.Relation, err == nil
+}
+
 // isShallow reports whether the repository is a shallow clone.
 func (r repository) isShallow(ctx context.Context) (bool, error) {
 	out, err := r.git(ctx, "rev-parse", "--is-shallow-repository")

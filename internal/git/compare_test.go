@@ -154,6 +154,29 @@ func TestCompareWithLocalCommits(t *testing.T) {
 	}
 }
 
+// TestKnownRelation: only the history that is there is asked.
+func TestKnownRelation(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	whole, shallow := cloneOf(t, h.url(), h.origin.environ), cloneOf(t, h.url(), h.origin.environ, "--depth=1")
+	for name, test := range map[string]struct {
+		dir        string
+		live, next release.Commit
+		want       release.Relation // "": unknown
+	}{
+		"the same":           {shallow.dir, h.first, h.first, release.RelationSame},
+		"a later one":        {whole.dir, h.first, h.third, release.RelationAhead},
+		"an earlier one":     {whole.dir, h.third, h.first, release.RelationBehind},
+		"beside it":          {whole.dir, h.hotfix, h.third, release.RelationDiverged},
+		"in a cut history":   {shallow.dir, h.first, h.third, ""},
+		"without repository": {t.TempDir(), h.first, h.third, ""},
+	} {
+		if got, known := git.KnownRelation(t.Context(), whole.environ, test.dir, test.live, test.next); got != test.want || known != (test.want != "") {
+			t.Errorf("%s: got %q, %t, want %q", name, got, known, test.want)
+		}
+	}
+}
+
 // The history is fetched nowhere but into the directory that was made for it, which somebody deletes even if the process is killed.
 func TestCompareFetchesIntoTheScratchDirectory(t *testing.T) {
 	t.Parallel()

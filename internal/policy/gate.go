@@ -83,18 +83,6 @@ type Scan struct {
 	Signer string // "" if none is known
 }
 
-// Rejection is a statement that an image must not enter an environment.
-type Rejection struct {
-	Environment release.Environment // "": any
-	Reason      string
-	Actor       string         // who rejected; "" if unknown
-	Failed      bool           // smoke has failed there, nobody rejected it
-	Target      release.Target // whose smoke failed; zero if the record names none
-	Why         string         // with Failed, which checks failed in which run, as the end of a sentence; "" if unknown
-	At          time.Time
-	Record      release.Digest
-}
-
 // Line is one requirement, and what was found.
 type Line struct {
 	Fact     string     `json:"fact"`
@@ -390,31 +378,6 @@ func listed(worst []fact.Finding, count int) string {
 	return strings.Join(names, ", ")
 }
 
-// evaluateRejections holds if nobody rejected the image and it never failed in the environment. It is final: a rejection is lifted, not overridden.
-func evaluateRejections(environment release.Environment, facts Facts) Line {
-	line := Line{Fact: FactNotRejected, Required: "that nobody rejected the image", Found: "no rejection", Holds: true, Final: true}
-	for _, each := range facts.Against {
-		if each.Environment != "" && each.Environment != environment {
-			continue
-		}
-		line.Holds, line.By = false, each.Actor
-		if !each.At.IsZero() {
-			line.At = &each.At
-		}
-		line.Found = fmt.Sprintf("%s was rejected %sat %s: %s", facts.Image.Digest, in(each.Environment), dated(each.At), each.Reason)
-		if each.Failed {
-			line.Found = fmt.Sprintf("smoke of %s failed in %q%s at %s%s", facts.Image.Digest, each.Environment, ofTarget(each.Target), dated(each.At), each.Why)
-		}
-		lift := fmt.Sprintf("promote --lift-rejection TEXT --to %s --image %s --sign-key KEY", environment, facts.Image)
-		line.Do = "build and prove another commit; or, if the rejection was wrong, lift it with " + lift + ", with a key of the environment if the rules name signers"
-		if each.Failed {
-			line.Do = "build and prove another commit; or, if its values or another service were at fault and not the image, mend these and lift the failure with " + lift + ", with a key of the environment if the rules name signers"
-		}
-		return line
-	}
-	return line
-}
-
 // evaluateChart returns the line for the requirement that chart and values are those of the image's commit. Values of a store of secrets can be of no commit: the
 // line names them.
 func evaluateChart(facts Facts) Line {
@@ -543,13 +506,6 @@ func atMost(age time.Duration) string {
 		return ""
 	}
 	return fmt.Sprintf(" that is at most %s old", text.Duration(age))
-}
-
-func in(environment release.Environment) string {
-	if environment == "" {
-		return ""
-	}
-	return fmt.Sprintf("for %q ", environment)
 }
 
 func quoted(names []string) string {

@@ -158,6 +158,9 @@ func TestEvaluate(t *testing.T) {
 		"no finding":                {scanned(4*time.Hour, fact.NoFindings), func(f *policy.Facts) { f.Scanned.Fact.Counts, f.Scanned.Fact.Findings = nil, nil }, "", ""},
 		"a finding of no severity":  {scanned(4*time.Hour, fact.High), func(f *policy.Facts) { f.Scanned.Fact.Counts = map[fact.Severity]int{fact.Unknown: 1} }, "1 findings by", ""},
 		"rejected":                  {staging, func(f *policy.Facts) { f.Against = []policy.Rejection{{Reason: "CVE-1", Actor: "alice", At: now}} }, "was rejected at 2026-11-30T12:00:00Z: CVE-1", "promote --lift-rejection"},
+		"rejected in another repository": {staging, func(f *policy.Facts) {
+			f.Against = []policy.Rejection{{Image: release.Repository("registry.example/live").At(f.Image.Digest), Reason: "CVE-1", At: now}}
+		}, "was rejected in registry.example/live at 2026-11-30T12:00:00Z: CVE-1", "--to production --image registry.example/live@sha256:aaaa"},
 		"rejected there": {staging, func(f *policy.Facts) {
 			f.Against = []policy.Rejection{{Environment: "production", Reason: "x", At: now}}
 		}, `was rejected for "production"`, ""},
@@ -225,6 +228,33 @@ func TestEvaluate(t *testing.T) {
 				t.Errorf("got %v, want %q and %q", err, test.missing, test.do)
 			}
 		})
+	}
+}
+
+// TestAgainst: a rejection has the place where it is recorded, and a failed verdict that can be read does not say that it cannot.
+func TestAgainst(t *testing.T) {
+	t.Parallel()
+	image := passed(t).Image
+	of := func(kind fact.Kind, change func(*fact.Record)) fact.Record {
+		record := fact.Record{Fact: fact.Fact{Kind: kind, Image: image, Environment: "production"}, Record: releasetest.Digest(t, "d")}
+		change(&record)
+		return record
+	}
+	for name, test := range map[string]struct {
+		record fact.Record
+		want   policy.Rejection
+	}{
+		"rejected":          {of(fact.Rejected, func(r *fact.Record) { r.Rejection = &fact.Rejection{Reason: "CVE-1"} }), policy.Rejection{Reason: "CVE-1"}},
+		"rejected unread":   {of(fact.Rejected, func(r *fact.Record) { r.Problem = "lost" }), policy.Rejection{Reason: "the record cannot be read"}},
+		"failed":            {of(fact.Smoked, func(r *fact.Record) { r.Smoke = &release.Evidence{Verdict: release.Fail, Failed: []string{"ready"}} }), policy.Rejection{Failed: true, Why: `, check "ready" failed`}},
+		"failed, unread":    {of(fact.Smoked, func(r *fact.Record) { r.Problem = "lost" }), policy.Rejection{Failed: true, Why: ", in a record that cannot be read"}},
+		"failed, no reason": {of(fact.Smoked, func(r *fact.Record) { r.Smoke = &release.Evidence{Verdict: release.Fail} }), policy.Rejection{Failed: true}},
+	} {
+		against, _ := policy.Against([]fact.Record{test.record}, image, policy.Rung{Environment: "production", Lifting: true}, nil)
+		test.want.Image, test.want.Environment, test.want.Record = image, "production", test.record.Record
+		if len(against) != 1 || against[0] != test.want {
+			t.Errorf("%s: got %+v, want %+v", name, against, test.want)
+		}
 	}
 }
 

@@ -24,10 +24,12 @@ type Deps struct {
 	Origin     fact.Origin
 	Gate       policy.Gate
 	Rejections Rejections
-	Policy     policy.Policy
-	Actor      string // who started the run; "" if unknown
-	Reporter   release.Reporter
-	Now        func() time.Time
+	// KnownRelation returns how a commit relates to an earlier one, by the history that is at hand; false if that does not show it. nil: it never does.
+	KnownRelation func(ctx context.Context, earlier, commit release.Commit) (release.Relation, bool)
+	Policy        policy.Policy
+	Actor         string // who started the run; "" if unknown
+	Reporter      release.Reporter
+	Now           func() time.Time
 	// WarnSigner warns if this run signs with a key by which what it records does not count: what is copied to another repository, "" if nothing is, or else the promotion. nil: no check.
 	WarnSigner func(ctx context.Context, rung policy.Rung, copiedTo release.Repository)
 	// WatchExpiry starts to check, while the promotion continues, whether the registry will delete or archive the image in spite of its new tag, or an
@@ -263,6 +265,9 @@ func resolveImage(ctx context.Context, settings Settings, deps Deps) (_ Settings
 		}
 		labelled = release.Commit(tagged.Revision)
 		settings.Image = settings.Repository.At(tagged.Digest)
+		if err := checkReuse(ctx, settings, labelled, deps); err != nil {
+			return settings, "", err
+		}
 		deps.Reporter.Infof("commit %s is %s%s", settings.Commit.Short(), tagged.Digest, reusedFrom(tagged, settings.Commit))
 	}
 	if settings.TargetRepository == "" {
@@ -278,6 +283,15 @@ func isReused(tagged release.ImageInfo) bool {
 	return err == nil && tagged.Inputs != ""
 }
 
+// checkReuse refuses an image of a later commit that has the given commit's tag, where the history that is at hand shows that.
+func checkReuse(ctx context.Context, settings Settings, labelled release.Commit, deps Deps) error {
+	if labelled == "" || deps.KnownRelation == nil {
+		return nil
+	}
+	relation, _ := deps.KnownRelation(ctx, labelled, settings.Commit)
+	return release.CheckReuse(settings.Image, labelled, settings.Commit, relation)
+}
+
 // reusedFrom explains, for a message, why an image without the commit in its label is the commit's: its tag alone says so, or build reused an earlier image.
 // It returns "" for an image of the commit itself.
 func reusedFrom(tagged release.ImageInfo, commit release.Commit) string {
@@ -287,7 +301,7 @@ func reusedFrom(tagged release.ImageInfo, commit release.Commit) string {
 	case "":
 		return ", by its tag alone: the image has no revision label"
 	}
-	return fmt.Sprintf(" of commit %s, reused because nothing that enters it was changed", release.Commit(tagged.Revision).Short())
+	return fmt.Sprintf(" of commit %s, by its tag: build reuses an image if nothing that enters it was changed", release.Commit(tagged.Revision).Short())
 }
 
 func newPromoted(settings Settings, evidence release.Record, decision policy.Decision) Promoted {

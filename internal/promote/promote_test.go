@@ -28,6 +28,7 @@ type fakeRegistry struct {
 	mu             sync.Mutex // promote reads several things at once
 	manifests      map[release.Image]release.TagState
 	tags           map[string]release.Digest // repository:tag
+	forgets        bool                      // it accepts a tag and does not store it
 	immutable      bool
 	configRevision string         // the revision that only the image's configuration has
 	takenBy        release.Digest // what somebody else tags just before promote does
@@ -83,6 +84,9 @@ func (f *fakeRegistry) Tag(_ context.Context, repository release.Repository, sta
 	key := repository.String() + ":" + tag.String()
 	if err := f.tagErr[key]; err != nil {
 		return err
+	}
+	if f.forgets {
+		return nil
 	}
 	if !f.takenBy.IsZero() {
 		f.tags[key] = f.takenBy
@@ -252,6 +256,30 @@ func TestRunFindsAReusedImage(t *testing.T) {
 	}
 }
 
+// TestRunRefusesTheImageOfALaterCommit: build reuses images of earlier commits only, so that somebody else set the tag.
+func TestRunRefusesTheImageOfALaterCommit(t *testing.T) {
+	t.Parallel()
+	for relation, refused := range map[release.Relation]bool{release.RelationAhead: false, "": false, release.RelationBehind: true, release.RelationDiverged: true} {
+		registry, settings := provedImage(t)
+		registry.found = &release.ImageInfo{Digest: settings.Image.Digest, Revision: commit.String(), Inputs: "sha256:x"}
+		settings = promote.Settings{Repository: settings.Image.Repository, Commit: otherCommit, To: "production", From: "staging"}
+		var log strings.Builder
+		_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: warnings{log: &log}, Now: now,
+			KnownRelation: func(_ context.Context, earlier, of release.Commit) (release.Relation, bool) {
+				if earlier != commit || of != otherCommit {
+					t.Errorf("asked about %s and %s", earlier, of)
+				}
+				return relation, relation != ""
+			}})
+		if !refused && err != nil {
+			t.Errorf("%q: got %v", relation, err)
+		}
+		if refused {
+			wantRefusal(t, err, "build reuses an image of an earlier commit only")
+		}
+	}
+}
+
 // TestRunTagsALaterCommit: in another repository, deploy accepts the image as the later commit's by its tag.
 func TestRunTagsALaterCommit(t *testing.T) {
 	t.Parallel()
@@ -333,13 +361,16 @@ func TestRunAsksTheTargetForRejections(t *testing.T) {
 	} {
 		registry, settings := provedImage(t)
 		settings.TargetRepository = "localhost:6000/prod/shop"
-		registry.againstAt = map[release.Repository][]policy.Rejection{settings.TargetRepository: {{Reason: "orders are lost", Record: record}}}
+		registry.againstAt = map[release.Repository][]policy.Rejection{settings.TargetRepository: {{Image: settings.TargetRepository.At(settings.Image.Digest), Reason: "orders are lost", Record: record}}}
 		if test.change != nil {
 			test.change(registry, &settings)
 		}
 		_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
 		if (test.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+		if lift := "--image localhost:6000/prod/shop@" + settings.Image.Digest.String(); err != nil && !strings.Contains(err.Error(), lift) {
+			t.Errorf("%s: got %v, want the rejection to be lifted where it is recorded: %s", name, err, lift)
 		}
 		if wrote := slices.ContainsFunc(registry.requests, func(each string) bool { return !strings.HasPrefix(each, "inspect") }); wrote && err != nil {
 			t.Errorf("%s: the registry was changed: %s", name, registry.requests)
@@ -411,6 +442,9 @@ func TestRunRefuses(t *testing.T) {
 		"a tag taken in between elsewhere": {func(t *testing.T, r *fakeRegistry, p *promote.Settings) {
 			p.TargetRepository, r.takenBy = "localhost:6000/shop", releasetest.Digest(t, "b")
 		}, "names sha256:bbbb"},
+		"a Helm chart": {func(_ *testing.T, r *fakeRegistry, p *promote.Settings) {
+			r.manifests[p.Image] = release.TagState{Manifest: []byte(`{"config":{"mediaType":"application/vnd.cncf.helm.config.v1+json"}}`), Revision: commit.String()}
+		}, "is a Helm chart, which no node can run"},
 		"an image that was deleted": {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) { clear(r.manifests) }, "not in its registry any more"},
 		"a tag with another digest": {func(t *testing.T, r *fakeRegistry, _ *promote.Settings) {
 			r.tags["localhost:5000/shop:production-"+commit.String()] = releasetest.Digest(t, "b")
@@ -428,6 +462,17 @@ func TestRunRefuses(t *testing.T) {
 			_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
 			wantRefusal(t, err, test.want)
 		})
+	}
+}
+
+// TestATagThatIsNotStored: a registry that accepts a tag and does not have it afterwards is a failure that says so.
+func TestATagThatIsNotStored(t *testing.T) {
+	t.Parallel()
+	registry, settings := provedImage(t)
+	registry.forgets = true
+	_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+	if release.ExitCode(err) != release.ExitFailed || !strings.Contains(fmt.Sprint(err), "the registry does not have it") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -464,6 +509,15 @@ func TestSettings(t *testing.T) {
 		"a promotion to this environment":    {[]string{"--image", image, "--to", "staging", "--from", "qa", "--tag", "staging-" + commit.String()}, ""},
 		"uncommitted work":                   {[]string{"--image", image, "--tag", commit.String() + "-dirty-1"}, "registries are told to delete"},
 		"tags of other forms":                {[]string{"--image", image, "--tag", "v1.2.3-" + commit.String(), "--moving-tag", "sha256"}, ""},
+		"a rejection in another repository":  {[]string{"--image", image, "--reject", "orders are lost", "--target-repository", "localhost:5000/live"}, "--target-repository: is given together with --reject"},
+		"a lift in another repository":       {[]string{"--image", image, "--lift-rejection", "it was another image", "--target-repository", "localhost:5000/live"}, "--image TARGET@sha256:…"},
+		"a rejection with tags":              {[]string{"--image", image, "--reject", "orders are lost", "--tag", "x", "--moving-tag", "y"}, "--moving-tag: is given together with --reject"},
+		"a rejection and a lift":             {[]string{"--image", image, "--reject", "orders are lost", "--lift-rejection", "it was another image"}, "--reject: is given together with --lift-rejection"},
+		"a rejection of a dry run":           {[]string{"--image", image, "--reject", "orders are lost", "--dry-run"}, "--dry-run: is given together with --reject"},
+		"a rejection alone":                  {[]string{"--image", image, "--reject", "orders are lost"}, ""},
+		"digests of a matrix":                {[]string{"--matrix", "m.yaml", "--digests", `{"shop": "sha256:` + strings.Repeat("a", 64) + `"}`}, ""},
+		"a commit of a matrix":               {[]string{"--matrix", "m.yaml", "--commit", commit.String()}, ""},
+		"digests and a commit of a matrix":   {[]string{"--matrix", "m.yaml", "--commit", commit.String(), "--digests", `{"shop": "sha256:` + strings.Repeat("a", 64) + `"}`}, "--digests: is given together with --commit"},
 		"a moving tag that is fixed":         {[]string{"--image", image, "--tag", "x", "--moving-tag", "x"}, "must not move"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -101,7 +101,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.DeclarePolicy(set, &s.Policy)
 	setting.DeclareOverride(set, &s.OverrideReason)
 	setting.Var(set, &s.Reject, setting.Setting{Name: "reject", Value: "TEXT",
-		Help: "Only record that the image must not enter any environment again, and why; no promotion passes it"}, setting.ParseReason)
+		Help: "Only record that the image must not enter any environment again, and why; no promotion passes it. It is recorded in the image's own repository, so that it goes without --target-repository"}, setting.ParseReason)
 	setting.Var(set, &s.LiftRejection, setting.Setting{Name: "lift-rejection", Value: "TEXT",
 		Help: "Only record that what keeps the image from the environment (--to) was wrong, and why: rejections, and its failed smoke there; needs --sign-key with a key that the policy names for the environment, or one of --verify-key; neither if nothing names signers"}, setting.ParseReason)
 	set.Check(s.validate)
@@ -168,9 +168,7 @@ func (s Settings) each() []Settings {
 // validate refuses settings that contradict each other.
 func (s *Settings) validate() error {
 	var problems []release.Problem
-	if s.Reject != "" && s.LiftRejection != "" || (s.Reject != "" || s.LiftRejection != "") && (s.OverrideReason != "" || s.Matrix != "" || s.DryRun) {
-		problems = append(problems, release.Problem{Setting: "reject", What: "--reject and --lift-rejection cannot be combined with each other, nor with --override-reason, --matrix or --dry-run", Do: "give one of them"})
-	}
+	problems = append(problems, s.checkStatement()...)
 	if s.From == s.To && s.To != "" {
 		problems = append(problems, release.Problem{Setting: "from", What: fmt.Sprintf("%q cannot prove an image for itself", s.From), Do: "name the environment before it in --from, or leave --from out"})
 	}
@@ -182,6 +180,9 @@ func (s *Settings) validate() error {
 		if !s.Image.IsZero() || s.Tag != "" {
 			problems = append(problems, release.Problem{Setting: "matrix", What: "is given together with an image or a tag, of which each service has its own", Do: "give --digests or --commit"})
 		}
+		if len(s.Digests) > 0 && s.Commit != "" {
+			problems = append(problems, release.Problem{Setting: "digests", What: "is given together with --commit, which can disagree with it", Do: "give either the digests or the commit"})
+		}
 		return problemsError(problems)
 	}
 	byCommit := s.Repository != "" && s.Commit != ""
@@ -192,6 +193,29 @@ func (s *Settings) validate() error {
 		problems = append(problems, release.Problem{Setting: "image", What: "is given together with --repository or --commit, which can disagree with it", Do: "give either the image or repository and commit"})
 	}
 	return problemsError(problems)
+}
+
+// checkStatement refuses settings of a promotion beside --reject or --lift-rejection, which write one statement about the image in its own repository.
+func (s *Settings) checkStatement() (problems []release.Problem) {
+	if s.Reject == "" && s.LiftRejection == "" {
+		return nil
+	}
+	const what = "is given together with --reject or --lift-rejection, which only record a statement"
+	if s.Reject != "" && s.LiftRejection != "" {
+		problems = append(problems, release.Problem{Setting: "reject", What: "is given together with --lift-rejection", Do: "give one of them"})
+	}
+	for _, each := range []struct {
+		setting string
+		isGiven bool
+	}{{"override-reason", s.OverrideReason != ""}, {"matrix", s.Matrix != ""}, {"dry-run", s.DryRun}, {"tag", s.Tag != ""}, {"moving-tag", s.MovingTag != ""}} {
+		if each.isGiven {
+			problems = append(problems, release.Problem{Setting: each.setting, What: what, Do: "leave it out"})
+		}
+	}
+	if s.TargetRepository != "" || len(s.FurtherTargets) > 0 {
+		problems = append(problems, release.Problem{Setting: "target-repository", What: what, Do: "leave it out; the statement is about the image in the repository of --image, so that one about the copy names that: --image TARGET@sha256:…"})
+	}
+	return problems
 }
 
 // checkTags refuses tags that others write: the list of what is attached to an image, and the tags of commits and of other environments. Those of environments that

@@ -75,6 +75,9 @@ func inspectImage(ctx context.Context, image release.Image, tag release.Tag, com
 	case !state.Found:
 		return state, &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry any more", image), Do: "a lifecycle rule may have expired it; build the commit again and prove it again"}
 	}
+	if err := release.RefuseArtifact(image, release.ArtifactOf(state.Manifest)); err != nil {
+		return state, err
+	}
 	revision := state.Revision
 	if revision == "" { // not in the manifest's annotations; the configuration may have it
 		described, _, err := registry.Describe(ctx, image)
@@ -197,6 +200,9 @@ func verifyTag(ctx context.Context, image release.Image, tag release.Tag, regist
 	state, err := registry.Inspect(ctx, image.Repository, image.Digest, tag)
 	if err != nil {
 		return "", err
+	}
+	if state.TagDigest.IsZero() {
+		return "", &release.Failure{What: fmt.Sprintf("tag %q was set to %s, and the registry does not have it", tag, image.Digest), Do: "run again; if it stays away, ask who runs the registry, which accepted it"}
 	}
 	if state.TagDigest != image.Digest {
 		return "", &release.Failure{What: fmt.Sprintf("tag %q was set to %s, but names %s", tag, image.Digest, state.TagDigest), Do: "somebody else moves this tag; make it immutable"}

@@ -9,8 +9,10 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/onedigest/onedigest/internal/httpx"
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -57,7 +59,7 @@ func TestFind(t *testing.T) {
 		"annotated image":              {randomImage(t, 3), commit, "", 1},
 		"annotated index":              {randomIndex(t, 2, map[string]string{release.AnnotationRevision: commit}), commit, "", 1},
 		"label of the config":          {unannotated(t), commit, "a label", 2},
-		"index of annotated images":    {randomIndex(t, 4, nil), commit, "", 2},
+		"index of annotated images":    {randomIndex(t, 4, nil), commit, "", 5},
 		"index of labelled images":     {revisionLabel, commit, "a label", 3},
 		"image that says nothing":      {bare(t), "", "", 2},
 		"index that names another one": {randomIndex(t, 1, map[string]string{release.AnnotationRevision: "other"}), "other", "", 1},
@@ -82,6 +84,89 @@ func TestFind(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestFindAnIndexOfSeveralCommits: the images of an index are all read, whatever their order, and those that name other commits are told apart.
+func TestFindAnIndexOfSeveralCommits(t *testing.T) {
+	t.Parallel()
+	const other = "2222222222222222222222222222222222222222"
+	child := func(revision, architecture string) mutate.IndexAddendum {
+		image := withPlatform(t, bare(t), architecture)
+		if revision != "" {
+			file, err := image.ConfigFile()
+			if err != nil {
+				t.Fatal(err)
+			}
+			file = file.DeepCopy()
+			file.Config.Labels = map[string]string{release.AnnotationRevision: revision, release.AnnotationInputs: "inputs"}
+			if image, err = mutate.ConfigFile(image, file); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: architecture}}}
+	}
+	of := func(children ...mutate.IndexAddendum) v1.ImageIndex {
+		return mutate.AppendManifests(empty.Index, children...)
+	}
+	attestation := child(other, "amd64")
+	attestation.Platform = &v1.Platform{OS: "unknown", Architecture: "unknown"}
+	const both = commit + " (linux/amd64), " + other + " (linux/arm64)"
+	for name, test := range map[string]struct {
+		index            v1.ImageIndex
+		revision, inputs string
+	}{
+		"one commit":               {of(child(commit, "amd64"), child(commit, "arm64")), commit, "inputs"},
+		"two commits":              {of(child(commit, "amd64"), child(other, "arm64")), both, ""},
+		"two commits, turned":      {of(child(other, "arm64"), child(commit, "amd64")), other + " (linux/arm64), " + commit + " (linux/amd64)", ""},
+		"two commits, nested":      {of(child(commit, "amd64"), mutate.IndexAddendum{Add: of(child(other, "arm64"))}), both, ""},
+		"one that says nothing":    {of(child("", "amd64"), child(commit, "arm64")), commit, "inputs"},
+		"an attestation beside it": {of(attestation, child(commit, "arm64")), commit, "inputs"},
+		"of no commit":             {of(child("", "amd64"), child("", "arm64")), "", ""},
+	} {
+		h := newTestRegistry(t)
+		c := h.client()
+		image := pushTo(t, c, test.index, h.repo("team/shop"), commit)
+		got, found, err := c.Describe(t.Context(), image)
+		if want := (release.ImageInfo{Digest: image.Digest, Revision: test.revision, Inputs: test.inputs}); err != nil || !found || got != want {
+			t.Errorf("%s: got %+v, %t, %v, want %+v", name, got, found, err, want)
+		}
+	}
+}
+
+// TestFindAnArtifact: what no node can run is said to be that, and has no platforms.
+func TestFindAnArtifact(t *testing.T) {
+	t.Parallel()
+	h := newTestRegistry(t)
+	c := h.client()
+	config := release.DigestOf([]byte("{}")).String()
+	typed := func(mediaType types.MediaType) string {
+		return fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":2},"annotations":{%q:%q}}`, types.OCIManifestSchema1, mediaType, config, release.AnnotationRevision, commit)
+	}
+	for name, test := range map[string]struct {
+		content   string
+		mediaType types.MediaType
+		artifact  string
+		images    int
+	}{
+		"an image":           {typed(types.OCIConfigJSON), types.OCIManifestSchema1, "", 1},
+		"an image of docker": {typed(types.DockerConfigJSON), types.OCIManifestSchema1, "", 1},
+		"a Helm chart":       {typed("application/vnd.cncf.helm.config.v1+json"), types.OCIManifestSchema1, "a Helm chart", 0},
+		"another artifact":   {typed("application/vnd.oci.empty.v1+json"), types.OCIManifestSchema1, `an artifact with a config of type "application/vnd.oci.empty.v1+json"`, 0},
+		"an empty index":     {`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`, types.OCIImageIndex, "an index that lists no image", 0},
+	} {
+		image := h.repo("team/shop").At(release.DigestOf([]byte(test.content)))
+		if err := c.PutTag(t.Context(), image.Repository, []byte(test.content), string(test.mediaType), image.Digest, "v1"); err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := c.Describe(t.Context(), image)
+		if err != nil || got.Artifact != test.artifact {
+			t.Errorf("%s: got %q, %v, want %q", name, got.Artifact, err, test.artifact)
+		}
+		images, found, err := c.Platforms(t.Context(), image)
+		if err != nil || !found || len(images) != test.images {
+			t.Errorf("%s: got platforms %v, %t, %v, want %d", name, images, found, err, test.images)
+		}
 	}
 }
 

@@ -5,12 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
 // Platforms lists the images of a digest: the image itself, or for an index its children, also those of nested indexes, without
-// attestations. It returns false if the repository does not have the digest. It reads every child's manifest.
+// attestations and other artifacts, so that an artifact has none. It returns false if the repository does not have the digest. It reads every child's manifest.
 func (c *Client) Platforms(ctx context.Context, image release.Image) ([]release.PlatformImage, bool, error) {
 	r, err := c.open(sideRegistry, image.Repository, false)
 	if err != nil {
@@ -30,7 +29,7 @@ func (c *Client) Platforms(ctx context.Context, image release.Image) ([]release.
 }
 
 // platforms lists the images below a manifest whose descriptor names the platform; read counts the manifests. A child that the
-// repository lacks is skipped: nothing can have pulled it from there.
+// repository lacks is skipped: nothing can have pulled it from there. So is what is no image, because no node can run it.
 func (r *repository) platforms(ctx context.Context, m manifest, platform release.Platform, read *int) ([]release.PlatformImage, error) {
 	if *read++; *read > maxManifests {
 		return nil, fmt.Errorf("reading index %s: it has more than %d manifests", m.digest.Short(), maxManifests)
@@ -40,6 +39,9 @@ func (r *repository) platforms(ctx context.Context, m manifest, platform release
 		return nil, err
 	}
 	if !m.isIndex() {
+		if !release.IsConfigOfImage(content.Config.MediaType) {
+			return nil, nil
+		}
 		config, _ := release.ParseDigest(content.Config.Digest) // zero if it is of another algorithm: then only the manifest's digest counts
 		if platform == (release.Platform{}) {
 			platform = r.configPlatform(ctx, content.Config)
@@ -49,7 +51,7 @@ func (r *repository) platforms(ctx context.Context, m manifest, platform release
 	var images []release.PlatformImage
 	for _, child := range content.Manifests {
 		digest, err := release.ParseDigest(child.Digest)
-		if err != nil || !isImage(child) {
+		if err != nil || !child.IsImage() {
 			continue
 		}
 		below, exists, err := r.getManifest(ctx, digest.String())
@@ -91,11 +93,4 @@ func (r *repository) configPlatform(ctx context.Context, config release.Descript
 		return release.Platform{}
 	}
 	return release.Platform{OS: image.OS, Architecture: image.Architecture}
-}
-
-// isImage reports whether a child of an index is an image or an index: not an attestation, which buildx lists with the platform
-// unknown/unknown, nor anything else that an index may hold.
-func isImage(d release.Descriptor) bool {
-	kind := types.MediaType(d.MediaType)
-	return (kind.IsImage() || kind.IsIndex()) && (d.Platform == nil || d.Platform.Architecture != "unknown")
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -92,7 +93,16 @@ func (s *session) sendWithToken(request *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	request.Header.Del("Authorization")
+	if request.Body != nil && request.Body != http.NoBody {
+		request.Body = &sentOnce{ReadCloser: request.Body}
+	}
 	return tokens.RoundTrip(request)
+}
+
+// sentOnce is the body of a request that ggcr's transport sends a second time, as it is, if the registry asks for another token.
+type sentOnce struct {
+	io.ReadCloser
+	sent bool
 }
 
 // bearerTransport gets the challenge and a token with the session's scopes, once for each session.
@@ -118,7 +128,7 @@ func (s *session) bearerTransport(ctx context.Context) (http.RoundTripper, error
 	return tokens, nil
 }
 
-// fixedScheme keeps ggcr's ping from trying the other scheme.
+// fixedScheme keeps ggcr's ping from trying the other scheme, and gives a request that is sent again its body from the start.
 type fixedScheme struct {
 	scheme, host string
 	next         http.RoundTripper
@@ -127,6 +137,15 @@ type fixedScheme struct {
 func (o *fixedScheme) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.URL.Host == o.host && request.URL.Scheme != o.scheme {
 		return nil, errors.New("not this scheme")
+	}
+	if body, marked := request.Body.(*sentOnce); marked && body.sent {
+		again, err := httpx.Replay(request)
+		if err != nil {
+			return nil, err
+		}
+		return o.next.RoundTrip(again)
+	} else if marked {
+		body.sent = true
 	}
 	return o.next.RoundTrip(request)
 }

@@ -211,6 +211,38 @@ func TestBearer(t *testing.T) {
 }
 
 // H8: credentials go to the registry only, wherever it redirects to.
+// TestATokenThatEndsBeforeABody: a request with a body is sent again from the start with the next token, whatever was read of it.
+func TestATokenThatEndsBeforeABody(t *testing.T) {
+	t.Parallel()
+	h := newTestRegistry(t)
+	h.setPassword("")
+	var mu sync.Mutex
+	issued, ended := 0, map[string]bool{}
+	h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if r.URL.Path == "/token" {
+			issued++
+			_, _ = fmt.Fprintf(w, `{"token":"t%d"}`, issued)
+			return true
+		}
+		request := r.Method + " " + r.URL.Path
+		ends := (r.Method == http.MethodPatch || r.Method == http.MethodPut) && !ended[request]
+		if ended[request] = true; !ends && issued > 0 && r.Header.Get("Authorization") == fmt.Sprintf("Bearer t%d", issued) {
+			return false
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="hub"`, h.host()))
+		refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "get a token")
+		return true
+	})
+	c := h.client()
+	image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
+	if tagged, found, err := c.Find(t.Context(), image.Repository, "one"); err != nil || !found || tagged.Digest != image.Digest {
+		t.Errorf("got %v, %t, %v", tagged, found, err)
+	}
+}
+
 func TestCredentialsAreNotSentToOtherHosts(t *testing.T) {
 	t.Parallel()
 	h := newTestRegistry(t)

@@ -111,7 +111,8 @@ type Layout struct {
 // ImageInfo is what a registry knows about an image.
 type ImageInfo struct {
 	Digest   Digest
-	Revision string    // org.opencontainers.image.revision of its annotations or labels, or ""
+	Artifact string    // what it is if no node can run it, as ArtifactOf says; "" for an image
+	Revision string    // org.opencontainers.image.revision of its annotations or labels, or ""; of an index whose images name different ones all of them, which is no commit
 	Recipe   string    // AnnotationRecipe, found at the same place as the revision, or ""; anybody who may push can write it
 	Inputs   string    // AnnotationInputs, found at the same place, or ""
 	Created  time.Time // org.opencontainers.image.created, found at the same place; zero if it is missing or not a time

@@ -83,6 +83,22 @@ type CheckedOut struct {
 	Change Difference
 }
 
+// CheckReuse returns a *Refusal of an image that is labelled with another commit than the one whose tag names it, if that tag cannot be from build: build
+// reuses images of earlier commits alone. relation is that of the commit to the label's; "" if it is unknown, and then the tag is believed.
+func CheckReuse(image Image, labelled, commit Commit, relation Relation) error {
+	var order string
+	switch relation {
+	case RelationBehind:
+		order = "a later one"
+	case RelationDiverged:
+		order = "which is no earlier one"
+	default:
+		return nil
+	}
+	return &Refusal{Why: fmt.Sprintf("tag %s in %q names %s, which was built from commit %s, %s: build reuses an image of an earlier commit only, so that somebody else set the tag", commit, image.Repository, image.Digest, labelled, order),
+		Do: fmt.Sprintf("give the image that build returned for the commit, or, if the image of the other one is wanted, give --commit %s; make the repository's tags immutable", labelled)}
+}
+
 // MaxLost is how many lost commits a Comparison names.
 const MaxLost = 5
 

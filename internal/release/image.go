@@ -1,8 +1,10 @@
 package release
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -205,6 +207,54 @@ type Descriptor struct {
 		Architecture string `json:"architecture"`
 		Variant      string `json:"variant"`
 	} `json:"platform,omitempty"`
+}
+
+// imageConfigs are the media types of the configs of images. A node unpacks no manifest with another one.
+// Source: OCI image-spec, manifest.md, "Guidelines for Artifact Usage"; containerd, images.IsConfigType.
+var imageConfigs = []string{"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
+
+// imageManifests are the media types of the manifests of images, and of indexes.
+var imageManifests = []string{"application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json",
+	"application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.distribution.manifest.list.v2+json"}
+
+// IsConfigOfImage reports whether a config of this media type makes its manifest that of an image. "" counts, as it says nothing else.
+func IsConfigOfImage(mediaType string) bool {
+	return mediaType == "" || slices.Contains(imageConfigs, mediaType)
+}
+
+// IsImage reports whether a child of an index is an image or an index: neither an attestation, which buildx lists with the platform
+// unknown/unknown, nor anything else that an index may hold. A child without a media type counts.
+func (d Descriptor) IsImage() bool {
+	return (d.MediaType == "" || slices.Contains(imageManifests, d.MediaType)) && (d.Platform == nil || d.Platform.Architecture != "unknown") && IsConfigOfImage(d.ArtifactType)
+}
+
+// ArtifactOf says what a manifest or an index is that no node can run, such as a Helm chart; "" for an image, or if the content is not known to be
+// anything else. It does not look into the children of an index.
+func ArtifactOf(manifest []byte) string {
+	var read struct {
+		Config    Descriptor    `json:"config"`
+		Manifests *[]Descriptor `json:"manifests"`
+	}
+	if json.Unmarshal(manifest, &read) != nil {
+		return ""
+	}
+	switch {
+	case read.Manifests != nil && !slices.ContainsFunc(*read.Manifests, Descriptor.IsImage):
+		return "an index that lists no image"
+	case read.Manifests != nil || IsConfigOfImage(read.Config.MediaType):
+		return ""
+	case read.Config.MediaType == "application/vnd.cncf.helm.config.v1+json":
+		return "a Helm chart"
+	}
+	return fmt.Sprintf("an artifact with a config of type %q", read.Config.MediaType)
+}
+
+// RefuseArtifact returns a *Refusal of a digest that is no image; nil if the artifact is "".
+func RefuseArtifact(image Image, artifact string) error {
+	if artifact == "" {
+		return nil
+	}
+	return &Refusal{Why: fmt.Sprintf("%q is %s, which no node can run", image, artifact), Do: "give the digest of an image, as build or the push of the image printed it"}
 }
 
 // TagState is the state of an image and of a tag of its repository at one moment.

@@ -2,6 +2,7 @@ package release_test
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -291,5 +292,30 @@ func TestDigestOf(t *testing.T) {
 	const want = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 	if of, ofSum := release.DigestOf(nil).String(), release.DigestOfSum(sha256.New()).String(); of != want || ofSum != want {
 		t.Errorf("got %s and %s", of, ofSum)
+	}
+}
+
+// TestArtifactOf: what no node can run is named; what does not say enough is taken for an image.
+func TestArtifactOf(t *testing.T) {
+	t.Parallel()
+	const index, image = `{"manifests":[%s]}`, `{"mediaType":"application/vnd.oci.image.manifest.v1+json"%s}`
+	for content, want := range map[string]string{
+		`{"config":{"mediaType":"application/vnd.oci.image.config.v1+json"}}`:       "",
+		`{"config":{"mediaType":"application/vnd.docker.container.image.v1+json"}}`: "",
+		`{"config":{"mediaType":"application/vnd.cncf.helm.config.v1+json"}}`:       "a Helm chart",
+		`{"config":{"mediaType":"application/vnd.oci.empty.v1+json"}}`:              `an artifact with a config of type "application/vnd.oci.empty.v1+json"`,
+		`{}`:                     "",
+		`no JSON`:                "",
+		`{"manifests":[]}`:       "an index that lists no image",
+		fmt.Sprintf(index, `{}`): "",
+		fmt.Sprintf(index, fmt.Sprintf(image, "")):                                                           "",
+		fmt.Sprintf(index, fmt.Sprintf(image, `,"platform":{"architecture":"unknown"}`)):                     "an index that lists no image",
+		fmt.Sprintf(index, fmt.Sprintf(image, `,"artifactType":"application/vnd.cncf.helm.config.v1+json"`)): "an index that lists no image",
+		fmt.Sprintf(index, `{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip"}`):                    "an index that lists no image",
+		fmt.Sprintf(index, `{"mediaType":"application/vnd.oci.image.index.v1+json"}`):                        "",
+	} {
+		if got := release.ArtifactOf([]byte(content)); got != want {
+			t.Errorf("%s: got %q, want %q", content, got, want)
+		}
 	}
 }

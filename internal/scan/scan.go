@@ -77,6 +77,8 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		return Result{}, err
 	case !exists:
 		return Result{}, &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", settings.Image), Do: "check the repository and the digest"}
+	case len(platforms) == 0:
+		return Result{}, &release.Refusal{Why: fmt.Sprintf("%q is no image: it has none that a node can run", settings.Image), Do: "give the digest of the image that was scanned"}
 	}
 	if settings.FromECR {
 		if found, err = deps.Scanner.ScanFindings(ctx, settings.Image, platforms, settings.Wait); err != nil {

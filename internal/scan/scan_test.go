@@ -32,7 +32,10 @@ func (f files) ReadUpTo(_ int64, setting, path, do string) ([]byte, error) {
 	return []byte(content), nil
 }
 
-func (f files) Platforms(context.Context, release.Image) ([]release.PlatformImage, bool, error) {
+func (f files) Platforms(_ context.Context, image release.Image) ([]release.PlatformImage, bool, error) {
+	if f.platforms == nil { // the image itself
+		return []release.PlatformImage{{Manifest: image.Digest}}, !f.missing, nil
+	}
 	return f.platforms, !f.missing, nil
 }
 
@@ -93,6 +96,7 @@ func TestRun(t *testing.T) {
 		"no file":                {code: release.ExitInput, says: "does not exist"},
 		"no results":             {files: files{content: map[string]string{"r": `{}`}}, code: release.ExitInput, says: "neither SARIF nor CycloneDX"},
 		"no statements":          {files: files{content: map[string]string{"r": results(t, "a", yesterday, 5), "v": "{}"}}, flags: []string{"--vex", "v"}, code: release.ExitInput, says: "--vex"},
+		"a Helm chart":           {files: files{content: map[string]string{"r": results(t, "a", yesterday, 5)}, platforms: []release.PlatformImage{}}, code: release.ExitFailed, says: "is no image"},
 		"no image":               {files: files{content: map[string]string{"r": results(t, "a", yesterday, 5)}, missing: true}, code: release.ExitFailed, says: "is not in its registry"},
 	} {
 		facts, told := new(releasetest.Facts), new(lines)

@@ -245,7 +245,11 @@ func runsEverywhere(rows []Row, environment release.Environment, service string,
 func verifiedOf(standing policy.Standing, at release.Target, keys map[string]string) *Verified {
 	verified := new(Verified)
 	for _, rejection := range standing.Against {
-		verified.Against = append(verified.Against, rejection.Reason)
+		if rejection.Failed {
+			verified.Failures = append(verified.Failures, rejection.Failure())
+		} else {
+			verified.Against = append(verified.Against, rejection.Reason)
+		}
 	}
 	if unreadable := new(release.UnreadableRecordError); errors.As(standing.Smoked.Err, &unreadable) && (unreadable.Target.IsZero() || unreadable.Target.Is(at)) {
 		verified.Verdict, verified.Problem = unreadable.Verdict, standing.Smoked.Err.Error()

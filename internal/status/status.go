@@ -145,7 +145,9 @@ type Verified struct {
 	At      time.Time       `json:"at,omitzero"`
 	By      string          `json:"by,omitempty"`      // whose signature counts; "" if none does
 	Problem string          `json:"problem,omitempty"` // a newer verdict cannot be read
-	Against []string        `json:"against,omitempty"` // what keeps the image from the environment
+	// Against are the reasons why the image is rejected, and Failures say which smoke failed there: each keeps the image from the environment.
+	Against  []string `json:"against,omitempty"`
+	Failures []string `json:"failures,omitempty"`
 }
 
 // Promoted says how the image came into the environment.
@@ -165,7 +167,7 @@ func (r Row) InOrder() bool {
 	if r.State != StateLive || r.Error != "" || r.Attempt != nil || !r.podsMatch() || len(r.Limits) > 0 || r.Mark == release.MarkFailed {
 		return false
 	}
-	if v := r.Verified; v != nil && (len(v.Against) > 0 || v.Problem != "" || v.Verdict != "" && v.Verdict != release.Pass) {
+	if v := r.Verified; v != nil && (len(v.Against) > 0 || len(v.Failures) > 0 || v.Problem != "" || v.Verdict != "" && v.Verdict != release.Pass) {
 		return false
 	}
 	return r.Entry == nil || r.Entry.Opens

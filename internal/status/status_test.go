@@ -290,6 +290,9 @@ func TestRows(t *testing.T) {
 		"rejected": {func(w *world) {
 			w.standing["staging"] = policy.Standing{Against: []policy.Rejection{{Reason: "recalled"}}}
 		}, shop, []string{"rejected", "the image is rejected: recalled"}, release.ExitDone},
+		"smoke failed": {func(w *world) {
+			w.standing["staging"] = policy.Standing{Against: []policy.Rejection{{Failed: true, Environment: "staging", Why: `, check "ready" failed`}}}
+		}, shop, []string{`smoke of the image failed in "staging" at an unknown time, check "ready" failed`}, release.ExitDone},
 		"a pod that stays at the old digest": {func(w *world) {
 			w.clusters[""].running = releasetest.Running(release.PodImage{Pod: "shop-1", Digest: digest, Ready: true},
 				release.PodImage{Pod: "shop-0", Digest: releasetest.Digest(t, "2"), Ready: true, HeldBack: "the StatefulSet's partition is 1"})
@@ -345,6 +348,7 @@ func TestInOrder(t *testing.T) {
 		"smoke failed":           {standing(policy.Standing{Entry: policy.Decision{Opens: true}, Smoked: policy.Finding[release.Record]{Found: true, Fact: release.Record{Evidence: release.Evidence{Verdict: release.Fail}}}}), false},
 		"the revision is marked": {func(w *world) { w.clusters[""].revisions[0].Mark = release.MarkFailed }, false},
 		"rejected":               {standing(policy.Standing{Entry: policy.Decision{Opens: true}, Against: []policy.Rejection{{Reason: "recalled"}}}), false},
+		"failed for another":     {standing(policy.Standing{Entry: policy.Decision{Opens: true}, Against: []policy.Rejection{{Failed: true}}}), false},
 		"an unreadable verdict":  {standing(policy.Standing{Entry: policy.Decision{Opens: true}, Smoked: policy.Finding[release.Record]{Err: &release.UnreadableRecordError{Verdict: release.Pass}}}), false},
 		"an entry that is shut":  {standing(policy.Standing{Entry: policy.Decision{Lines: []policy.Line{{Found: "the pass is too old"}}}}), false},
 		"a failed revision": {func(w *world) {

@@ -192,6 +192,9 @@ func (r Row) Notes() (notes []string) {
 		for _, against := range r.Verified.Against {
 			note("the image is rejected: %s", against)
 		}
+		for _, failure := range r.Verified.Failures {
+			note("%s", failure)
+		}
 		if r.Verified.Problem != "" {
 			note("%s", r.Verified.Problem)
 		}

@@ -40,6 +40,11 @@ func newCommits(run *app.RunContext, token string) *commits {
 		api: run.API(token)}
 }
 
+// KnownRelation returns how the next commit relates to the live one, by the history of the work tree alone.
+func (c *commits) KnownRelation(ctx context.Context, live, next release.Commit) (release.Relation, bool) {
+	return git.KnownRelation(ctx, c.process.Environ, c.process.Dir, live, next)
+}
+
 // CheckedOut compares the commits from which files and directories are checked out with another one, by git.
 func (c *commits) CheckedOut(ctx context.Context, paths []string, commit release.Commit) (release.CheckedOut, error) {
 	c.mu.Lock()

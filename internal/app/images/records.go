@@ -80,14 +80,14 @@ func isOther(annotations map[string]string) bool {
 // Newest returns the record that says whether an environment proved an image, as evidence.Latest decides without the failures that are lifted; false if there is
 // none. A record that cannot be read is reported and skipped: it proves nothing, and anybody who may push can attach one. If
 // its annotations declare another verdict than a pass, and it may be later than the pass that was found, the error is a
-// *release.UnreadableRecordError.
+// *release.UnreadableRecordError; if they declare no verdict and the registry may serve the record at another time, it is a *release.Fault.
 func (i *Images) Newest(ctx context.Context, image release.Image, environment release.Environment, lifted ...release.Digest) (release.Record, bool, error) {
 	entries, unavailable, err := i.readRecords(ctx, image, environment)
 	if err != nil {
 		return release.Record{}, false, err
 	}
 	latest, found := evidence.Latest(withoutLifted(entries, lifted), image, environment, i.now())
-	return newestRecord(latest, found, unavailable, environment)
+	return unavailable.newestRecord(latest, found, environment)
 }
 
 // NewestAt is Newest for one target of an environment, as evidence.LatestAt decides.
@@ -97,7 +97,7 @@ func (i *Images) NewestAt(ctx context.Context, image release.Image, environment 
 		return release.Record{}, false, err
 	}
 	latest, found := evidence.LatestAt(entries, image, environment, target, i.now())
-	return newestRecord(latest, found, unavailable, environment)
+	return unavailable.newestRecord(latest, found, environment)
 }
 
 // NewestOfEach returns what NewestAt does for each target of an environment of which a verdict is recorded, in the order of release.Target.Compare. Of a record
@@ -137,10 +137,31 @@ func withoutLifted(entries []evidence.Entry, lifted []release.Digest) []evidence
 	})
 }
 
+// unavailableRecord is a record that the registry failed to serve, and may serve at another time.
+type unavailableRecord struct {
+	evidence.Entry
+	err error
+}
+
+// unavailableRecords are those that may be a pass: they declare one, or no verdict.
+type unavailableRecords []unavailableRecord
+
+// mayDecide returns why one cannot be read that may say otherwise than what was found; nil if there is none. Beside a pass, that is one that declares no verdict and
+// is not certainly older: it may be a failure.
+func (u unavailableRecords) mayDecide(latest evidence.Entry, found bool) error {
+	for _, each := range u {
+		if !found || latest.Readable && latest.Verdict == release.Pass && each.Verdict == "" && each.MayFollow(latest) {
+			return each.err
+		}
+	}
+	return nil
+}
+
 // newestRecord returns what was found as Newest does.
-func newestRecord(latest evidence.Entry, found bool, unavailable error, environment release.Environment) (release.Record, bool, error) {
+func (u unavailableRecords) newestRecord(latest evidence.Entry, found bool, environment release.Environment) (release.Record, bool, error) {
+	unavailable := u.mayDecide(latest, found)
 	switch {
-	case !found && unavailable != nil:
+	case unavailable != nil:
 		return release.Record{}, false, &release.Fault{Side: "registry", Err: unavailable, Do: "run again; if the registry lost the record, run smoke again, which records a new one"}
 	case !found:
 		return release.Record{}, false, nil
@@ -155,8 +176,8 @@ func newestRecord(latest evidence.Entry, found bool, unavailable error, environm
 }
 
 // readRecords reads the records of an environment about an image, the newest first, without those that a pass settles.
-// unavailable is the error of a record that may be a pass and that the registry may serve at another time.
-func (i *Images) readRecords(ctx context.Context, image release.Image, environment release.Environment) (entries []evidence.Entry, unavailable, err error) {
+// unavailable are the records that may be a pass and that the registry may serve at another time.
+func (i *Images) readRecords(ctx context.Context, image release.Image, environment release.Environment) (entries []evidence.Entry, unavailable unavailableRecords, err error) {
 	pushedAt, err := i.pushedAt(ctx, image.Repository)
 	if err != nil {
 		return nil, nil, err
@@ -191,7 +212,7 @@ func (i *Images) readRecords(ctx context.Context, image release.Image, environme
 			entry := unreadable(evidence.Entry{Listed: skippedRecord.Digest, Record: skipped, At: skippedRecord.Created(), PushedAt: skippedRecord.PushedAt},
 				skippedRecord.Annotations, environment)
 			if entries = append(entries, entry); skippedRecord.Unavailable && (entry.Verdict == release.Pass || entry.Verdict == "") {
-				unavailable = skippedRecord
+				unavailable = append(unavailable, unavailableRecord{entry, skippedRecord})
 			}
 		case err != nil:
 			return nil, nil, err

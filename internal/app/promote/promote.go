@@ -11,6 +11,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app/keys"
 	"github.com/onedigest/onedigest/internal/git"
 	"github.com/onedigest/onedigest/internal/promote"
+	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
@@ -60,7 +61,10 @@ func Run(ctx context.Context, settings *promote.Settings, run *app.RunContext) (
 		return promote.Result{}, err
 	}
 	deps := promote.Deps{Registry: registry, Evidence: registry, Gate: gate, Rejections: gate, Policy: rules, Actor: run.Actor(), Reporter: run.Reporter, Now: run.Process.Now, Origin: run.Origin(), WatchExpiry: registry.WatchExpiry,
-		WarnSigner: gate.WarnSigner(settings.DryRun)}
+		WarnSigner: gate.WarnSigner(settings.DryRun),
+		KnownRelation: func(ctx context.Context, earlier, commit release.Commit) (release.Relation, bool) {
+			return git.KnownRelation(ctx, run.Process.Environ, run.Process.Dir, earlier, commit)
+		}}
 	defer registry.FinishExpiry()
 	if signer != nil {
 		deps.Facts = registry

@@ -271,6 +271,40 @@ func TestPromoteOfLostRecords(t *testing.T) {
 	}
 }
 
+// TestPromoteOfARecordThatSaysNothing: a record without annotations, as another program writes it, that the registry does not serve now may be a failure. A pass that names it, and a
+// record that is lost for good, are not waited for.
+func TestPromoteOfARecordThatSaysNothing(t *testing.T) {
+	t.Parallel()
+	answer := func(status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
+	}
+	for name, test := range map[string]struct {
+		created string
+		how     http.HandlerFunc
+		code    int
+	}{
+		"failing, undated": {"", answer(http.StatusInternalServerError), release.ExitFault},
+		"failing, older":   {longBefore, answer(http.StatusInternalServerError), release.ExitDone},
+		"gone":             {"", answer(http.StatusNotFound), release.ExitDone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGate(t, false)
+			g.attach(release.Pass, -time.Minute, nil)
+			g.lose("", test.created, test.how)
+			if err := g.promote(); release.ExitCode(err) != test.code {
+				t.Errorf("got %v, want exit code %d", err, test.code)
+			}
+			lost, err := g.client.ListReferrers(t.Context(), g.image, []string{evidence.ArtifactType}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.attach(release.Pass, 0, func(e *release.Evidence) { e.After = lost })
+			checkPromotion(t, g.promote(), "")
+		})
+	}
+}
+
 func checkPromotion(t *testing.T, err error, want string) {
 	t.Helper()
 	switch {

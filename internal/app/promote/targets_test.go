@@ -160,6 +160,37 @@ func TestAPromotionIntoAnotherRepositoryCountsThere(t *testing.T) {
 	}
 }
 
+// TestARejectionIsLiftedWhereItIs: one in the target repository is lifted with the image that the refusal names.
+func TestARejectionIsLiftedWhereItIs(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	g.smokedAt("eu", release.Pass, "staging")
+	live := registrytest.Repository(t)
+	promoteThere := func(s *promote.Settings) { s.TargetRepository, s.SignKey = live, key("production") }
+	if _, err := g.run(promoteThere, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	of := func(change func(*promote.Settings)) promote.Result {
+		t.Helper()
+		result, err := g.run(func(s *promote.Settings) {
+			s.Image, s.SignKey = live.At(g.image.Digest), key("production")
+			change(s)
+		}, "alice")
+		if err != nil || result.Outcome != release.Created {
+			t.Fatalf("got %+v, %v", result, err)
+		}
+		return result
+	}
+	of(func(s *promote.Settings) { s.Reject = "orders are lost" })
+	if _, err := g.run(promoteThere, "alice"); err == nil || !strings.Contains(err.Error(), "--lift-rejection TEXT --to production --image "+live.At(g.image.Digest).String()) {
+		t.Fatalf("got %v, want the image of %s", err, live)
+	}
+	of(func(s *promote.Settings) { s.To, s.LiftRejection = "production", "it was another image" })
+	if _, err := g.run(promoteThere, "alice"); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestLiftAFailureWithoutRules: of the first environment, into which nothing is promoted.
 func TestLiftAFailureWithoutRules(t *testing.T) {
 	t.Parallel()
