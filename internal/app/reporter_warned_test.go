@@ -23,7 +23,7 @@ func TestAWarningIsGivenOnce(t *testing.T) {
 			return none{}, nil
 		},
 		Outputs: func(none) map[string]string { return nil },
-		Page:    func(*none, none, error) page.Page { return page.Page{Verdict: page.Line("done")} },
+		Page:    func(*none, none, error) page.Page { return page.Page{Headline: page.Line("done")} },
 	})
 	said := func(environ ...string) int {
 		t.Helper()
