@@ -142,7 +142,7 @@ func TestAValueIsNeverInAnError(t *testing.T) {
 		"its last line":             {environ: []string{"INPUT_SET=" + pem}, want: "INPUT_SET: value 3 of 4: is not path=value, but looks like a part of a value of several lines"},
 		"a PEM as JSON":             {environ: []string{"INPUT_SET_JSON=" + pem}, want: "INPUT_SET_JSON: value 2, 4 of 4"},
 		"a flag without =":          {args: []string{"--set", "hunter2"}, want: "--set: is not path=value"},
-		"a value that is not whole": {args: []string{"--set", "pw=correct", "hunter2"}, want: "argument 3, after --set belongs to no flag"},
+		"a value that is not whole": {args: []string{"--set", "pw=correct", "hunter2"}, want: "unexpected argument 3, after --set"},
 		"one that looks like flags": {args: []string{"--set", "pw=correct", "-zhunter2"}, want: "a flag of one letter"},
 	} {
 		set := new(deploy.Settings).Declare()

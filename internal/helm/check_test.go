@@ -204,7 +204,7 @@ func TestSomeContainerMustRunTheImage(t *testing.T) {
 	t.Parallel()
 	const pinnedImage = `'{{ .Values.image.repository }}@{{ .Values.image.digest }}'`
 	for name, test := range map[string]struct{ template, want string }{
-		"loose":             {workload("Deployment", "{template: {spec: {containers: [{name: app, image: 'nginx:latest'}]}}}"), `but "nginx:latest"; if that is the built image, give --image-alias docker.io/library/nginx`},
+		"loose":             {workload("Deployment", "{template: {spec: {containers: [{name: app, image: 'nginx:latest'}]}}}"), `the containers run "nginx:latest"; if that is the built image, give --image-alias docker.io/library/nginx`},
 		"nothing runs":      {workload("ConfigMap", "{}"), "nor any other image"},
 		"nothing":           {"", "nor any other image"},
 		"of a Deployment":   {workload("Deployment", "{template: {spec: {containers: [{name: app, image: "+pinnedImage+"}]}}}"), ""},
