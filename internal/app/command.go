@@ -72,6 +72,9 @@ func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) (code i
 		run.Role = &Role{ARN: common.role, Audience: common.audience}
 	}
 	defer run.recoverPanic(&code)
+	if run.runner != nil && len(w.Verb.Outputs) > 0 {
+		err = errors.Join(err, run.runner.CheckOutputs())
+	}
 	if err != nil {
 		spellSettings(set, err)
 		return run.fail(errors.Join(err, run.report(w.Verb, nil, run.complete(page.Page{}, err, ctx.Err() != nil), nil, err)))

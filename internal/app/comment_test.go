@@ -121,3 +121,26 @@ func TestCommentOfAnotherRepository(t *testing.T) {
 		t.Errorf("ended with %d and %d comments %v: %s", code, len(comments), comments, stdout.String())
 	}
 }
+
+// TestARunWithoutOutputsFileChangesNothing: a verb with outputs does not begin where the runner's file for them is not passed on.
+func TestARunWithoutOutputsFileChangesNothing(t *testing.T) {
+	t.Parallel()
+	environ, _ := apptest.InJob(t, nil)
+	environ = slices.DeleteFunc(environ, func(pair string) bool { return strings.HasPrefix(pair, "GITHUB_OUTPUT=") })
+	for name, test := range map[string]struct {
+		outputs []setting.Output
+		ran     bool
+	}{"with outputs": {[]setting.Output{{Name: "digest"}}, false}, "without": {nil, true}} {
+		ran := false
+		command := app.NewCommand(app.Wiring[struct{}, string]{
+			Verb: setting.Verb{Name: "deploy", Outputs: test.outputs}, Declare: func(*struct{}) *setting.Set { return new(setting.Set) }, Outputs: func(string) map[string]string { return nil },
+			Run:  func(context.Context, *struct{}, *app.RunContext) (string, error) { ran = true; return "", nil },
+			Page: func(*struct{}, string, error) page.Page { return page.Page{Hidden: true} },
+		})
+		var out bytes.Buffer
+		code := command.Run(t.Context(), app.Process{Environ: environ, Dir: t.TempDir(), Stdout: &out, Stderr: &out, Now: time.Now})
+		if ran != test.ran || !ran && (code != release.ExitInput || !strings.Contains(out.String(), "GITHUB_OUTPUT")) {
+			t.Errorf("%s: ran %t, exit %d, %s", name, ran, code, out.String())
+		}
+	}
+}

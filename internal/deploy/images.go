@@ -136,6 +136,9 @@ func (r request) checkRules(ctx context.Context) (gates []ImageGate, refused err
 	request := policy.Request{Policy: r.Policy.Source, Rung: rung, Reason: r.settings.OverrideReason, Actor: r.Holder.Actor, Now: time.Now()}
 	if rung.Requires.ChartOfCommit {
 		request.Commit, request.Labelled, request.Source = r.stated, r.deployment.Main().Commit, r.stated
+		if r.deployment.Commit != r.stated {
+			request.Tagged = r.deployment.Commit
+		}
 		request.Set, request.Stored = r.settings.pathsSet(), r.settings.pathsStored()
 		found, err := r.compareCheckout(ctx)
 		if request.Chart = &found; err != nil {

@@ -39,8 +39,7 @@ func (r *Runner) SetOutput(name, value string) error {
 			return nil
 		}
 		r.reportedNoOutputFile = true
-		return release.BadInput("GITHUB_OUTPUT", "is not set, so no output can be set",
-			"the runner sets it for each step; pass it on where a step starts another program or container")
+		return noOutputFile()
 	}
 	delimiter := "onedigest-" + rand.Text()
 	for strings.Contains(value, delimiter) {
@@ -52,6 +51,19 @@ func (r *Runner) SetOutput(name, value string) error {
 		return release.NewFault("GitHub runner", "", err, "setting output %q", name)
 	}
 	return nil
+}
+
+// CheckOutputs returns the *release.InputError that SetOutput would, before anything is changed.
+func (r *Runner) CheckOutputs() error {
+	if !r.On() || r.getenv("GITHUB_OUTPUT") != "" {
+		return nil
+	}
+	return noOutputFile()
+}
+
+func noOutputFile() error {
+	return release.BadInput("GITHUB_OUTPUT", "is not set, so no output can be set",
+		"the runner sets it for each step; pass it on where a step starts another program or container")
 }
 
 // redactOutput redacts a value. One that is a JSON document stays one.

@@ -142,7 +142,7 @@ func dockerFailure(ctx context.Context, err error, stderr, file string) error {
 	}
 	cause := lastError(stderr)
 	switch {
-	case strings.Contains(cause, "did not complete successfully"): // a RUN; its command is in the message, and may be about anything
+	case ofDockerfile.MatchString(cause): // the message quotes the Dockerfile, which may be about anything
 	case registryDenied.MatchString(cause):
 		return &release.Fault{Side: "registry", Err: fmt.Errorf("%s: %s", what, cause), Do: "check the image's name, and log in to its registry (docker login); ECR's are logged in to by themselves"}
 	case networkError.MatchString(cause), registryBusy.MatchString(cause):
@@ -150,6 +150,9 @@ func dockerFailure(ctx context.Context, err error, stderr, file string) error {
 	}
 	return &release.Failure{What: what + " failed", Err: errors.New(cause), Do: "fix the error that docker buildx prints above, and build again"}
 }
+
+// ofDockerfile matches what BuildKit says of a RUN that failed, of an instruction that it cannot read and of a file that the context lacks.
+var ofDockerfile = regexp.MustCompile(`did not complete successfully|dockerfile parse error|failed to process "|": not found$`)
 
 // What BuildKit says of a registry that does not give it an image.
 var (

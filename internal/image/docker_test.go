@@ -208,6 +208,14 @@ func TestDockerFails(t *testing.T) {
 			d.write("fails", "")
 			d.write("stderr", "ERROR: failed to solve: process \"/bin/sh -c echo dial tcp: no such host; exit 1\" did not complete successfully: exit code: 1\n")
 		}, release.ExitFailed, "did not complete successfully"},
+		"an instruction about the network": {func(d docker) {
+			d.write("fails", "")
+			d.write("stderr", "ERROR: failed to solve: dockerfile parse error on line 3: unknown instruction: dial tcp\n")
+		}, release.ExitFailed, "dockerfile parse error"},
+		"a missing file about the network": {func(d docker) {
+			d.write("fails", "")
+			d.write("stderr", "ERROR: failed to solve: failed to compute cache key: failed to calculate checksum of ref a::b: \"/no such host\": not found\n")
+		}, release.ExitFailed, "not found"},
 		"a Dockerfile's RUN": {func(d docker) {
 			d.write("fails", "")
 			d.write("stderr", "#7 step\x1b[31m\nERROR: failed to solve: exit code: 1\nView build details\n")

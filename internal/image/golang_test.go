@@ -463,6 +463,13 @@ func TestGoBuildFails(t *testing.T) {
 	dir := tree(t, shop)
 	bare := tree(t, map[string]string{"main.go": "package main\n\nfunc main() {}\n"})
 	missing := tree(t, map[string]string{"go.mod": "module example.com/shop\n\ngo 1.24\n", "main.go": "package main\n\nimport _ \"example.com/elsewhere\"\n\nfunc main() {}\n"})
+	source := func(rest string) string {
+		return tree(t, map[string]string{"go.mod": "module example.com/shop\n\ngo 1.24\n", "main.go": "package main\n\n" + rest})
+	}
+	const elsewhere = "module example.com/shop\n\ngo 1.24\n\nrequire example.com/elsewhere v1.0.0\n"
+	const sum = "h1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+	required := tree(t, map[string]string{"go.mod": elsewhere, "go.sum": "example.com/elsewhere v1.0.0 " + sum + "\nexample.com/elsewhere v1.0.0/go.mod " + sum + "\n", "main.go": "package main\n\nimport _ \"example.com/elsewhere\"\n\nfunc main() {}\n"})
+	replaced := tree(t, map[string]string{"go.mod": elsewhere + "\nreplace example.com/elsewhere => ./third/sub\n", "main.go": "package main\n\nimport _ \"example.com/elsewhere\"\n\nfunc main() {}\n"})
 	tests := map[string]struct {
 		change  func(*release.Recipe)
 		environ []string
@@ -471,6 +478,14 @@ func TestGoBuildFails(t *testing.T) {
 	}{
 		"does not compile":   {func(r *release.Recipe) { r.Main = "broken" }, nil, release.ExitFailed, "broken/main.go:3:15: undefined: undefined"},
 		"a missing module":   {func(r *release.Recipe) { r.Context = missing }, nil, release.ExitFailed, "example.com/elsewhere"},
+		"no last brace":      {func(r *release.Recipe) { r.Context = source("func main() {\n") }, nil, release.ExitFailed, "unexpected EOF, expected }"},
+		"quotes the network": {func(r *release.Recipe) { r.Context = source("var s int = \"https://x: dial tcp\"\n\nfunc main() {}\n") }, nil, release.ExitFailed, "dial tcp"},
+		"quotes the command": {func(r *release.Recipe) { r.Context = source("var s int = \"directory not found\"\n\nfunc main() {}\n") }, nil, release.ExitFailed, "directory not found"},
+		"embeds a pattern": {func(r *release.Recipe) {
+			r.Context = source("import _ \"embed\"\n\n//go:embed 502 X\nvar s string\n\nfunc main() {}\n")
+		}, nil, release.ExitFailed, "no matching files found"},
+		"no proxy":           {func(r *release.Recipe) { r.Context = required }, []string{"GOPROXY=http://127.0.0.1:1", "GOMODCACHE=" + t.TempDir()}, release.ExitFault, "check that the module proxy can be reached"},
+		"no submodule":       {func(r *release.Recipe) { r.Context = replaced }, nil, release.ExitFailed, "git submodule update --init"},
 		"no main package":    {func(r *release.Recipe) { r.Main = "lib" }, nil, release.ExitInput, "not a main package"},
 		"no package":         {func(r *release.Recipe) { r.Main = "empty" }, nil, release.ExitInput, "no Go files"},
 		"no directory":       {func(r *release.Recipe) { r.Main = "absent" }, nil, release.ExitInput, "directory not found"},

@@ -58,6 +58,7 @@ type Request struct {
 	Stored   []string            // paths of a deploy's values that a store of secrets has
 	Commit   release.Commit      // whose chart and values they are compared with, as the image's
 	Labelled release.Commit      // commit in the image's label; "" if it has none
+	Tagged   release.Commit      // commit of chart and values whose tag the image has too, with Commit taken from the label; "" if none
 	Source   release.Commit      // whose chart and values enter with the image, in this run or the next; "" if unknown
 	Reason   string              // of an override; "": nothing is overridden
 	Actor    string              // who started the run; "" if unknown
@@ -76,7 +77,7 @@ func Check(ctx context.Context, request Request, gate Gate, reporter release.Rep
 		return Decision{Environment: request.Rung.Environment, Policy: request.Policy}, facts, err
 	}
 	facts.Image, facts.Chart, facts.ChartErr = request.Image, request.Chart, request.ChartErr
-	facts.Commit, facts.Labelled = request.Commit, request.Labelled
+	facts.Commit, facts.Labelled, facts.Tagged = request.Commit, request.Labelled, request.Tagged
 	facts.Set, facts.Stored = request.Set, request.Stored
 	decision := Evaluate(request.Policy, request.Rung, facts, request.Now)
 	decision.report(request, reporter)

@@ -42,6 +42,7 @@ type Facts struct {
 	Stored   []string            // paths of values that a store of secrets has
 	Commit   release.Commit      // whose chart and values they are compared with, as the image's
 	Labelled release.Commit      // commit in the image's label; "" if it has none
+	Tagged   release.Commit      // commit of chart and values whose tag the image has too, if Commit is not it; "" if none
 }
 
 // Finding is the newest fact of a kind that counts.
@@ -397,6 +398,8 @@ func evaluateChart(facts Facts) Line {
 	switch {
 	case errors.As(facts.ChartErr, &elsewhere):
 		dos = append(dos, elsewhere.Do())
+	case facts.Chart != nil && len(facts.Chart.Differing) > 0 && facts.Tagged != "" && facts.Tagged == facts.Chart.Commit:
+		dos = append(dos, fmt.Sprintf("give --commit %s, whose tag the image has too, to deploy the chart and the values of that commit", facts.Tagged))
 	case len(founds) > 0:
 		dos = append(dos, line.Do)
 	}

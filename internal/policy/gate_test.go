@@ -53,6 +53,10 @@ func TestRan(t *testing.T) {
 		return verdict
 	}
 	rolledBack := func(r *fact.Record) { r.Deployment.RolledBackTo = 1 }
+	lost := func(hours int) fact.Record {
+		verdict := smoked(hours, release.Fail)
+		return fact.Record{Fact: fact.Fact{Kind: fact.Smoked, Environment: verdict.Environment, At: verdict.At}, Problem: "lost"}
+	}
 	for name, test := range map[string]struct {
 		records []fact.Record
 		found   bool
@@ -79,6 +83,9 @@ func TestRan(t *testing.T) {
 		"signed by nobody":              {[]fact.Record{deployed(0, later, func(r *fact.Record) { r.Signer = "" }), smoked(1, release.Pass)}, false, "signed by nobody"},
 		"in another environment":        {[]fact.Record{deployed(0, later, func(r *fact.Record) { r.Environment = "qa" }), smoked(1, release.Pass)}, false, ""},
 		"of another repository's image": {[]fact.Record{deployed(0, later, func(r *fact.Record) { r.Image.Repository = "registry.example/x" }), smoked(1, release.Pass)}, false, ""},
+		"passed, then a lost verdict":   {[]fact.Record{deployed(0, later), smoked(1, release.Pass), lost(2)}, false, "cannot be read: lost"},
+		"a lost verdict, then passed":   {[]fact.Record{deployed(0, later), lost(1), smoked(2, release.Pass)}, true, ""},
+		"a lost verdict of the next":    {[]fact.Record{deployed(0, later), smoked(1, release.Pass), deployed(2, other), lost(3)}, true, ""},
 		"one that cannot be read":       {[]fact.Record{deployed(0, later, func(r *fact.Record) { r.Problem, r.Deployment = "lost", nil }), smoked(1, release.Pass)}, false, ""},
 	} {
 		got := policy.Ran(test.records, image, policy.SourceRun{In: "staging", Commit: later, Smoked: true}, []policy.Signer{signer}, policy.Trust{signer: {"staging"}})
@@ -180,8 +187,11 @@ func TestEvaluate(t *testing.T) {
 			`values that no commit has: set or set-json sets "config.greeting", "replicas"`, "commit these values in a values file"},
 		"changed values and values that settings set": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Uncommitted, f.Set = []string{"values.yaml"}, []string{"replicas"} },
 			`values.yaml is changed, and values that no commit has`, "check that commit out and deploy its chart and values, and commit these values"},
-		"values of a store of secrets":    {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Stored = []string{"db.password"} }, "", ""},
-		"another chart":                   {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Differing = []string{"chart"} }, "differ from those of the image's commit", "check that commit out"},
+		"values of a store of secrets": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Stored = []string{"db.password"} }, "", ""},
+		"another chart":                {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Differing = []string{"chart"} }, "differ from those of the image's commit", "check that commit out"},
+		"the chart of a commit that the image is tagged with": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) {
+			f.Chart.Differing, f.Chart.Commit, f.Tagged = []string{"chart"}, "ed154de6ee73ed154de6ee73ed154de6ee73ed15", "ed154de6ee73ed154de6ee73ed154de6ee73ed15"
+		}, "differ from those of the image's commit", "give --commit ed154de6ee73ed154de6ee73ed154de6ee73ed15"},
 		"a chart that is unknown":         {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Unknown = true }, "cannot be compared", ""},
 		"a chart that cannot be compared": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart, f.ChartErr = nil, errors.New("no git") }, "is unknown: no git", ""},
 		"the common chart": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) {
@@ -296,10 +306,11 @@ func TestTheNewestScanCounts(t *testing.T) {
 	scan := func(hours int, scanner, signer string, of release.Image) fact.Record {
 		return fact.Record{Signer: signer, Fact: fact.Fact{Kind: fact.Scanned, Image: of, At: now, Scan: &fact.Scan{Scanner: scanner, ScannedAt: now.Add(-time.Duration(hours) * time.Hour)}}}
 	}
-	unreadable := scan(0, "Trivy", "id", image)
-	unreadable.Problem = "garbage"
+	unreadable := func(at time.Time) fact.Record {
+		return fact.Record{Fact: fact.Fact{Kind: fact.Scanned, At: at}, Problem: "garbage"}
+	}
 	records := []fact.Record{scan(3, "Trivy", "id", image), scan(2, "Trivy", "id", image), scan(4, "Trivy", "id", image), scan(1, "Trivy", "stranger", image), scan(1, "Trivy", "", image),
-		scan(0, "Grype", "id", image), scan(0, "Trivy", "id", release.Repository("registry.example/other").At(image.Digest)), unreadable, {Fact: fact.Fact{Kind: fact.Scanned, Image: image}}}
+		scan(0, "Grype", "id", image), scan(0, "Trivy", "id", release.Repository("registry.example/other").At(image.Digest)), unreadable(now.Add(-time.Minute)), {Fact: fact.Fact{Kind: fact.Scanned, Image: image}}}
 	signer := policy.Signer{Key: "scan.pub"}
 	for name, test := range map[string]struct {
 		rules policy.Scanned
@@ -315,6 +326,12 @@ func TestTheNewestScanCounts(t *testing.T) {
 		found := facts.Scanned
 		if found.Found != (test.want >= 0) || found.Found && !found.Fact.ScannedAt.Equal(now.Add(-time.Duration(test.want)*time.Hour)) || found.Found && (found.Fact.Signer == "scan.pub") != (len(test.rules.Signers) > 0) {
 			t.Errorf("%s: got %+v", name, found)
+		}
+	}
+	for name, at := range map[string]time.Time{"newer": now.Add(time.Minute), "as new": now, "undated": {}} {
+		facts := policy.Select(append([]fact.Record{unreadable(at)}, records...), image, policy.Rung{Requires: policy.Requirements{Scanned: &policy.Scanned{}}}, nil, nil)
+		if found := facts.Scanned; found.Found || !strings.Contains(found.Other, "cannot be read: garbage") {
+			t.Errorf("a %s scan that cannot be read: got %+v", name, found)
 		}
 	}
 }

@@ -56,7 +56,9 @@ func Select(records []fact.Record, image release.Image, rung Rung, signersOf fun
 	if scanned := rung.Requires.Scanned; scanned != nil {
 		newest, name, found := newestScan(records, image, *scanned, trust)
 		facts.Scanned = Finding[Scan]{Found: found, Other: other(found, scansBy(records, scanned.Scanner), image, fact.Scanned, ""), Signed: len(scanned.Signers) > 0}
-		if found {
+		if unread, lost := newestUnread(records, fact.Scanned, "", newest); found && lost {
+			facts.Scanned.Found, facts.Scanned.Other = false, "the newest scan, of "+dated(unread.At)+", cannot be read: "+unread.Problem
+		} else if found {
 			facts.Scanned.Fact = Scan{Scan: *newest.Scan, Signer: name}
 		}
 	}
@@ -64,6 +66,20 @@ func Select(records []fact.Record, image release.Image, rung Rung, signersOf fun
 		facts.Against, facts.Lifted = Against(records, image, rung, trust)
 	}
 	return facts
+}
+
+// newestUnread returns the newest record of a kind and an environment that cannot be read and may be newer than a known one; false if there is none. It is not known
+// what it says, so that the known one does not say the last. A record without a time may be newer than all.
+func newestUnread(records []fact.Record, kind fact.Kind, environment release.Environment, known fact.Record) (newest fact.Record, found bool) {
+	for _, record := range records {
+		if record.Problem == "" || record.Kind != kind || record.Environment != environment || slices.Contains(known.After, record.Record) || !record.At.IsZero() && record.At.Before(known.At) {
+			continue
+		}
+		if !found || record.At.After(newest.At) {
+			newest, found = record, true
+		}
+	}
+	return newest, found
 }
 
 // Ran returns the newest deploy to an environment of the image with the chart and the values of a commit, from all records of deploys and smoke. If smoke has to
@@ -101,6 +117,10 @@ func Ran(records []fact.Record, image release.Image, source SourceRun, signers [
 			if found.Other = "it was deployed at " + dated(deploy.At) + ", and no smoke passed while it was live"; proved {
 				found.Other = fmt.Sprintf("it was deployed at %s, and the verdict of smoke was %q", dated(deploy.At), last.Smoke.Verdict)
 			}
+			continue
+		}
+		if unread, lost := newestUnread(records, fact.Smoked, source.In, last); source.Smoked && lost && isLast(unread) {
+			found.Other = fmt.Sprintf("it was deployed at %s, and a verdict of smoke at %s cannot be read: %s", dated(deploy.At), dated(unread.At), unread.Problem)
 			continue
 		}
 		name, _ := trust.By(signers, deploy.Signer)

@@ -32,6 +32,8 @@ type Deps struct {
 	Now           func() time.Time
 	// WarnSigner warns if this run signs with a key by which what it records does not count: what is copied to another repository, "" if nothing is, or else the promotion. nil: no check.
 	WarnSigner func(ctx context.Context, rung policy.Rung, copiedTo release.Repository)
+	// Settings returns the settings of a repository that decide whether a tag can move; of a registry that does not say, none. nil: not known.
+	Settings func(ctx context.Context, repository release.Repository) (release.RepositorySettings, error)
 	// WatchExpiry starts to check, while the promotion continues, whether the registry will delete or archive the image in spite of its new tag, or an
 	// earlier image of the environment. It is called when the repository has the image. It only warns. nil: no check.
 	WatchExpiry func(ctx context.Context, image release.Image, tag release.Tag, to release.Environment)
@@ -192,7 +194,7 @@ func prepare(ctx context.Context, settings Settings, deps Deps) (p promotion, er
 	if p.result.Outcome, err = p.inspect(ctx, deps.Registry); err != nil {
 		return p, err
 	}
-	if p.result.Outcome, err = p.inspectFurtherTags(ctx, deps.Registry); err != nil {
+	if p.result.Outcome, err = p.inspectFurtherTags(ctx, deps); err != nil {
 		return p, err
 	}
 	err = p.checkSigning(ctx, deps)

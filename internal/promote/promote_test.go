@@ -301,6 +301,45 @@ func TestRunTagsALaterCommit(t *testing.T) {
 	}
 }
 
+// TestAMovingTagThatIsFixed is found before anything is tagged, by a dry run too.
+func TestAMovingTagThatIsFixed(t *testing.T) {
+	t.Parallel()
+	fixed := release.RepositorySettings{Exists: true, Immutable: true}
+	for name, test := range map[string]struct {
+		held     bool
+		found    release.RepositorySettings
+		err      error
+		dry      bool
+		refused  bool
+		reported string
+	}{
+		"a dry run":       {true, fixed, nil, true, true, ""},
+		"a run":           {true, fixed, nil, false, true, ""},
+		"the first time":  {false, fixed, nil, true, false, "lets tag \"live\" be set once"},
+		"excluded":        {true, release.RepositorySettings{Exists: true, Immutable: true, Except: []string{"li*"}}, nil, true, false, ""},
+		"another one is":  {true, release.RepositorySettings{Exists: true, Immutable: true, Except: []string{"l"}}, nil, true, true, ""},
+		"mutable":         {true, release.RepositorySettings{Exists: true}, nil, true, false, ""},
+		"made immutable":  {true, release.RepositorySettings{Exists: true, Except: []string{"*"}}, nil, true, true, ""},
+		"not known":       {true, release.RepositorySettings{}, nil, true, false, ""},
+		"may not be read": {true, fixed, errors.New("denied"), true, false, ""},
+	} {
+		registry, settings := provedImage(t)
+		settings.DryRun, settings.MovingTag = test.dry, "live"
+		if test.held {
+			registry.tags["localhost:5000/shop:live"] = releasetest.Digest(t, "b")
+		}
+		before := len(registry.tags)
+		var log strings.Builder
+		_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: warnings{log: &log}, Now: now,
+			Settings: func(context.Context, release.Repository) (release.RepositorySettings, error) {
+				return test.found, test.err
+			}})
+		if (release.ExitCode(err) == release.ExitFailed) != test.refused || len(registry.tags) != before || !strings.Contains(log.String(), test.reported) {
+			t.Errorf("%s: got %v, tags %v, %s", name, err, registry.tags, log.String())
+		}
+	}
+}
+
 func TestRunMovesTheMovingTag(t *testing.T) {
 	t.Parallel()
 	registry, settings := provedImage(t)

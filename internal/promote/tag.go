@@ -28,7 +28,8 @@ func (p *promotion) inspect(ctx context.Context, registry Registry) (outcome rel
 
 // inspectFurtherTags reads the later commit's tag and the moving tag, so that one that cannot be written is found before the first is. The
 // outcome is as that of inspect.
-func (p *promotion) inspectFurtherTags(ctx context.Context, registry Registry) (release.Outcome, error) {
+func (p *promotion) inspectFurtherTags(ctx context.Context, deps Deps) (release.Outcome, error) {
+	registry := deps.Registry
 	target := p.settings.TargetRepository.At(p.settings.Image.Digest)
 	p.furtherTagged = true
 	if p.isForLaterCommit() {
@@ -46,8 +47,35 @@ func (p *promotion) inspectFurtherTags(ctx context.Context, registry Registry) (
 		return "", nil
 	}
 	state, err := registry.Inspect(ctx, target.Repository, target.Digest, p.settings.MovingTag)
-	p.furtherTagged = p.furtherTagged && state.TagDigest == target.Digest
-	return "", err
+	if p.furtherTagged = p.furtherTagged && state.TagDigest == target.Digest; err != nil || state.TagDigest == target.Digest {
+		return "", err
+	}
+	return "", p.checkMovingTag(ctx, state.TagDigest, deps)
+}
+
+// checkMovingTag refuses a moving tag that names another image and that its repository does not let move, and warns of one that could be set this once. Settings that
+// cannot be read refuse nothing: the registry does when the tag is moved.
+func (p *promotion) checkMovingTag(ctx context.Context, held release.Digest, deps Deps) error {
+	if deps.Settings == nil {
+		return nil
+	}
+	found, err := deps.Settings(ctx, p.settings.TargetRepository)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil || !found.Fixes(p.settings.MovingTag):
+		return nil
+	case held.IsZero():
+		deps.Reporter.Warnf("the repository lets tag %q be set once and never move: the next promotion will be refused; exclude the tag from the repository's immutability, or omit --moving-tag", p.settings.MovingTag)
+		return nil
+	}
+	return doesNotMove(p.settings.MovingTag, held)
+}
+
+// doesNotMove is the refusal of a repository to let a tag move.
+func doesNotMove(tag release.Tag, held release.Digest) error {
+	return &release.Refusal{Why: fmt.Sprintf("the repository does not let tag %q move from %s", tag, held),
+		Do: "exclude the tag from the repository's immutability, or omit --moving-tag"}
 }
 
 // tagImage gives the image its tag in the target repository, and copies it there first, with its evidence, if it is another
@@ -165,8 +193,7 @@ func (p *promotion) moveTag(ctx context.Context, deps Deps) error {
 	err = deps.Registry.Tag(ctx, target.Repository, state, target.Digest, settings.MovingTag)
 	var taken *release.TagTakenError
 	if errors.As(err, &taken) {
-		return &release.Refusal{Why: fmt.Sprintf("the repository does not let tag %q move from %s", settings.MovingTag, taken.Holds),
-			Do: "exclude the tag from the repository's immutability, or omit --moving-tag"}
+		return doesNotMove(settings.MovingTag, taken.Holds)
 	}
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package release
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -121,4 +122,16 @@ type RepositorySettings struct {
 	Exists    bool
 	Immutable bool     // a tag that names an image keeps naming it
 	Except    []string // patterns of tags for which the opposite holds
+}
+
+// Fixes reports whether a tag that names an image keeps naming it. In a pattern of Except, * stands for any characters.
+func (s RepositorySettings) Fixes(tag Tag) bool {
+	excepted := slices.ContainsFunc(s.Except, func(pattern string) bool {
+		parts := strings.Split(pattern, "*")
+		for i := range parts {
+			parts[i] = regexp.QuoteMeta(parts[i])
+		}
+		return regexp.MustCompile("^" + strings.Join(parts, ".*") + "$").MatchString(tag.String())
+	})
+	return s.Exists && s.Immutable != excepted
 }

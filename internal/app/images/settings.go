@@ -16,6 +16,14 @@ func (i *Images) Settings(ctx context.Context, repository release.Repository) (r
 	return i.ecr.Settings(ctx, repository)
 }
 
+// TagSettings returns the settings of a repository of ECR; none of another registry's, which does not say whether a tag can move.
+func (i *Images) TagSettings(ctx context.Context, repository release.Repository) (release.RepositorySettings, error) {
+	if isECR, err := i.IsECR(ctx, repository); err != nil || !isECR {
+		return release.RepositorySettings{}, err
+	}
+	return i.Settings(ctx, repository)
+}
+
 // ExpiryRule returns the priority of the rule by which a repository of ECR removes, some day, images with a tag, 0 if none does; and whether it has a lifecycle
 // policy.
 func (i *Images) ExpiryRule(ctx context.Context, repository release.Repository, tag release.Tag) (priority int, has bool, err error) {

@@ -60,7 +60,7 @@ func Run(ctx context.Context, settings *promote.Settings, run *app.RunContext) (
 	if err != nil {
 		return promote.Result{}, err
 	}
-	deps := promote.Deps{Registry: registry, Evidence: registry, Gate: gate, Rejections: gate, Policy: rules, Actor: run.Actor(), Reporter: run.Reporter, Now: run.Process.Now, Origin: run.Origin(), WatchExpiry: registry.WatchExpiry,
+	deps := promote.Deps{Registry: registry, Evidence: registry, Gate: gate, Rejections: gate, Policy: rules, Actor: run.Actor(), Reporter: run.Reporter, Now: run.Process.Now, Origin: run.Origin(), WatchExpiry: registry.WatchExpiry, Settings: registry.TagSettings,
 		WarnSigner: gate.WarnSigner(settings.DryRun),
 		KnownRelation: func(ctx context.Context, earlier, commit release.Commit) (release.Relation, bool) {
 			return git.KnownRelation(ctx, run.Process.Environ, run.Process.Dir, earlier, commit)
