@@ -22,7 +22,16 @@ type Deps struct {
 	Registry func(ctx context.Context, target Target) (Registry, error)
 	Cluster  func(ctx context.Context, target Target) (Cluster, error)
 	Chart    Chart
+	// Signers reads the keys of the signers that the rules name for an environment, as deploy and promote do. The error is that of the file of rules.
+	Signers  func(ctx context.Context, environment release.Environment) ([]Signer, error)
 	Reporter release.Reporter
+}
+
+// Signer is somebody whose signature counts in an environment.
+type Signer struct {
+	Name  string
+	OfJob bool  // the key is in the environment of the job
+	Err   error // why the key cannot be read
 }
 
 // Machine is where the verb runs.
@@ -104,7 +113,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		return e.result, err
 	}
 	e.result.Environment = e.target.Environment
-	for _, look := range []func(context.Context){e.tools, e.workflow, e.history, e.token, e.role, e.account, e.repository, e.chart, e.cluster} {
+	for _, look := range []func(context.Context){e.tools, e.workflow, e.history, e.token, e.role, e.account, e.repository, e.signers, e.chart, e.cluster} {
 		look(ctx)
 		if ctx.Err() != nil {
 			return e.result, fmt.Errorf("looking at %q: %w", e.target.Environment, context.Cause(ctx))

@@ -42,6 +42,8 @@ type world struct {
 	namespaceDenied  bool
 	checkErr         error
 	kindsErr         error
+	signers          []Signer
+	rulesErr         error
 }
 
 const workflow = `on: {push: {branches: [main]}}
@@ -135,7 +137,7 @@ func (w *world) examine(t *testing.T, values setting.Values) (Result, error) {
 	if err := settings.Declare().Apply(values); err != nil {
 		t.Fatal(err)
 	}
-	deps := Deps{Machine: w, Cloud: w, Chart: w, Reporter: releasetest.DiscardReporter{},
+	deps := Deps{Machine: w, Cloud: w, Chart: w, Reporter: releasetest.DiscardReporter{}, Signers: func(context.Context, release.Environment) ([]Signer, error) { return w.signers, w.rulesErr },
 		Registry: func(context.Context, Target) (Registry, error) { return w, nil },
 		Cluster:  func(context.Context, Target) (Cluster, error) { return w, w.connectErr }}
 	if w.tree != nil {
@@ -178,6 +180,15 @@ func TestFindings(t *testing.T) {
 			w.tree["main.go"], w.tree["go.mod"] = &fstest.MapFile{Data: []byte("package main\n")}, &fstest.MapFile{Data: []byte("module m\n")}
 		},
 			[]string{"tools: not checked: which builder: "}},
+		"signers": {func(w *world) {
+			w.signers = []Signer{{Name: "a.pub"}, {Name: "b.pub"}, {Name: "c.pub", Err: release.BadSetting("policy", "c.pub is no key", "name one")}}
+		},
+			[]string{"signers: ok: a.pub, b.pub: ", "signers: fails: c.pub is no key: name one"}},
+		"a signer of the job": {func(w *world) {
+			w.outside, w.signers = true, []Signer{{Name: "env://KEY", OfJob: true, Err: errors.New("is not set")}}
+		}, []string{"signers: not checked: env://KEY: in the job"}},
+		"a job's signer":   {func(w *world) { w.signers = []Signer{{Name: "env://KEY", OfJob: true, Err: errors.New("is not set")}} }, []string{"signers: fails: is not set: "}},
+		"no rules":         {func(w *world) { w.rulesErr = errors.New("no YAML") }, []string{"signers: fails: no YAML: "}},
 		"no tree":          {func(w *world) { w.tree = nil }, []string{"tools: not checked: : ", "workflow: not checked: : ", "history: not checked: : ", "account: ok: : "}},
 		"a moving pin":     {func(w *world) { w.replace("@v1.0.0", "@v1") }, []string{"workflow: limited: pipeline.yaml@v1: full commit"}},
 		"no permission":    {func(w *world) { w.replace("id-token: write", "id-token: none") }, []string{"workflow: fails: not granted id-token: `id-token: write`"}},

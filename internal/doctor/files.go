@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
@@ -223,5 +224,31 @@ func (e *examination) chart(ctx context.Context) {
 		e.add("smoke checks", OK, "none: the readiness probe's request is sent", "")
 	} else {
 		e.add("smoke checks", OK, e.target.Checks, "")
+	}
+}
+
+// signers looks whether the keys of the environment's signers can be read: a deploy or a promotion ends where one cannot.
+func (e *examination) signers(ctx context.Context) {
+	found, err := e.Signers(ctx, e.target.Environment)
+	if err != nil {
+		e.fails("signers", err)
+		return
+	}
+	var readable []string
+	for _, signer := range found {
+		var fault *release.Fault
+		switch {
+		case signer.Err == nil:
+			readable = append(readable, signer.Name)
+		case signer.OfJob && !e.Cloud.InJob():
+			e.add("signers", NotChecked, signer.Name+" is in the environment of the job", "run doctor in the job")
+		case errors.As(signer.Err, &fault) && e.denied:
+			e.add("signers", NotChecked, signer.Name+": the role could not be assumed", "")
+		default:
+			e.fails("signers", signer.Err)
+		}
+	}
+	if len(readable) > 0 {
+		e.add("signers", OK, strings.Join(readable, ", "), "")
 	}
 }

@@ -127,6 +127,10 @@ func (r repository) checkedOut(ctx context.Context, wanted string) (release.Comm
 	var exit *exitError
 	switch {
 	case errors.As(err, &exit):
+		if named, err := r.git(ctx, "rev-parse", "--verify", "--quiet", "HEAD"); err == nil {
+			named = strings.TrimSpace(named)
+			return "", release.BadSetting(settingContext, fmt.Sprintf("the repository of %q lacks its checked-out commit %s", r.dir, named), "clone it again, or fetch that commit: git fetch origin "+named)
+		}
 		return "", release.BadSetting(settingContext, fmt.Sprintf("the repository of %q has no commit yet", r.dir), "make a first commit")
 	case err != nil || wanted == "":
 		return head, err

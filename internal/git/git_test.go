@@ -255,6 +255,10 @@ func TestInspectRefuses(t *testing.T) {
 	outside := clone{t: t, dir: t.TempDir(), environ: c.environ}
 	outside.environ = append(outside.environ, "GIT_CEILING_DIRECTORIES="+filepath.Dir(outside.dir))
 	unknown := strings.Repeat("ab", 20)
+	lost := newClone(t)
+	if err := os.WriteFile(filepath.Join(lost.dir, ".git", "HEAD"), []byte(unknown+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tests := map[string]struct {
 		clone       clone
 		dir, commit string
@@ -266,6 +270,7 @@ func TestInspectRefuses(t *testing.T) {
 		"an option":                {c, "", "--all", `"--all" is not a commit`},
 		"a shell's":                {c, "", "$(id)", `"$(id)" is not a commit`},
 		"newline":                  {c, "", "HEAD\nHEAD", `is not a commit`},
+		"a lost commit":            {lost, "", "", "lacks its checked-out commit " + unknown},
 		"no commit yet":            {empty, "", "", "has no commit yet"},
 		"not a repository":         {outside, "", "", "is not in a git work tree"},
 		"not a directory":          {c, "missing", "", "is not a directory"},

@@ -136,6 +136,9 @@ func (r Request) mayOverride(ctx context.Context, decision Decision, gate Gate) 
 		return &release.Refusal{Why: "a rejection cannot be overridden: " + strings.TrimPrefix(refused, "refused: ")}
 	case !r.Rung.Override.IsAllowed():
 		return &release.Refusal{Why: fmt.Sprintf("%s lets nobody override what %q requires: %s", r.Policy, r.Rung.Environment, strings.TrimPrefix(refused, "refused: "))}
+	case r.Actor == "" && !r.Rung.Override.May(r.Actor):
+		return &release.Refusal{Why: fmt.Sprintf("it is not known who overrides what %q requires, which %s may: %s", r.Rung.Environment, strings.Join(r.Rung.Override.Actors, ", "), strings.TrimPrefix(refused, "refused: ")),
+			Do: "override in a workflow of GitHub, which says who started the run"}
 	case !r.Rung.Override.May(r.Actor):
 		return &release.Refusal{Why: fmt.Sprintf("%q may not override what %q requires, but %s may: %s", r.Actor, r.Rung.Environment, strings.Join(r.Rung.Override.Actors, ", "), strings.TrimPrefix(refused, "refused: "))}
 	}

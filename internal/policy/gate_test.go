@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -367,5 +368,22 @@ func TestProvedInNeedsSigners(t *testing.T) {
 		if input := new(release.InputError); errors.As(err, &input) != test.refused {
 			t.Errorf("%s: got %v", name, err)
 		}
+	}
+}
+
+// noFacts is a gate that knows nothing about an image.
+type noFacts struct{ policy.Gate }
+
+func (noFacts) Facts(context.Context, release.Image, policy.Rung) (policy.Facts, error) {
+	return policy.Facts{}, nil
+}
+
+// TestAnOverrideByNobodyKnown says where it is known who starts a run.
+func TestAnOverrideByNobodyKnown(t *testing.T) {
+	t.Parallel()
+	rung := policy.Rung{Environment: "production", Requires: policy.Requirements{Smoked: &policy.Smoked{In: "staging"}}, Override: policy.Override{Actors: []string{"octocat"}}}
+	_, _, err := policy.Check(t.Context(), policy.Request{Rung: rung, Image: passed(t).Image, Reason: "agreed", Now: now}, noFacts{}, releasetest.DiscardReporter{})
+	if err == nil || !strings.Contains(err.Error(), "it is not known who overrides") || !strings.Contains(err.Error(), "in a workflow of GitHub") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/clusters"
 	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
+	"github.com/onedigest/onedigest/internal/app/gates"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/app/roles"
 	"github.com/onedigest/onedigest/internal/deploy"
@@ -48,6 +49,14 @@ func Run(ctx context.Context, settings *doctor.Settings, run *app.RunContext) (_
 	return doctor.Run(ctx, *settings, doctor.Deps{Tree: tree, Machine: machine{run}, Cloud: cloud{run}, Chart: chart{run}, Reporter: run.Reporter,
 		Registry: func(ctx context.Context, target doctor.Target) (doctor.Registry, error) {
 			return images.New(ctx, run, target.PlainHTTP...)
+		},
+		Signers: func(ctx context.Context, environment release.Environment) ([]doctor.Signer, error) {
+			read, err := gates.CheckSigners(ctx, run, environment)
+			var signers []doctor.Signer
+			for _, each := range read {
+				signers = append(signers, doctor.Signer{Name: each.String(), OfJob: each.OfJob, Err: each.Err})
+			}
+			return signers, err
 		},
 		Cluster: func(ctx context.Context, target doctor.Target) (doctor.Cluster, error) {
 			client, _, err := clusters.Connect(ctx, run, target.ClusterRef)

@@ -161,3 +161,26 @@ func TestJob(t *testing.T) {
 	}
 	s.run(doctor.Command(), release.ExitInput)
 }
+
+// TestSigners: the keys of the rules' signers are read, because every deploy and every promotion does.
+func TestSigners(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.aws.RepositoryWith("shop", localaws.TagRule{Mutability: localaws.Immutable})
+	for signer, want := range map[string]map[string]string{
+		"keys/nope.pub":        {"signers: fails": "does not exist"},
+		"go.mod":               {"signers: fails": "go.mod"},
+		"awskms:///alias/nope": {"signers: fails": "alias/nope"},
+		"env://NOPE":           {"signers: not checked": "run doctor in the job"},
+	} {
+		rules := "version: 1\nenvironments:\n  - name: staging\n    signers: [" + signer + "]\n  - name: production\n    signers: [" + signer + "]\n    requires: {smoked: {}}\n"
+		if err := os.WriteFile(filepath.Join(s.dir, ".onedigest.yaml"), []byte(rules), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code := release.ExitFailed
+		if want["signers: fails"] == "" {
+			code = release.ExitDone
+		}
+		expect(t, s.examine(code, "--kube-context", "a"), want)
+	}
+}

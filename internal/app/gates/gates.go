@@ -27,6 +27,14 @@ import (
 // Load reads the rules: the given file of the work tree, or else the nearest DefaultFile in the working directory or above it in the work tree. Without
 // a file, the policy is empty.
 func Load(run *app.RunContext, file string) (policy.Policy, error) {
+	read, err := readPolicy(run, file)
+	if err == nil && read.Source.File != "" {
+		run.Reporter.Infof("the rules are those of %s", read.Source)
+	}
+	return read, err
+}
+
+func readPolicy(run *app.RunContext, file string) (policy.Policy, error) {
 	if file == "" {
 		var err error
 		if file, err = find(run.Process.Dir, run.Workspace().Root()); file == "" || err != nil {
@@ -37,11 +45,7 @@ func Load(run *app.RunContext, file string) (policy.Policy, error) {
 	if err != nil {
 		return policy.Policy{}, err
 	}
-	read, err := policyfile.Parse(file, content)
-	if err == nil {
-		run.Reporter.Infof("the rules are those of %s", read.Source)
-	}
-	return read, err
+	return policyfile.Parse(file, content)
 }
 
 // find returns the path of the nearest DefaultFile, relative to the directory; "" if there is none up to the root. A file with the other ending of YAML

@@ -51,6 +51,9 @@ func Run(ctx context.Context, settings *history.Settings, run *app.RunContext) (
 	}
 	result, err := history.Run(ctx, *settings, history.Deps{Registry: registry, Evidence: gate, Policy: rules, Files: run.Workspace(), Reporter: run.Reporter,
 		Now: run.Process.Now, Board: board.Page{PredicateType: evidence.TypeOf}.Render, Keys: named, TrustedRoot: gate.TrustedRoot()})
+	if err != nil && len(result.Commits) == 0 {
+		return result, err // which tags there are is not known
+	}
 	for _, line := range result.Table() {
 		run.Reporter.Infof("%s", line)
 	}
