@@ -152,7 +152,7 @@ func dockerFailure(ctx context.Context, err error, stderr, file string) error {
 }
 
 // ofDockerfile matches what BuildKit says of a RUN that failed, of an instruction that it cannot read and of a file that the context lacks.
-var ofDockerfile = regexp.MustCompile(`did not complete successfully|dockerfile parse error|failed to process "|": not found$`)
+var ofDockerfile = regexp.MustCompile(`did not complete successfully|dockerfile parse error|failed to process "|(?:": not found$)`)
 
 // What BuildKit says of a registry that does not give it an image.
 var (
