@@ -72,6 +72,9 @@ func TestAKeptPlanIsCarriedOut(t *testing.T) {
 		t.Errorf("did %v as planned %t, planned %d times", fakes.done, fakes.got.AsPlanned, fakes.plans)
 	}
 	check(t, log, "carrying out plan "+result.PlanDigest.Short())
+	if _, _, err := fakes.run(t, "--plan", "plan.json", "--lookup-secrets"); err != nil {
+		t.Errorf("with the settings of its dry run: %v", err)
+	}
 	if _, _, err := fakes.run(t, "--plan", "plan.json", "--plan-digest", result.PlanDigest.String()); err != nil {
 		t.Errorf("with the approved digest: %v", err)
 	}

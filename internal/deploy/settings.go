@@ -286,7 +286,7 @@ func (s *Settings) checkConflicts() error {
 	if s.ProvedIn != "" && s.ProvedIn == s.Environment {
 		problems = append(problems, release.Problem{Setting: "proved-in", What: fmt.Sprintf("%q cannot prove an image for itself", s.ProvedIn), Do: "name the previous environment"})
 	}
-	if s.LookupSecrets && !s.DryRun && s.Matrix == "" {
+	if s.LookupSecrets && !s.DryRun && s.Plan == "" && s.Matrix == "" { // with a kept plan, the settings are those of its dry run
 		problems = append(problems, release.Problem{Setting: "lookup-secrets", What: "is used by a dry run only", Do: "give --dry-run too"})
 	}
 	if len(s.CompareValues) > 0 && !s.DryRun {

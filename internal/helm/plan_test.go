@@ -94,7 +94,7 @@ func TestPlanOfWhatTheChartItselfMakes(t *testing.T) {
 			"spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, " + image + ", args: [create, '--secret-name=shop-jwt'], envFrom: [{secretRef: {name: shop-db}}]}]}}}\n",
 		"templates/cert.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: script}\ndata: {run.sh: 'kubectl create secret generic shop-cert --from-file=/tls'}\n---\n" +
 			"apiVersion: batch/v1\nkind: Job\nmetadata: {name: make-cert}\n" +
-			"spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, " + image + "}], volumes: [{name: s, configMap: {name: script}}]}}}\n",
+			"spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, " + image + ", volumeMounts: [{name: s, mountPath: /s}]}], volumes: [{name: s, configMap: {name: script}}]}}}\n",
 	})
 	plan, err := s.client("staging").Plan(t.Context(), d)
 	if err != nil || len(plan.Problems) > 0 {

@@ -39,6 +39,7 @@ var kinds = map[string]schema.GroupVersionKind{
 	"deployments":                     {Group: "apps", Version: "v1", Kind: "Deployment"},
 	"statefulsets":                    {Group: "apps", Version: "v1", Kind: "StatefulSet"},
 	"jobs":                            {Group: "batch", Version: "v1", Kind: "Job"},
+	"cronjobs":                        {Group: "batch", Version: "v1", Kind: "CronJob"},
 	"horizontalpodautoscalers":        {Group: "autoscaling", Version: "v2", Kind: "HorizontalPodAutoscaler"},
 	"poddisruptionbudgets":            {Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
 	"networkpolicies":                 {Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"},

@@ -163,11 +163,10 @@ const (
 // awaitController says of a custom resource without pods how long its controller is given to make some. One with a number of replicas wants them as any workload does.
 func awaitController(workload *release.RunningWorkload, live *unstructured.Unstructured, loose bool) {
 	replicas, isSet := int64At(live, "spec", "replicas")
-	suspended, _, _ := unstructured.NestedBool(live.Object, "spec", "suspend")
 	switch {
 	case isSet && replicas == 0:
 		workload.Note = "wants no pod: it has 0 replicas"
-	case suspended:
+	case isSuspended(live.Object):
 		workload.Note = "wants no pod: it is suspended"
 	case workload.WantsPods && !loose:
 		workload.Note = "its controller has created none"

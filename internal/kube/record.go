@@ -185,6 +185,7 @@ type templated struct {
 	// mayBeUnread: a deploy goes on without the right to read it, or what owns its pods, and tells that nothing is known of them.
 	mayBeUnread bool
 	since       time.Time // when Helm began to apply the revision; zero if that is not known
+	suspended   bool      // as its manifest says
 	loose       bool      // it names the image outside of a pod template only, so that it need not have pods
 }
 
@@ -229,7 +230,7 @@ func eachObject(manifest, text string, call func(object map[string]any)) error {
 
 // namesImage reports whether a workload's pod template names an image of the repository, and in which containers.
 func namesImage(object map[string]any, namespace string, image release.Image) (templated, bool) {
-	result := templated{object: objectID(object, namespace)}
+	result := templated{object: objectID(object, namespace), suspended: isSuspended(object)}
 	templates := release.PodTemplates(object)
 	if result.object.Kind == "Pod" {
 		templates = []map[string]any{object}

@@ -151,6 +151,9 @@ func (r *reader) runningWorkload(ctx context.Context, workload templated, image 
 	if workload.object.Kind == "CronJob" {
 		pods, failed, err := r.client.scheduledPods(ctx, workload, image)
 		result := release.RunningWorkload{Object: workload.object, Pods: pods, Failed: failed, Note: "runs the image at its next schedule"}
+		if workload.suspended {
+			result.Note = "is suspended, and runs nothing"
+		}
 		if failed != "" {
 			result.Note = "has run the image, and failed: " + failed
 		}
@@ -344,12 +347,21 @@ func wantsPods(live *unstructured.Unstructured) (wants bool, note string) {
 		}
 		return true, ""
 	case "Job":
+		if isSuspended(live.Object) {
+			return false, "wants no pod: it is suspended"
+		}
 		return false, "has no pod any more that could be compared"
 	}
 	if replicas > 0 {
 		return true, ""
 	}
 	return false, "has no pod that could be compared"
+}
+
+// isSuspended reports whether a Job or a CronJob is suspended, and so has no pods or makes none.
+func isSuspended(object map[string]any) bool {
+	suspended, _, _ := unstructured.NestedBool(object, "spec", "suspend")
+	return suspended
 }
 
 func int64At(object *unstructured.Unstructured, path ...string) (int64, bool) {

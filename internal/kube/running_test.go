@@ -251,7 +251,10 @@ func TestRunningOfWhatIsGoneOrScheduled(t *testing.T) {
 	t.Parallel()
 	cron := "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: night}\nspec: {jobTemplate: {spec: {template: {spec: {containers: [{name: app, image: \"localhost:5000/shop@" + digest + "\"}]}}}}}"
 	s := newServer(t)
-	s.Put(recordOf(t, 1, "deployed", cron+"\n---\n"+workload("batch/v1", "Job", "done", "")+"\n---\n"+workload("apps/v1", "Deployment", "lost", "")))
+	suspended := strings.NewReplacer("name: night", "name: paused", "spec: {jobTemplate", "spec: {suspend: true, jobTemplate").Replace(cron)
+	waiting := workload("batch/v1", "Job", "waiting", ", suspend: true")
+	s.putIn(space, waiting)
+	s.Put(recordOf(t, 1, "deployed", cron+"\n---\n"+suspended+"\n---\n"+waiting+"\n---\n"+workload("batch/v1", "Job", "done", "")+"\n---\n"+workload("apps/v1", "Deployment", "lost", "")))
 	running, err := s.client().Running(t.Context(), space, "shop", builtImage(t))
 	if err != nil {
 		t.Fatal(err)
@@ -264,7 +267,8 @@ func TestRunningOfWhatIsGoneOrScheduled(t *testing.T) {
 	for _, one := range running.Workloads {
 		got[one.Object.String()] = told{one.WantsPods, one.Note}
 	}
-	want := map[string]told{"CronJob/night": {false, "runs the image at its next schedule"}, "Deployment/lost": {true, "it does not exist"},
+	want := map[string]told{"CronJob/night": {false, "runs the image at its next schedule"}, "CronJob/paused": {false, "is suspended, and runs nothing"},
+		"Job/waiting": {false, "wants no pod: it is suspended"}, "Deployment/lost": {true, "it does not exist"},
 		"Job/done": {false, "has been collected, so that its pods can no longer be compared"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

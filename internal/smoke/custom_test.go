@@ -34,7 +34,7 @@ func TestTheControllerOfACustomResourceIsAwaited(t *testing.T) {
 				if requests++; requests > test.after {
 					return releasetest.Running(release.PodImage{Pod: "shop-1", Digest: image(t).Digest, Ready: true})
 				}
-				return release.Running{Workloads: []release.RunningWorkload{{Object: release.Object{Kind: "Widget", Name: "shop"}, Patience: 20 * time.Second, Changed: began.Add(-test.changed)}}}
+				return release.Running{Workloads: []release.RunningWorkload{{Object: release.Object{Kind: "Widget", Name: "shop"}, Unfound: "owns no pod of the image", Patience: 20 * time.Second, Changed: began.Add(-test.changed)}}}
 			}
 			_, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "5m")
 			if release.ExitCode(err) != test.exit {
@@ -42,6 +42,9 @@ func TestTheControllerOfACustomResourceIsAwaited(t *testing.T) {
 			}
 			if waited := strings.Contains(strings.Join(fake.lines, "\n"), "waiting up to 20 seconds for the controller of Widget/shop to create pods"); waited != test.waits {
 				t.Errorf("waited: %t, want %t\n%s", waited, test.waits, strings.Join(fake.lines, "\n"))
+			}
+			if told := strings.Count(strings.Join(fake.lines, "\n"), "owns no pod of the image"); told > 1 {
+				t.Errorf("told %d times:\n%s", told, strings.Join(fake.lines, "\n"))
 			}
 			if took := fake.now.Sub(began); test.after > 100 && took > 25*time.Second {
 				t.Errorf("waited %s", took)

@@ -2,6 +2,7 @@ package smoke_test
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -120,4 +121,19 @@ func adviceOf(err error) string {
 		return fault.Do
 	}
 	return ""
+}
+
+// TestAReplacedReleaseEndsSmoke at once, and not when its time is up, although the answers of what replaced it do not use up the patience.
+func TestAReplacedReleaseEndsSmoke(t *testing.T) {
+	t.Parallel()
+	fake := &fakeDeps{revision: commit.String(), live: 4, later: 5,
+		pods:    [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest, Ready: true}}},
+		answers: []release.Answer{{Stage: release.StageConnect, Wrong: []string{"connection refused"}}}}
+	result, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "200s")
+	if result.Verdict != release.Inconclusive || !strings.Contains(fmt.Sprint(err), "went from revision 4 to 5") || result.Report.Seconds > 5 {
+		t.Errorf("got %q after %.0f s, %v", result.Verdict, result.Report.Seconds, err)
+	}
+	if len(fake.marked)+len(fake.recorded) > 0 {
+		t.Errorf("marked %v, recorded %v", fake.marked, fake.recorded)
+	}
 }

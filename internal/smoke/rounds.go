@@ -25,6 +25,8 @@ type Report struct {
 	Seconds     float64          `json:"seconds"`
 	Answers     []release.Answer `json:"answers"`             // of the last round, and of the commands
 	Latencies   []Latency        `json:"latencies,omitempty"` // of the rounds that count
+
+	replaced string // what replaced the release during the rounds; "" if nothing is known to have
 }
 
 // checkNames returns the names of the checks, each once, because a check has an answer from every address.
@@ -51,9 +53,12 @@ func (r Report) failedChecks() (names []string) {
 // short, so that a service that becomes ready is noticed quickly.
 const pauseAfterFailure = 200 * time.Millisecond
 
+// replacedInterval is the least time between two questions whether something has replaced the release while its rounds fail.
+const replacedInterval = 2 * time.Second
+
 // runRounds sends rounds of checks until enough in a row passed for long enough, until answers were wrong for longer than the
 // patience without a round that passed, or until the context ends. Time in which the service cannot be reached, or in which pods that are
-// being deleted still answer, does not use up the patience. The error says that there is nothing to ask.
+// being deleted still answer, does not use up the patience. It ends without a verdict once something has replaced the release. The error says that there is nothing to ask.
 func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Settings, deps Deps) (Report, error) {
 	deps.Reporter.Infof("probing %s: %d rounds in a row%s%s", subject.where(), settings.Consecutive, duringSoak(settings), expectedCommit(settings))
 	report := Report{URL: subject.where(), Expected: settings.ExpectCommit}
@@ -63,6 +68,7 @@ func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Setti
 	soak := soakWindow{length: settings.Soak, budget: float64(settings.MaxErrors)}
 	latencies := latencyWindow{soak: settings.Soak, consecutive: settings.Consecutive}
 	logLine := logChanges(deps.Reporter)
+	asked := start
 	runner := newRoundRunner(subject, deps)
 	judge := func(answers []release.Answer) (time.Time, roundOutcome) {
 		now, outcome := deps.Now(), report.addRound(answers)
@@ -117,6 +123,13 @@ func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Setti
 			logLine(now.Sub(start), describeRound(report, settings.Consecutive), report.Reason == "")
 		}
 		seen.add(now, outcome, report.Reason)
+		if outcome != roundPassed && subject.replaced != nil && now.Sub(asked) >= replacedInterval {
+			asked = now
+			if report.replaced = subject.replaced(ctx); report.replaced != "" {
+				report.Verdict = release.Inconclusive
+				break
+			}
+		}
 		if outcome == roundWrong && (seen.wrongFor >= settings.Patience || unsteady.isTooLong(now)) {
 			break
 		}

@@ -2,6 +2,7 @@
 package smoke
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -154,8 +155,9 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	subject.AnyCommit, subject.Ended = found.heldBack, found.ended
+	subject.HeldBack, subject.Ended = found.heldBack, found.ended
 	live := liveRevision(ctx, settings, deps)
+	subject.replaced = func(ctx context.Context) string { return replacedBy(ctx, live, found, release.Fail, settings, deps) }
 	report, err := runRounds(ctx, subject, warmUp{over: found.ready}, settings, deps)
 	if err != nil {
 		return Result{}, err
@@ -174,9 +176,14 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return result, interrupted(report)
 	}
-	if why := replacedBy(ctx, live, found, report.Verdict, settings, deps); why != "" {
+	if why := cmp.Or(report.replaced, replacedBy(ctx, live, found, report.Verdict, settings, deps)); why != "" {
 		result.Verdict, result.Report.Verdict = release.Inconclusive, release.Inconclusive
 		return result, &release.Fault{Side: "cluster", Err: fmt.Errorf("%s, so there is no verdict: %s", why, report.Reason), Do: "run smoke again"}
+	}
+	if found.heldBack && report.Verdict == release.Fail && onlyOtherCommits(report.Answers) {
+		result.Verdict, result.Report.Verdict = release.Inconclusive, release.Inconclusive
+		return result, &release.Fault{Side: "cluster", Err: fmt.Errorf("pods of an older revision answer too, as the workload's update strategy keeps them, so there is no verdict: %s", report.Reason),
+			Do: "replace these pods (partition 0, or delete them with OnDelete), then run smoke again"}
 	}
 	if found.heldBack && report.Verdict == release.Fail && !anyFails(slices.Concat(found.pods...), report.Answers) { // the answers may be those of another image
 		return result, verdictError(report)
@@ -228,8 +235,16 @@ func anyFails(pods []string, answers []release.Answer) bool {
 	})
 }
 
+// onlyOtherCommits reports whether nothing is wrong with the answers but that some are of another commit.
+func onlyOtherCommits(answers []release.Answer) bool {
+	return allAre(answers, func(answer release.Answer) bool { return answer.OK() || answer.OtherCommit })
+}
+
 // reportUnproved says what a pass does not prove.
 func reportUnproved(subject Subject, report Report, settings Settings, deps Deps) {
+	if subject.HeldBack && report.Verdict == release.Pass {
+		deps.Reporter.Warnf("pods of an older revision may answer too, as the workload's update strategy keeps them: the verdict is about the pods of the image")
+	}
 	switch {
 	case report.Verdict != release.Pass:
 	case settings.ExpectCommit == "":

@@ -27,10 +27,14 @@ type Subject struct {
 	Others []release.Image
 	// Proved is set if the pods are compared with the image by digest, so that an answer does not have to name its commit.
 	Proved bool
-	// AnyCommit is set if some pods are held back at another revision (OnDelete, a partition): their answers are right, whatever commit they name.
+	// HeldBack is set if some pods are held back at another revision (OnDelete, a partition): they may be endpoints of the release's Services.
+	HeldBack bool
+	// AnyCommit is set if an answer may name any commit, as one of a pod that is held back may in a deploy.
 	AnyCommit bool
 	// Ended is set if the Jobs that run the images have ended, so that no pod has to be ready.
 	Ended bool
+
+	replaced func(context.Context) string // says what replaced the release since the rounds began, "" if nothing is known to have; nil if that is not asked
 }
 
 // images returns all images of the release, the main one first.
@@ -327,9 +331,9 @@ func (a *roundRunner) outsideRequests(ctx context.Context, checks []release.Chec
 	return requests
 }
 
-// isRight reports whether a pod's answers are right: it runs the image, or is held back at another revision where that is accepted.
+// isRight reports whether a pod may answer for the release: it runs the image, or is held back at another revision where that is accepted.
 func (a *roundRunner) isRight(pod release.BackendPod) bool {
-	return pod.Runs || pod.HeldBack && a.AnyCommit
+	return pod.Runs || pod.HeldBack && a.HeldBack
 }
 
 // foreignEndpoints returns a failed answer for each ready endpoint of the release's Services that is not a pod with the release's

@@ -319,7 +319,7 @@ func TestEndpointsThatLag(t *testing.T) {
 	}
 }
 
-// TestPodsThatAreHeldBack by a partition may name another commit, and their failure is not taken for the image's.
+// TestPodsThatAreHeldBack: where pods that a partition holds back answer for another commit, there is no verdict, and their failure is not taken for the image's.
 func TestPodsThatAreHeldBack(t *testing.T) {
 	t.Parallel()
 	held := backendPod("b")
@@ -331,7 +331,8 @@ func TestPodsThatAreHeldBack(t *testing.T) {
 		want   release.Verdict
 		marked int
 	}{
-		"another commit":      {answerFrom(olderCommit), answerFrom(commit), release.Pass, 1},
+		"another commit":      {answerFrom(olderCommit), answerFrom(commit), release.Inconclusive, 0},
+		"no commit":           {release.Answer{Stage: release.StageDone}, answerFrom(commit), release.Pass, 1},
 		"broken":              {broken, answerFrom(commit), release.Fail, 0},
 		"the image is broken": {answerFrom(olderCommit), broken, release.Fail, 1},
 	} {

@@ -163,8 +163,9 @@ type confirmed struct {
 func awaitPods(ctx context.Context, controllers bool, settings Settings, deps Deps) (confirmed, error) {
 	began, logged := deps.Now(), false
 	until := began.Add(settings.Timeout / 2)
+	told := map[string]bool{}
 	for {
-		found, err := confirmPods(ctx, settings, deps)
+		found, err := confirmPods(ctx, told, settings, deps)
 		if err != nil && found.awaits != "" && (ctx.Err() != nil || !deps.Now().Before(until)) {
 			return found, &release.Fault{Side: "cluster", Err: errors.New(found.awaits + ", so there is no verdict about its image"), Do: "run smoke again when a node is available"}
 		}
@@ -189,7 +190,8 @@ func awaitPods(ctx context.Context, controllers bool, settings Settings, deps De
 
 // confirmPods lists the pods that run each image. It fails if a pod runs an unexpected image, if no pod runs the image and no hook ran it, or if a Job of the image has failed.
 // A further image that no pod has to run is no failure, as it is none for deploy; without a pod of the main image there is no verdict. Without an image it does nothing.
-func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confirmed, err error) {
+// told has what earlier calls reported, which is not reported again.
+func confirmPods(ctx context.Context, told map[string]bool, settings Settings, deps Deps) (found confirmed, err error) {
 	var problems, idle []string // idle: why the main image needs no pod
 	images := settings.images()
 	found.ended = len(images) > 0
@@ -228,10 +230,10 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 		}
 		if len(problems) == 0 {
 			for _, note := range proof.Notes {
-				deps.Reporter.Infof("%s", note)
+				tellOnce(told, note, deps.Reporter.Infof)
 			}
 			for _, unfound := range proof.Unfound {
-				deps.Reporter.Warnf("%s", unfound)
+				tellOnce(told, unfound, deps.Reporter.Warnf)
 			}
 		}
 		found.pods, found.idle = append(found.pods, proof.Pods), append(found.idle, unrun)
@@ -245,8 +247,16 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 		return confirmed{pending: pending, awaits: found.awaits}, &release.Failure{What: strings.Join(append(problems, idle...), "; "), Do: "deploy the image first, or wait until its rollout has finished"}
 	}
 	if len(idle) > 0 {
-		return confirmed{controllers: found.controllers, patience: found.patience}, &release.Fault{Side: "cluster", Err: fmt.Errorf("the workloads are scaled to zero or have finished, so there is no verdict: %s", strings.Join(idle, "; ")),
+		return confirmed{controllers: found.controllers, patience: found.patience}, &release.Fault{Side: "cluster", Err: fmt.Errorf("the workloads are scaled to zero, are suspended or have finished, so there is no verdict: %s", strings.Join(idle, "; ")),
 			Do: "scale the workload up, or start one of its Jobs, then run smoke again"}
 	}
 	return found, nil
+}
+
+// tellOnce reports a line unless it was told already.
+func tellOnce(told map[string]bool, line string, report func(format string, args ...any)) {
+	if !told[line] {
+		told[line] = true
+		report("%s", line)
+	}
 }

@@ -374,7 +374,7 @@ func (s smokeRunner) Smoke(ctx context.Context, request deploy.SmokeRequest) err
 		return err
 	}
 	subject := smoke.Subject{URL: request.URL, Checks: checks, Release: request.Release, Namespace: request.Namespace, Address: request.Address,
-		Image: request.Image, Others: request.Others, Proved: true, AnyCommit: request.AnyCommit, Ended: request.Ended}
+		Image: request.Image, Others: request.Others, Proved: true, HeldBack: request.AnyCommit, AnyCommit: request.AnyCommit, Ended: request.Ended}
 	report, err := smoke.CheckSubject(ctx, subject, *settings, deps)
 	if err == nil || len(request.Pods) == 0 || request.AnyCommit || len(request.Others) > 0 { // the answers may be those of another image
 		return err

@@ -80,10 +80,13 @@ func (r *Release) AppliedRevisions() ([]kube.ResourceList, error) {
 // may have been applied, the union of what they set. An object that is adopted was not applied before, and is merged with the
 // original one.
 func MergeBase(original, target kube.ResourceList, applied []kube.ResourceList) kube.ResourceList {
-	if len(applied) == 0 {
-		return original.Intersect(target)
-	}
 	var base kube.ResourceList
+	if len(applied) == 0 {
+		for _, info := range original.Intersect(target) {
+			base = append(base, withRollingUpdate(info, target.Get(info)))
+		}
+		return base
+	}
 	for _, info := range target {
 		var merged *resource.Info
 		for _, list := range applied {
@@ -95,7 +98,7 @@ func MergeBase(original, target kube.ResourceList, applied []kube.ResourceList) 
 			merged = original.Get(info)
 		}
 		if merged != nil {
-			base = append(base, merged)
+			base = append(base, withRollingUpdate(merged, info))
 		}
 	}
 	return base

@@ -31,8 +31,9 @@ func podReferences(object map[string]any, by release.Object) []release.Reference
 				c.addContainer(container)
 			}
 		}
+		used := usedVolumes(spec)
 		for _, volume := range mapsAt(spec, "volumes") {
-			c.addVolume(volume)
+			c.addVolume(volume, used)
 		}
 		for _, secret := range mapsAt(spec, "imagePullSecrets") {
 			c.add(kindSecret, secret["name"], nil, nil)
@@ -90,10 +91,28 @@ func (c *collector) addKey(kind string, reference any) {
 	}
 }
 
-// addVolume adds the objects that a volume mounts.
-func (c *collector) addVolume(volume map[string]any) {
+// usedVolumes are the names of the volumes that a container of a pod mounts.
+func usedVolumes(spec map[string]any) map[any]bool {
+	used := map[any]bool{}
+	for _, list := range manifest.ContainerLists {
+		for _, container := range mapsAt(spec, list) {
+			for _, mount := range slices.Concat(mapsAt(container, "volumeMounts"), mapsAt(container, "volumeDevices")) {
+				used[mount["name"]] = true
+			}
+		}
+	}
+	return used
+}
+
+// addVolume adds the objects that a volume mounts. A claim has to exist before its pod is assigned to a node; anything else is mounted only if a
+// container uses the volume.
+// Source: kubernetes/kubernetes, pkg/kubelet/volumemanager/populator, processPodVolumes.
+func (c *collector) addVolume(volume map[string]any, used map[any]bool) {
 	if claim, ok := volume["persistentVolumeClaim"].(map[string]any); ok {
 		c.add(kindVolumeClaim, claim["claimName"], nil, nil)
+	}
+	if name, isText := volume["name"].(string); !isText || !used[name] {
+		return
 	}
 	c.addFiles(kindSecret, volume["secret"], "secretName")
 	c.addFiles(kindConfigMap, volume["configMap"], "name")

@@ -93,6 +93,24 @@ func TestReferencesOfCustomTemplates(t *testing.T) {
 	}
 }
 
+// TestVolumesThatNoContainerMounts: the kubelet does not mount them, so that a pod starts without what they name. A claim is needed all the same, by the scheduler.
+func TestVolumesThatNoContainerMounts(t *testing.T) {
+	t.Parallel()
+	const volumes = "[{name: a, secret: {secretName: unused}}, {name: b, configMap: {name: used}}, {name: c, persistentVolumeClaim: {claimName: disk}}, {name: d, projected: {sources: [{secret: {name: unused-too}}]}}]"
+	object, err := manifest.ParseObject([]byte("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n" +
+		"spec: {template: {spec: {volumes: " + volumes + ", initContainers: [{name: i, volumeMounts: [{name: b, mountPath: /b}]}], containers: [{name: a}]}}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, reference := range podReferences(object, release.Object{}) {
+		found = append(found, reference.Name)
+	}
+	if diff := cmp.Diff([]string{"used", "disk"}, found); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 // TestAControllerMayFillAnObject: the chart's own object is no problem if the cluster's has the key, and worth a note if the chart leaves it empty.
 func TestAControllerMayFillAnObject(t *testing.T) {
 	t.Parallel()
