@@ -1,6 +1,7 @@
 package smoke_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
+	"github.com/onedigest/onedigest/internal/smoke"
 )
 
 // replacedAfter is a release whose workloads name the image for so many requests, and then no more.
@@ -135,5 +137,17 @@ func TestAReplacedReleaseEndsSmoke(t *testing.T) {
 	}
 	if len(fake.marked)+len(fake.recorded) > 0 {
 		t.Errorf("marked %v, recorded %v", fake.marked, fake.recorded)
+	}
+}
+
+// TestAnInterruptedSmokeTellsNoVerdict: its last round may have failed because it was interrupted.
+func TestAnInterruptedSmokeTellsNoVerdict(t *testing.T) {
+	t.Parallel()
+	fake := &fakeDeps{checks: []release.Check{{Name: "/", Path: "/"}}, answers: []release.Answer{{Stage: release.StageCheck, Wrong: []string{"status: 500"}}}}
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := smoke.CheckSubject(ctx, smoke.Subject{URL: "http://127.0.0.1:1", Checks: fake.checks}, smoke.Settings{Consecutive: 3, Patience: time.Minute},
+		smoke.Deps{Prober: fake, Reporter: reporter{fake: fake}, Now: func() time.Time { return fake.now }, Pause: func(context.Context, time.Duration) { cancel() }})
+	if log := strings.Join(fake.lines, "\n"); strings.Contains(log, "verdict") || !strings.Contains(log, "interrupted after 1 rounds") || !strings.Contains(fmt.Sprint(err), "smoke was interrupted") {
+		t.Errorf("got %v:\n%s", err, log)
 	}
 }

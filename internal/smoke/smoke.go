@@ -180,8 +180,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		result.Verdict, result.Report.Verdict = release.Inconclusive, release.Inconclusive
 		return result, &release.Fault{Side: "cluster", Err: fmt.Errorf("%s, so there is no verdict: %s", why, report.Reason), Do: "run smoke again"}
 	}
-	if found.heldBack && report.Verdict == release.Fail && onlyOtherCommits(report.Answers) {
-		result.Verdict, result.Report.Verdict = release.Inconclusive, release.Inconclusive
+	if found.heldBack && report.Verdict == release.Inconclusive && onlyOtherCommits(report.Answers) {
 		return result, &release.Fault{Side: "cluster", Err: fmt.Errorf("pods of an older revision answer too, as the workload's update strategy keeps them, so there is no verdict: %s", report.Reason),
 			Do: "replace these pods (partition 0, or delete them with OnDelete), then run smoke again"}
 	}
@@ -235,9 +234,12 @@ func anyFails(pods []string, answers []release.Answer) bool {
 	})
 }
 
-// onlyOtherCommits reports whether nothing is wrong with the answers but that some are of another commit.
+// onlyOtherCommits reports whether some answers are wrong, and all of these because they are of another commit. An endpoint that is not the release's is no answer.
 func onlyOtherCommits(answers []release.Answer) bool {
-	return allAre(answers, func(answer release.Answer) bool { return answer.OK() || answer.OtherCommit })
+	return !allAre(answers, release.Answer.OK) &&
+		allAre(answers, func(answer release.Answer) bool {
+			return answer.OK() || answer.OtherCommit && answer.Check != endpointsCheck
+		})
 }
 
 // reportUnproved says what a pass does not prove.

@@ -74,6 +74,9 @@ type roundPlan struct {
 	runs            map[podKey]bool  // pods of the release whose answers are right; nil if no pod has to give any
 }
 
+// endpointsCheck names the answers about endpoints of the release's Services, which are known without a request.
+const endpointsCheck = "endpoints"
+
 // podKey identifies a pod.
 type podKey struct{ namespace, name string }
 
@@ -345,7 +348,7 @@ func (a *roundRunner) foreignEndpoints(backends release.Backends) (answers []rel
 			if ours[podKey{endpoint.Namespace, endpoint.Pod}] {
 				continue
 			}
-			answers = append(answers, release.Answer{Check: "endpoints", Address: release.Endpoint{Backend: endpoint}.Name(), Stage: release.StageCheck, OtherCommit: true,
+			answers = append(answers, release.Answer{Check: endpointsCheck, Address: release.Endpoint{Backend: endpoint}.Name(), Stage: release.StageCheck, OtherCommit: true,
 				Wrong: []string{fmt.Sprintf("%s sends requests to %s, which is not a pod of release %q that runs %s", service.Object, endpoint.Name(), a.Release, a.digests())}})
 		}
 	}
@@ -433,7 +436,7 @@ func (a *roundRunner) servicesWithoutPods(backends release.Backends) (answers []
 			a.infoOnce("%s", wrong)
 			continue
 		}
-		answers = append(answers, release.Answer{Check: "endpoints", Stage: release.StageCheck, Wrong: []string{wrong}})
+		answers = append(answers, release.Answer{Check: endpointsCheck, Stage: release.StageCheck, Wrong: []string{wrong}})
 	}
 	return answers
 }
@@ -442,7 +445,7 @@ func (a *roundRunner) servicesWithoutPods(backends release.Backends) (answers []
 // them that way.
 func missingEndpoints(backends release.Backends) (answers []release.Answer) {
 	for _, object := range backends.Missing {
-		answers = append(answers, release.Answer{Check: "endpoints", Stage: release.StageCheck, Wrong: []string{object.String() + " of the release does not exist"}})
+		answers = append(answers, release.Answer{Check: endpointsCheck, Stage: release.StageCheck, Wrong: []string{object.String() + " of the release does not exist"}})
 	}
 	return answers
 }
@@ -451,12 +454,12 @@ func missingEndpoints(backends release.Backends) (answers []release.Answer) {
 func emptyServices(backends release.Backends) (answers []release.Answer) {
 	for _, service := range backends.Services {
 		if service.NoPort != "" {
-			answers = append(answers, release.Answer{Check: "endpoints", Stage: release.StageCheck,
+			answers = append(answers, release.Answer{Check: endpointsCheck, Stage: release.StageCheck,
 				Wrong: []string{fmt.Sprintf("%s sends requests to port %q, which no container of the pods that it selects has", service.Object, service.NoPort)}})
 			continue
 		}
 		if len(service.Endpoints) == 0 {
-			answers = append(answers, release.Answer{Check: "endpoints", Stage: release.StageConnect, Wrong: []string{service.Object.String() + " has no ready endpoint yet"}})
+			answers = append(answers, release.Answer{Check: endpointsCheck, Stage: release.StageConnect, Wrong: []string{service.Object.String() + " has no ready endpoint yet"}})
 		}
 	}
 	return answers

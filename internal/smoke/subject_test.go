@@ -348,6 +348,9 @@ func TestPodsThatAreHeldBack(t *testing.T) {
 				return test.image
 			}}
 		result, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "30s", "--patience", "2s")
+		if log := strings.Join(fake.lines, "\n"); !strings.Contains(log, "verdict: "+string(test.want)) {
+			t.Errorf("%s: not told as %s:\n%s", name, test.want, log)
+		}
 		if result.Verdict != test.want || len(fake.marked) != test.marked || len(fake.recorded) != test.marked {
 			t.Errorf("%s: got %q, %v, marked %v, recorded %v", name, result.Verdict, err, fake.marked, fake.recorded)
 		}
