@@ -1,14 +1,20 @@
 package e2e
 
 import (
+	"cmp"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/initialize/survey"
 )
 
 // scriptOf is the script of a step of a workflow.
@@ -52,6 +58,7 @@ func TestServicesThatDoNotFit(t *testing.T) {
 	for name, services := range map[string]string{
 		"no JSON": `{"cart":`, "empty": "{}", "a list": `["cart"]`, "a text": `"cart"`, "nothing": " ", "two objects": `{"cart":{}} {"list":{}}`,
 		"a service that is a text": `{"cart":"x"}`, "paths that are a text": `{"cart":{"paths":"cart/**"}}`, "a path that is a number": `{"cart":{"paths":[1]}}`,
+		"a service that is null": `{"cart":null}`, "a path that leaves out": `{"cart":{"paths":["cart/**","!cart/*.md"]}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			beside(t)
@@ -78,6 +85,53 @@ func TestServicesThatDoNotFit(t *testing.T) {
 	})
 }
 
+// TestUnknownKeysAreRefused: a key of environments or services that is misspelt, and a value of another type, end the run before its build.
+func TestUnknownKeysAreRefused(t *testing.T) {
+	t.Parallel()
+	script := scriptOf(t, "service.yaml", "build", "keys")
+	if diff := gocmp.Diff(script, scriptOf(t, "environment.yaml", "deploy", "keys")); diff != "" {
+		t.Errorf("the two scripts differ:\n%s", diff)
+	}
+	fields := func(of any) string {
+		var keys, objects []string
+		for field := range reflect.TypeOf(of).NumField() {
+			f := reflect.TypeOf(of).Field(field)
+			key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			keys = append(keys, key)
+			value := map[reflect.Kind]string{reflect.String: `"x"`, reflect.Bool: "true", reflect.Slice: `["x"]`}[f.Type.Kind()]
+			objects = append(objects, fmt.Sprintf("%q: %s", key, value))
+		}
+		slices.Sort(keys)
+		if !strings.Contains(strings.Join(keys, " "), " ") {
+			t.Fatal("no fields")
+		}
+		return "{" + strings.Join(objects, ", ") + "}"
+	}
+	for name, test := range map[string]struct {
+		environments, service string
+		want                  []string
+	}{
+		"all keys":           {"[" + fields(survey.CalledEnvironment{}) + "]", fields(survey.CalledService{}), nil},
+		"none":               {`[{"name": "staging", "cluster": null}]`, "{}", nil},
+		"misspelt":           {`[{"name": "staging", "sign_key": "k"}, {"name": "production", "plans": true}]`, `{"conext": "cart"}`, []string{"environment staging: sign_key is no key of it", "environment production: plans is no key of it", "the service: conext is no key of it"}},
+		"text for true":      {`[{"name": "production", "plan": "false"}]`, "{}", []string{"environment production: plan is a string, and must be a boolean"}},
+		"an entry is a text": {`["staging"]`, "{}", []string{"jq: error"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			beside(t)
+			_, log, code := runScript(t, t.TempDir(), script, "ENVIRONMENTS="+test.environments, "SERVICE="+test.service)
+			if (code == 0) != (test.want == nil) {
+				t.Errorf("exit %d, log:\n%s", code, log)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(log, want) {
+					t.Errorf("%q is missing in:\n%s", want, log)
+				}
+			}
+		})
+	}
+}
+
 // TestTheLastSuccessfulPush: the API is asked for runs of pushes, and the token is on no command line.
 func TestTheLastSuccessfulPush(t *testing.T) {
 	beside(t)
@@ -96,7 +150,7 @@ func TestTheLastSuccessfulPush(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "curl"), []byte("#!/bin/sh\nprintf '%s\\n' \"$@\" >"+seen+"\nexec "+curl+" \"$@\"\n"), 0o755); err != nil { //nolint:gosec // a program
 		t.Fatal(err)
 	}
-	output, log, code := runChanges(t, `SERVICES={"cart":{"paths":["cart/**"]},"list":null}`, "GITHUB_API_URL="+api.URL, "PATH="+dir+":"+os.Getenv("PATH"))
+	output, log, code := runChanges(t, `SERVICES={"cart":{"paths":["cart/**"]},"list":{}}`, "GITHUB_API_URL="+api.URL, "PATH="+dir+":"+os.Getenv("PATH"))
 	if code != 0 || output != "services=[\"cart\",\"list\"]\n" {
 		t.Errorf("exit %d, output %q, log:\n%s", code, output, log)
 	}
@@ -152,21 +206,34 @@ func TestServicesThatARunLeft(t *testing.T) {
 	for name, test := range map[string]struct {
 		commit, want string
 		runs         []string // the newest first
+		changes      string   // conclusion of the job changes in the run that passed; "" for success
+		list         string   // paths of the service list; "" for its own
 	}{
-		"a failed change that is taken back":           {reverted, `["cart","list"]`, []string{run("2", both, failure, "10", "11"), run("1", first, success, "00", "01")}},
-		"a run that was superseded by one that failed": {last, `["cart","list"]`, []string{run("4", last, none, "40", "41"), run("3", list, failure, "12", "20"), run("2", cart, success, "10", "13"), run("1", reverted, success, "00", "01")}},
-		"a run that was superseded by one that passed": {last, `["list"]`, []string{run("4", last, none, "40", "41"), run("3", list, success, "12", "20"), run("2", cart, success, "10", "13"), run("1", reverted, success, "00", "01")}},
-		"a run that ended before the next one failed":  {last, `["list"]`, []string{run("4", last, none, "40", "41"), run("3", list, failure, "14", "20"), run("2", cart, success, "10", "13"), run("1", reverted, success, "00", "01")}},
-		"none that passed":                             {last, `["cart","list"]`, []string{run("4", last, none, "40", "41"), run("3", list, failure, "12", "20")}},
+		"a failed change that is taken back":           {commit: reverted, want: `["cart","list"]`, runs: []string{run("2", both, failure, "10", "11"), run("1", first, success, "00", "01")}},
+		"a run that was superseded by one that failed": {commit: last, want: `["cart","list"]`, runs: []string{run("4", last, none, "40", "41"), run("3", list, failure, "12", "20"), run("2", cart, success, "10", "13"), run("1", reverted, success, "00", "01")}},
+		"a run that was superseded by one that passed": {commit: last, want: `["list"]`, runs: []string{run("4", last, none, "40", "41"), run("3", list, success, "12", "20"), run("2", cart, success, "10", "13"), run("1", reverted, success, "00", "01")}},
+		"a run that ended before the next one failed":  {commit: last, want: `["list"]`, runs: []string{run("4", last, none, "40", "41"), run("3", list, failure, "14", "20"), run("2", cart, success, "10", "13"), run("1", reverted, success, "00", "01")}},
+		"none that passed":                             {commit: last, want: `["cart","list"]`, runs: []string{run("4", last, none, "40", "41"), run("3", list, failure, "12", "20")}},
+		"a run in which the workflow was skipped":      {commit: last, want: `["cart","list"]`, runs: []string{run("4", last, none, "40", "41"), run("3", list, success, "12", "20")}, changes: "skipped"},
+		"a path that matches no file":                  {commit: last, want: `["list"]`, runs: []string{run("4", last, none, "40", "41"), run("3", last, success, "12", "20")}, list: "lists/**"},
+		"a path in another case":                       {commit: last, want: `["list"]`, runs: []string{run("4", last, none, "40", "41"), run("3", last, success, "12", "20")}, list: "List/**"},
+		"nothing changed":                              {commit: last, want: `[]`, runs: []string{run("4", last, none, "40", "41"), run("3", last, success, "12", "20")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "/jobs") {
+					_, _ = w.Write([]byte(`{"jobs":[{"name":"test","conclusion":"success"},{"name":"pipeline / changes","conclusion":"` + cmp.Or(test.changes, "success") + `"}]}`))
+					return
+				}
 				_, _ = w.Write([]byte(`{"workflow_runs":[` + strings.Join(test.runs, ",") + `]}`))
 			}))
 			t.Cleanup(api.Close)
 			output, log, code := runScript(t, dir, scriptOf(t, "pipeline.yaml", "changes", "changes"), "GITHUB_WORKFLOW_REF=o/r/.github/workflows/delivery.yaml@refs/heads/main",
-				"GITHUB_REPOSITORY=o/r", "GITHUB_RUN_ID=4", "GITHUB_API_URL="+api.URL, "BRANCH=main", "COMMIT="+test.commit, "BASE=", "TOKEN=x", `SERVICES={"cart":{"paths":["cart/**"]},"list":{"paths":["list/**"]}}`)
+				"GITHUB_REPOSITORY=o/r", "GITHUB_RUN_ID=4", "GITHUB_API_URL="+api.URL, "BRANCH=main", "COMMIT="+test.commit, "BASE=", "TOKEN=x", `SERVICES={"cart":{"paths":["cart/**"]},"list":{"paths":["`+cmp.Or(test.list, "list/**")+`"]}}`)
+			if test.list != "" && !strings.Contains(log, "::warning title=onedigest::service list is taken with every commit: its path "+test.list+" matches no file") {
+				t.Errorf("no warning in:\n%s", log)
+			}
 			if code != 0 || output != "services="+test.want+"\n" {
 				t.Errorf("exit %d, output %q, want %s; log:\n%s", code, output, test.want, log)
 			}

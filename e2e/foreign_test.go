@@ -267,11 +267,15 @@ func TestServicesOfAMonorepo(t *testing.T) {
 	first := f.checkout.git("rev-parse", "HEAD")
 	var last string // the head of the last successful run, as GitHub's API says it
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if strings.HasSuffix(request.URL.Path, "/actions/runs/7/jobs") {
+			_, _ = w.Write([]byte(`{"jobs": [{"name": "pipeline / changes", "conclusion": "success"}]}`))
+			return
+		}
 		if !strings.HasSuffix(request.URL.Path, "/actions/workflows/delivery.yaml/runs") || request.FormValue("branch") != "main" || request.FormValue("event") != "push" {
 			http.NotFound(w, request)
 			return
 		}
-		if err := json.NewEncoder(w).Encode(map[string]any{"workflow_runs": []map[string]string{{"head_sha": last, "conclusion": "success"}}}); err != nil {
+		if err := json.NewEncoder(w).Encode(map[string]any{"workflow_runs": []map[string]any{{"id": 7, "head_sha": last, "conclusion": "success"}}}); err != nil {
 			t.Error(err)
 		}
 	}))

@@ -10,7 +10,7 @@ import (
 )
 
 // newPlan is the advice for a plan that is refused.
-const newPlan = "make a new plan with --dry-run --plan-out, and have it approved"
+const newPlan = "make a new plan with --dry-run --plan-out, and have it approved (in a workflow: re-run all jobs, and not the failed ones only, which keep the plan)"
 
 // keptPlan is the plan that a deploy carries out.
 type keptPlan struct {
