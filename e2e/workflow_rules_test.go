@@ -299,7 +299,7 @@ func TestUnsetKeysAreRefused(t *testing.T) {
 		environment(1, "name") + " && !" + environment(0, "sign-key") + " && !" + environment(0, "verify-key"),
 		environment(2, "name") + " && !" + environment(1, "sign-key") + " && !" + environment(1, "verify-key"),
 		"fromJSON(inputs.environments)[1] && !" + environment(1, "name") + " || fromJSON(inputs.environments)[2] && (!" + environment(1, "name") + " || !" + environment(2, "name") + ")", // an environment would be skipped
-		"!inputs.to && (inputs.digest || inputs.commit || inputs.service)",                                                                                                        // HEAD would be built instead
+		"!inputs.to && (inputs.digest || inputs.commit || inputs.service)",                                                                                                                // HEAD would be built instead
 	} {
 		if !strings.Contains(condition, want) {
 			t.Errorf("the condition %q lacks %q", condition, want)
