@@ -94,10 +94,10 @@ func (r request) reportAddress(ctx context.Context, url string, proof proved) {
 		return
 	}
 	if r.settings.SmokeChecks == "" && !proof.idle {
-		elsewhere := r.leadsElsewhere(ctx, url)
+		elsewhere := r.leadsElsewhere(ctx, url, proof.placed)
 		for until := time.Now().Add(endpointTime); elsewhere != "" && ctx.Err() == nil && time.Now().Before(until); {
 			pause(ctx, time.Second)
-			elsewhere = r.leadsElsewhere(ctx, url)
+			elsewhere = r.leadsElsewhere(ctx, url, r.findPlaced(ctx)) // an autoscaler may have added pods
 		}
 		if elsewhere != "" {
 			r.Reporter.Warnf("the release is ready, but its address %s does not lead to its pods: %s", url, elsewhere)
@@ -107,13 +107,41 @@ func (r request) reportAddress(ctx context.Context, url string, proof proved) {
 	r.Reporter.Infof("served at %s", url)
 }
 
+// podPlace is the namespace and the name of a pod.
+type podPlace struct{ namespace, pod string }
+
+// findPlaced returns the pods that are meant to run the images, nil if they cannot be read.
+func (r request) findPlaced(ctx context.Context) map[podPlace]bool {
+	placed := map[podPlace]bool{}
+	for _, image := range r.settings.Images {
+		running, err := r.Cluster.Running(ctx, r.settings.Namespace, r.settings.Release, image.Image)
+		if err != nil {
+			return nil
+		}
+		r.addPlaced(placed, running)
+	}
+	return placed
+}
+
+// addPlaced adds the pods of workloads.
+func (r request) addPlaced(placed map[podPlace]bool, running release.Running) {
+	for _, workload := range running.Workloads {
+		for _, container := range workload.Pods {
+			placed[podPlace{cmp.Or(workload.Object.Namespace, r.settings.Namespace), container.Pod}] = true
+		}
+	}
+}
+
 // leadsElsewhere says why the release's pods do not answer at its address; "" if they may. Without a path in the URL, it suffices that they answer at one of the address's paths.
-func (r request) leadsElsewhere(ctx context.Context, url string) string {
+func (r request) leadsElsewhere(ctx context.Context, url string, placed map[podPlace]bool) string {
+	if placed == nil {
+		return ""
+	}
 	parsed, err := neturl.Parse(url)
 	if err != nil {
 		return ""
 	}
-	routes, err := r.Cluster.Behind(ctx, r.settings.Namespace, r.settings.Release, url, r.address)
+	routes, err := r.Cluster.RecentlyBehind(ctx, r.settings.Namespace, r.settings.Release, url, r.address)
 	if err != nil {
 		return ""
 	}
@@ -128,19 +156,7 @@ func (r request) leadsElsewhere(ctx context.Context, url string) string {
 	default:
 		chosen = slices.DeleteFunc(slices.Clone(routes), func(route release.Route) bool { return route.Foreign })
 	}
-	pods := map[[2]string]bool{} // namespace and name
-	for _, image := range r.settings.Images {
-		running, err := r.Cluster.Running(ctx, r.settings.Namespace, r.settings.Release, image.Image)
-		if err != nil {
-			return ""
-		}
-		for _, workload := range running.Workloads {
-			for _, container := range workload.Pods {
-				pods[[2]string{cmp.Or(workload.Object.Namespace, r.settings.Namespace), container.Pod}] = true
-			}
-		}
-	}
-	foreign, unknown := release.LeadsElsewhere(chosen, func(pod release.Backend) bool { return pods[[2]string{pod.Namespace, pod.Pod}] },
+	foreign, unknown := release.LeadsElsewhere(chosen, func(pod release.Backend) bool { return placed[podPlace{pod.Namespace, pod.Pod}] },
 		fmt.Sprintf("a pod of release %q that is meant to run %s", r.settings.Release, r.settings.Image.Digest.Short()))
 	if unknown != "" {
 		return ""

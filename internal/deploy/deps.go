@@ -159,8 +159,8 @@ type Cluster interface {
 	WatchHook(ctx context.Context, namespace string, objects []release.Object, before release.Baseline, report func(release.RolloutStep)) error
 	// Address waits for the URL of the release's external address; "" if it has none by design.
 	Address(ctx context.Context, namespace, name string, address release.Address, report func(string)) (string, error)
-	// Behind finds to which ready endpoints a URL leads; none if no Service and no Ingress of the release has its host.
-	Behind(ctx context.Context, namespace, name, url string, address release.Address) ([]release.Route, error)
+	// RecentlyBehind finds to which ready endpoints a URL leads, as the cluster knew some milliseconds ago; none if no Service and no Ingress of the release has its host.
+	RecentlyBehind(ctx context.Context, namespace, name, url string, address release.Address) ([]release.Route, error)
 	// Running lists what the release's workloads run whose pod template names the image, as the kubelets report it.
 	Running(ctx context.Context, namespace, name string, image release.Image) (release.Running, error)
 	// NodePlatform is the platform of a node.

@@ -484,7 +484,7 @@ func (c cluster) Address(ctx context.Context, _, _ string, address release.Addre
 	return "http://127.0.0.1", nil
 }
 
-func (c cluster) Behind(context.Context, string, string, string, release.Address) ([]release.Route, error) {
+func (c cluster) RecentlyBehind(context.Context, string, string, string, release.Address) ([]release.Route, error) {
 	if c.behind == nil {
 		return nil, c.behindErr
 	}

@@ -226,10 +226,11 @@ type ImageResult struct {
 // proved is the proof for the pods of all images together.
 type proved struct {
 	images   []ImageResult
-	pods     []string // pods that run one of the images, sorted
-	heldBack bool     // some pods are held back at an older revision (OnDelete, a partition)
-	idle     bool     // no workload wants a pod: scaled to zero, only scheduled, or Jobs that have ended
-	unproved bool     // the pods do not prove the release: no pod runs the main image, or all pods of an image are held back at an older revision
+	pods     []string          // pods that run one of the images, sorted
+	placed   map[podPlace]bool // pods that are meant to run one
+	heldBack bool              // some pods are held back at an older revision (OnDelete, a partition)
+	idle     bool              // no workload wants a pod: scaled to zero, only scheduled, or Jobs that have ended
+	unproved bool              // the pods do not prove the release: no pod runs the main image, or all pods of an image are held back at an older revision
 }
 
 // comparesPods reports whether pods are compared with an image: unless only hooks, texts, or custom resources of which the cluster shows no pods have it. A custom
@@ -251,7 +252,7 @@ func (r request) comparesPods(ctx context.Context, i int, image release.Image) (
 
 // prove proves every image that a workload runs, and lists the images that only hooks run.
 func (r request) prove(ctx context.Context, budget budget) (proved, error) {
-	all := proved{idle: true}
+	all := proved{idle: true, placed: map[podPlace]bool{}}
 	for i, image := range r.deployment.Images {
 		result := ImageResult{Name: image.Name, Image: image.Image, Commit: image.Commit, Pods: []string{}}
 		compares, err := r.comparesPods(ctx, i, image.Image)
@@ -267,7 +268,7 @@ func (r request) prove(ctx context.Context, budget budget) (proved, error) {
 			all.images = append(all.images, result)
 			continue
 		}
-		proof, err := r.proveImage(ctx, budget, image.Image)
+		proof, err := r.proveImage(ctx, budget, image.Image, all.placed)
 		all.heldBack, all.idle = all.heldBack || proof.HeldBack, all.idle && proof.Idle
 		all.unproved = all.unproved || len(proof.Pods) == 0 && (i == 0 || !proof.Idle)
 		all.pods = slices.Compact(slices.Sorted(slices.Values(append(all.pods, proof.Pods...))))

@@ -115,8 +115,8 @@ const minReadyTime = 3 * time.Second
 
 // proveImage finds the pods that run an image by what the kubelets report, and fails if one runs another image, or none runs where pods are
 // wanted. A custom resource may count as ready before its controller has created any pod: those are waited for as long as the rollout may take, or for the
-// proof's patience if no field says that any are wanted.
-func (r request) proveImage(ctx context.Context, budget budget, image release.Image) (release.RunningProof, error) {
+// proof's patience if no field says that any are wanted. It adds the workloads' pods to placed.
+func (r request) proveImage(ctx context.Context, budget budget, image release.Image, placed map[podPlace]bool) (release.RunningProof, error) {
 	rolling, stop := budget.withDeadline(ctx, release.PhaseRollout)
 	defer stop()
 	stayed := -1 // restarts of such pods when all was proved before
@@ -157,6 +157,7 @@ func (r request) proveImage(ctx context.Context, budget budget, image release.Im
 		}
 		switch {
 		case len(proof.Problems) == 0:
+			r.addPlaced(placed, running)
 			return proof, nil
 		case ctx.Err() != nil:
 			return proof, context.Cause(ctx)

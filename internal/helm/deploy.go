@@ -167,7 +167,9 @@ func (s *session) finish(ctx context.Context, outcome release.Outcome, err error
 	if created := s.store.Created; created != nil {
 		deployed.Revision = created.Version
 		deployed.Objects, _ = manifest.ListObjects(created.Manifest, s.namespace) // stamping has parsed it
-		s.store.Prune(created.Name)
+		if created.Version > history.MaxRevisions {
+			s.store.Prune(created.Name)
+		}
 	}
 	s.kube.reportKept()
 	switch {

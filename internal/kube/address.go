@@ -302,7 +302,7 @@ func (c *Client) leads(ctx context.Context, namespace, name string, image releas
 	if err != nil {
 		return failed(err)
 	}
-	list, _, err := c.listServices(ctx, named.namespaces)
+	list, _, err := c.listServices(ctx, named.namespaces, metav1.ListOptions{})
 	if err != nil {
 		return failed(err)
 	}
@@ -311,7 +311,7 @@ func (c *Client) leads(ctx context.Context, namespace, name string, image releas
 	for _, service := range list {
 		services[place{service.Namespace, service.Name}] = named.isSelectedBy(service.Namespace, service.Spec.Selector)
 	}
-	listed, err := c.listIngresses(ctx, named.namespaces)
+	listed, err := c.listIngresses(ctx, named.namespaces, metav1.ListOptions{})
 	if err != nil {
 		return failed(err)
 	}

@@ -61,7 +61,7 @@ func (c *Client) Backends(ctx context.Context, namespace, name string, image rel
 		}
 	}
 	slices.SortFunc(backends.Pods, func(a, b release.BackendPod) int { return cmp.Compare(a.Pod, b.Pod) })
-	list, unlisted, err := c.listServices(ctx, named.namespaces)
+	list, unlisted, err := c.listServices(ctx, named.namespaces, metav1.ListOptions{})
 	if err == nil {
 		backends.Missing, err = c.missingEndpoints(ctx, namespace, name, list, unlisted)
 	}
@@ -259,7 +259,7 @@ func (c *Client) servicesOfPods(ctx context.Context, services []core.Service, po
 		if service.Spec.Type == core.ServiceTypeLoadBalancer {
 			backend.URL = serviceURL(service)
 		}
-		backend.Endpoints, err = c.readyEndpoints(ctx, namespace, service.Name, *port)
+		backend.Endpoints, err = c.readyEndpoints(ctx, namespace, service.Name, *port, metav1.ListOptions{})
 		if apierrors.IsForbidden(err) {
 			notes = append(notes, fmt.Sprintf("the endpoints of %s may not be listed: the pods that it selects are used instead", backend.Object))
 			backend.Endpoints, err = selectedEndpoints(selected, *port), nil
@@ -287,9 +287,9 @@ func tcpPorts(service *core.Service) (n int) {
 }
 
 // readyEndpoints returns the ready endpoints of a Service's port.
-func (c *Client) readyEndpoints(ctx context.Context, namespace, service string, port core.ServicePort) (ready []release.Backend, err error) {
-	list, err := c.Dynamic.Resource(discovery.SchemeGroupVersion.WithResource("endpointslices")).Namespace(namespace).
-		List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(labels.Set{discovery.LabelServiceName: service}).String()})
+func (c *Client) readyEndpoints(ctx context.Context, namespace, service string, port core.ServicePort, options metav1.ListOptions) (ready []release.Backend, err error) {
+	options.LabelSelector = labels.SelectorFromSet(labels.Set{discovery.LabelServiceName: service}).String()
+	list, err := c.Dynamic.Resource(discovery.SchemeGroupVersion.WithResource("endpointslices")).Namespace(namespace).List(ctx, options)
 	if err != nil {
 		return nil, err
 	}

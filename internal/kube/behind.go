@@ -23,7 +23,17 @@ import (
 // Behind finds to which ready endpoints a URL leads: of the release's Services that have its host, and of the Services to which the release's Ingresses with its host
 // lead. An object that the address names counts too. An Ingress with the host that is not the release's counts as foreign. It returns none if no Service and no Ingress of the
 // release has the host, as that of a route of another kind. The error is a *release.Fault.
-func (c *Client) Behind(ctx context.Context, namespace, name, url string, address release.Address) (routes []release.Route, err error) {
+func (c *Client) Behind(ctx context.Context, namespace, name, url string, address release.Address) ([]release.Route, error) {
+	return c.behind(ctx, namespace, name, url, address, metav1.ListOptions{})
+}
+
+// RecentlyBehind is Behind as the apiserver's cache has it, which is some milliseconds old and does not have to be waited for.
+func (c *Client) RecentlyBehind(ctx context.Context, namespace, name, url string, address release.Address) ([]release.Route, error) {
+	return c.behind(ctx, namespace, name, url, address, metav1.ListOptions{ResourceVersion: "0"})
+}
+
+// behind is Behind with lists of the given freshness.
+func (c *Client) behind(ctx context.Context, namespace, name, url string, address release.Address, options metav1.ListOptions) (routes []release.Route, err error) {
 	asked, err := neturl.Parse(url)
 	if err != nil {
 		return nil, err
@@ -39,15 +49,15 @@ func (c *Client) Behind(ctx context.Context, namespace, name, url string, addres
 	failed := func(err error) error {
 		return c.Fault(ctx, err, "reading what is behind the address of release %q in namespace %q", name, namespace)
 	}
-	services, unlisted, err := c.listServices(ctx, namespaces)
+	services, unlisted, err := c.listServices(ctx, namespaces, options)
 	if err != nil {
 		return nil, failed(err)
 	}
-	ingresses, err := c.listIngresses(ctx, namespaces)
+	ingresses, err := c.listIngresses(ctx, namespaces, options)
 	if err != nil {
 		return nil, failed(err)
 	}
-	behind := &behindReader{client: c, release: name, complete: len(unlisted) == 0, endpoints: map[string][]release.Backend{}, labelled: map[string]map[string]bool{}}
+	behind := &behindReader{client: c, options: options, release: name, complete: len(unlisted) == 0, endpoints: map[string][]release.Backend{}, labelled: map[string]map[string]bool{}}
 	isOwn := func(object metav1.Object, identity release.Object) bool {
 		return belongsTo(object, namespace, name) || identity.HasAddress(address)
 	}
@@ -88,6 +98,7 @@ const useAnnotation = "use-annotation"
 // behindReader reads the endpoints of Services, of each port once.
 type behindReader struct {
 	client    *Client
+	options   metav1.ListOptions // of the lists
 	release   string
 	complete  bool                         // all Services of the release's namespaces are listed
 	endpoints map[string][]release.Backend // by Service and port
@@ -226,7 +237,7 @@ func (b *behindReader) addEndpoints(ctx context.Context, route *release.Route, s
 		return nil
 	}
 	c := b.client
-	endpoints, err := c.readyEndpoints(ctx, service.Namespace, service.Name, *port)
+	endpoints, err := c.readyEndpoints(ctx, service.Namespace, service.Name, *port, b.options)
 	if apierrors.IsForbidden(err) {
 		pods, listErr := c.Pods(service.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(service.Spec.Selector).String()})
 		if apierrors.IsForbidden(listErr) {

@@ -26,7 +26,7 @@ func (c *Client) Hosts(ctx context.Context, namespace, name string) (hosts []str
 	if err != nil {
 		return nil, err
 	}
-	services, _, err := c.listServices(ctx, namespaces)
+	services, _, err := c.listServices(ctx, namespaces, metav1.ListOptions{})
 	if err != nil {
 		return nil, c.Fault(ctx, err, "reading the Services of release %q in namespace %q", name, namespace)
 	}
@@ -35,7 +35,7 @@ func (c *Client) Hosts(ctx context.Context, namespace, name string) (hosts []str
 			hosts = append(hosts, serviceHosts(&services[i])...)
 		}
 	}
-	ingresses, err := c.listIngresses(ctx, namespaces)
+	ingresses, err := c.listIngresses(ctx, namespaces, metav1.ListOptions{})
 	if err != nil {
 		return nil, c.Fault(ctx, err, "reading the Ingresses of release %q in namespace %q", name, namespace)
 	}

@@ -30,9 +30,9 @@ func (c *Client) ingressesOf(namespace string) store.Source {
 }
 
 // listIngresses lists the Ingresses of the namespaces, of which the first is the release's own. It leaves out those that this user may not list, and none are no error.
-func (c *Client) listIngresses(ctx context.Context, namespaces []string) (ingresses []networking.Ingress, err error) {
+func (c *Client) listIngresses(ctx context.Context, namespaces []string, options metav1.ListOptions) (ingresses []networking.Ingress, err error) {
 	for _, namespace := range namespaces {
-		list, err := c.ingresses(namespace).List(ctx, metav1.ListOptions{})
+		list, err := c.ingresses(namespace).List(ctx, options)
 		if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
 			continue
 		}

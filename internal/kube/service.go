@@ -31,9 +31,9 @@ func serviceObject(service *core.Service) release.Object {
 }
 
 // listServices lists the Services of the namespaces, of which the first is the release's own. Of the others, it returns those whose Services this user may not list.
-func (c *Client) listServices(ctx context.Context, namespaces []string) (services []core.Service, unlisted []string, err error) {
+func (c *Client) listServices(ctx context.Context, namespaces []string, options metav1.ListOptions) (services []core.Service, unlisted []string, err error) {
 	for i, namespace := range namespaces {
-		list, err := c.services(namespace).List(ctx, metav1.ListOptions{})
+		list, err := c.services(namespace).List(ctx, options)
 		if i > 0 && apierrors.IsForbidden(err) {
 			unlisted = append(unlisted, namespace)
 			continue
