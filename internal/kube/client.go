@@ -12,11 +12,11 @@ import (
 	"sync"
 
 	"github.com/onedigest/onedigest/internal/kube/apierror"
+	"github.com/onedigest/onedigest/internal/kube/kubeconfig"
 	"github.com/onedigest/onedigest/internal/release"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
-	"k8s.io/klog/v2"
 )
 
 // Side is the system that every release.Fault of this package and its subpackages names as the failed one: the cluster.
@@ -43,12 +43,9 @@ type Client struct {
 	secretReads   map[string]*secretRead // by "namespace/name"
 }
 
-// silenceClientGo drops what client-go logs: it repeats errors that requests return, in lines that no reader of a deploy's log can use.
-var silenceClientGo = sync.OnceFunc(func() { klog.SetLoggerWithOptions(klog.Logger{}, klog.ContextualLogger(true)) })
-
 // New makes a client; it sends nothing and does not change the configuration. From then on, client-go logs nothing in this process.
 func New(config *rest.Config) (*Client, error) {
-	silenceClientGo()
+	kubeconfig.SilenceClientGo()
 	config = rest.CopyConfig(config)
 	config.Timeout = 0 // a timeout would end watches; every request has a context
 	httpClient, err := rest.HTTPClientFor(config)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/onedigest/onedigest/internal/kube/apierror"
 	"github.com/onedigest/onedigest/internal/release"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/klog/v2"
 )
 
 // Access says which cluster to reach and how.
@@ -48,9 +50,14 @@ const maxErrorBytes = 1024
 // maxNames is how many names an error lists.
 const maxNames = 20
 
-// Load returns the client configuration for a cluster; it sends nothing. A kubeconfig that is missing or cannot be parsed, a context that it does not
+// SilenceClientGo drops what client-go logs in this process: it repeats errors that requests return, in lines that no reader of a deploy's log can use. It is called
+// before anything of client-go runs, because klog's logger may not be set while another goroutine reads it.
+var SilenceClientGo = sync.OnceFunc(func() { klog.SetLoggerWithOptions(klog.Logger{}, klog.ContextualLogger(true)) })
+
+// Load returns the client configuration for a cluster, and silences client-go; it sends nothing. A kubeconfig that is missing or cannot be parsed, a context that it does not
 // have, and a kubeconfig that is in the work tree or names a program or file there are a *release.InputError.
 func Load(access Access) (*rest.Config, error) {
+	SilenceClientGo()
 	config, err := loadConfig(access)
 	if err != nil {
 		return nil, err
