@@ -682,15 +682,22 @@ func TestRunningOfManyWorkloads(t *testing.T) {
 	}
 }
 
-// TestRunningListsPodsAndReplicaSetsTogether: each list waits for the apiserver's cache, and both wait at once.
-func TestRunningListsPodsAndReplicaSetsTogether(t *testing.T) {
-	t.Parallel()
+// serverWithWeb has the release shop with one Deployment, its current ReplicaSet and a pod.
+func serverWithWeb(t *testing.T) *server {
+	t.Helper()
 	s := newServer(t)
 	manifest := workload("apps/v1", "Deployment", "web", "")
 	pod := owned("web-x", "ReplicaSet", "web-2", digest)
 	pod.Labels["app"] = "web"
 	s.put(manifest + "\n---\n" + strings.TrimSpace(strings.Split(replicaSets, "\n---\n")[1]))
 	s.Put(pod, recordOf(t, 1, "deployed", manifest))
+	return s
+}
+
+// TestRunningListsPodsAndReplicaSetsTogether: each list waits for the apiserver's cache, and both wait at once.
+func TestRunningListsPodsAndReplicaSetsTogether(t *testing.T) {
+	t.Parallel()
+	s := serverWithWeb(t)
 	asked, both := map[string]chan struct{}{"pods": make(chan struct{}), "replicasets": make(chan struct{})}, make(chan struct{})
 	go func() {
 		<-asked["pods"]
@@ -726,12 +733,7 @@ func TestRunningListsWhatAWatchHasReported(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newServer(t)
-			manifest := workload("apps/v1", "Deployment", "web", "")
-			pod := owned("web-x", "ReplicaSet", "web-2", digest)
-			pod.Labels["app"] = "web"
-			s.put(manifest + "\n---\n" + strings.TrimSpace(strings.Split(replicaSets, "\n---\n")[1]))
-			s.Put(pod, recordOf(t, 1, "deployed", manifest))
+			s := serverWithWeb(t)
 			client := s.client()
 			if test.watched > 0 {
 				client.RecordObservedPods(space, "41", "40")

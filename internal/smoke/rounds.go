@@ -95,7 +95,7 @@ func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Setti
 		latencies.add(now, answers)
 		if runner.isUnsteady {
 			unsteady.add(now)
-			runner.infoOnce("a pod that was ready is not, or has restarted: the rounds have to pass for %s without that", settings.Patience)
+			runner.infoOnce("a pod that was ready is not, or has restarted: the rounds have to pass for %s without that", text.Duration(settings.Patience))
 		}
 		logLine(now.Sub(start), describeRound(report, settings.Consecutive), report.Reason == "")
 		if report.Consecutive >= settings.Consecutive && soak.passed(now) && unsteady.isOver(now) {

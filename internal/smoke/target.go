@@ -163,9 +163,9 @@ type confirmed struct {
 func awaitPods(ctx context.Context, controllers bool, settings Settings, deps Deps) (confirmed, error) {
 	began, logged := deps.Now(), false
 	until := began.Add(settings.Timeout / 2)
-	told := map[string]bool{}
+	reported := map[string]bool{}
 	for {
-		found, err := confirmPods(ctx, told, settings, deps)
+		found, err := confirmPods(ctx, reported, settings, deps)
 		if err != nil && found.awaits != "" && (ctx.Err() != nil || !deps.Now().Before(until)) {
 			return found, &release.Fault{Side: "cluster", Err: errors.New(found.awaits + ", so there is no verdict about its image"), Do: "run smoke again when a node is available"}
 		}
@@ -190,8 +190,8 @@ func awaitPods(ctx context.Context, controllers bool, settings Settings, deps De
 
 // confirmPods lists the pods that run each image. It fails if a pod runs an unexpected image, if no pod runs the image and no hook ran it, or if a Job of the image has failed.
 // A further image that no pod has to run is no failure, as it is none for deploy; without a pod of the main image there is no verdict. Without an image it does nothing.
-// told has what earlier calls reported, which is not reported again.
-func confirmPods(ctx context.Context, told map[string]bool, settings Settings, deps Deps) (found confirmed, err error) {
+// reported has what earlier calls reported, which is not reported again.
+func confirmPods(ctx context.Context, reported map[string]bool, settings Settings, deps Deps) (found confirmed, err error) {
 	var problems, idle []string // idle: why the main image needs no pod
 	images := settings.images()
 	found.ended = len(images) > 0
@@ -230,10 +230,10 @@ func confirmPods(ctx context.Context, told map[string]bool, settings Settings, d
 		}
 		if len(problems) == 0 {
 			for _, note := range proof.Notes {
-				tellOnce(told, note, deps.Reporter.Infof)
+				reportOnce(reported, note, deps.Reporter.Infof)
 			}
 			for _, unfound := range proof.Unfound {
-				tellOnce(told, unfound, deps.Reporter.Warnf)
+				reportOnce(reported, unfound, deps.Reporter.Warnf)
 			}
 		}
 		found.pods, found.idle = append(found.pods, proof.Pods), append(found.idle, unrun)
@@ -253,10 +253,10 @@ func confirmPods(ctx context.Context, told map[string]bool, settings Settings, d
 	return found, nil
 }
 
-// tellOnce reports a line unless it was told already.
-func tellOnce(told map[string]bool, line string, report func(format string, args ...any)) {
-	if !told[line] {
-		told[line] = true
+// reportOnce reports a line unless it was reported before.
+func reportOnce(reported map[string]bool, line string, report func(format string, args ...any)) {
+	if !reported[line] {
+		reported[line] = true
 		report("%s", line)
 	}
 }
